@@ -1,0 +1,2 @@
+//! subhostctl
+fn main() {}

@@ -1,0 +1,2 @@
+//! Builds PID 1.
+fn main() {}

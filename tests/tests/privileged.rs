@@ -1,0 +1,2 @@
+//! Privileged tests.
+fn main() {}
