@@ -1,0 +1,1 @@
+//! Words and messages exchanged with PID 1.

@@ -1,0 +1,1 @@
+//! The static PID 1 program.
