@@ -1,0 +1,1 @@
+//! The GUID partition table.

@@ -1,0 +1,1 @@
+//! The DOS partition table in the master boot record, with its chain of logical partitions.
