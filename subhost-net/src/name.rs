@@ -1,0 +1,177 @@
+//! Names of links: the kernel's rules, and how a cable's host end gets its name from its subhost's.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// The longest name of a link, in bytes (IFNAMSIZ without the final zero).
+pub const LINK_NAME_MAX: usize = 15;
+
+/// The longest altname of a link, in bytes (ALTIFNAMSIZ without the final zero).
+pub const ALTNAME_MAX: usize = 127;
+
+/// The highest number of a cable: with more digits nothing readable would be left of a shortened name.
+const INDEX_MAX: u32 = 9_999_999;
+
+/// Letters for the hash in a shortened name: base 32, without the digits that look like letters.
+const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// How many of those letters stand in a shortened name: 25 bits.
+const HASH_LETTERS: usize = 5;
+
+/// A name that a link can have: 1 to 15 bytes, and nothing that the kernel refuses or reads as a pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkName(String);
+
+impl LinkName {
+    /// Takes `name` if a link can have it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] says which rule it breaks.
+    pub fn new(name: &str) -> Result<Self> {
+        check_length(name, LINK_NAME_MAX, "is longer than 15 bytes")?;
+        check_bytes(name)?;
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for LinkName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl fmt::Display for LinkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for LinkName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What the host end of a cable is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName {
+    /// The link's name.
+    pub name: LinkName,
+    /// The full name, for a link whose name had to be shortened.
+    pub altname: Option<String>,
+}
+
+/// Names the host end of cable number `index` of `subhost`: `web0`, `web1`…
+///
+/// A name longer than 15 bytes is shortened to as much of the subhost's name as fits (at least two bytes,
+/// usually eight), a hyphen, five letters of base 32 (25 bits of the hash of the subhost's whole name, so that
+/// all its cables share them), and the index: `accounting-production` becomes `accounti-xxxxx0`. The full name
+/// is then the altname, by which `ip` finds the link as well.
+/// The rule is part of the interface: it will not change. Two names can still come out alike (`web` and 10,
+/// `web1` and 0; or by the hash), so a plan has to compare them.
+///
+/// # Errors
+/// [`Error::InvalidName`] if the full name has more than 127 bytes, or bytes that no link's name can have,
+/// or if `index` has more than seven digits.
+pub fn host_end(subhost: &str, index: u32) -> Result<HostName> {
+    let full = format!("{subhost}{index}");
+    if subhost.is_empty() {
+        return Err(Error::InvalidName { name: full, why: "has no letters before the number" });
+    }
+    if index > INDEX_MAX {
+        return Err(Error::InvalidName { name: full, why: "the cable's number has more than seven digits" });
+    }
+    check_length(&full, ALTNAME_MAX, "is longer than 127 bytes")?;
+    check_bytes(&full)?;
+    if full.len() <= LINK_NAME_MAX {
+        return Ok(HostName { name: LinkName(full), altname: None });
+    }
+
+    let mut hash = Hash::new();
+    hash.write(subhost.as_bytes());
+    let hash = hash.finish().to_be_bytes();
+    let tail = format!("-{}{index}", letters(hash));
+    let mut room = LINK_NAME_MAX.saturating_sub(tail.len()).min(subhost.len());
+    while !subhost.is_char_boundary(room) {
+        room -= 1;
+    }
+    Ok(HostName { name: LinkName(format!("{}{tail}", &subhost[..room])), altname: Some(full) })
+}
+
+fn letters(hash: [u8; 8]) -> String {
+    let mut bits = u64::from_be_bytes(hash);
+    (0..HASH_LETTERS)
+        .map(|_| {
+            bits = bits.rotate_left(5);
+            let digit = bits.to_le_bytes()[0] & 31;
+            char::from(BASE32[usize::from(digit)])
+        })
+        .collect()
+}
+
+fn check_length(name: &str, most: usize, why: &'static str) -> Result<()> {
+    if name.len() > most { Err(Error::InvalidName { name: name.to_owned(), why }) } else { Ok(()) }
+}
+
+/// The rules of `dev_valid_name` in the kernel, and three more: a per cent sign makes the kernel number the
+/// name by itself, `all` and `default` are taken in `/proc/sys/net`, and control characters would reach terminals.
+fn check_bytes(name: &str) -> Result<()> {
+    let refuse = |why| Err(Error::InvalidName { name: name.to_owned(), why });
+    match name {
+        "" => return refuse("is empty"),
+        "." | ".." => return refuse("is a folder"),
+        "all" | "default" => return refuse("is reserved by the kernel's network settings"),
+        _ => {}
+    }
+    for byte in name.bytes() {
+        match byte {
+            b'/' | b':' => return refuse("has a slash or a colon"),
+            b'%' => return refuse("has a per cent sign, which the kernel would replace"),
+            // 0xa0 too is a space for the kernel, which classifies bytes as Latin-1.
+            b' ' | 0xa0 => return refuse("has a space"),
+            _ if byte.is_ascii_control() => return refuse("has a control character"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// 64-bit FNV-1a, finished by the MurmurHash3 mixer: short, documented, the same on every machine and release,
+/// which the hashes of std are not. Not for secrets: nobody gains by a collision, which is refused as a taken name.
+pub(crate) struct Hash(u64);
+
+impl Hash {
+    pub(crate) fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    /// The length first, so that `ab`, `c` and `a`, `bc` differ.
+    pub(crate) fn write_with_length(&mut self, bytes: &[u8]) {
+        self.write(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.write(bytes);
+    }
+
+    /// FNV alone mixes the last bytes badly into the highest bits, which are the ones taken.
+    pub(crate) fn finish(self) -> u64 {
+        let mut hash = self.0;
+        hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        hash ^ (hash >> 33)
+    }
+}
