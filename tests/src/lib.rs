@@ -1,1 +1,12 @@
-//! Integration test support.
+//! What the integration tests are made of: a host in namespaces of its own, witnesses of what a guest does, and
+//! the check that nothing is left behind. It knows the program only as a binary that it runs.
+#![forbid(unsafe_code)]
+
+pub mod case;
+pub mod fixture;
+pub mod guest;
+pub mod host;
+pub mod isolate;
+pub mod leak;
+pub mod program;
+pub mod wire;

@@ -1,0 +1,92 @@
+//! Witnesses of one running guest: its first process and its files, seen from the host.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde_json::Value;
+
+use crate::program::readable;
+
+/// One guest, as `list --json` described it, held by its first process.
+pub struct Guest {
+    row: Value,
+    init: u32,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Guest {
+    /// Takes a row of `list --json`. A row without `init_pid` is a guest that does not run.
+    pub fn from_json(row: Value) -> io::Result<Self> {
+        let init = row["init_pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+        let pid = i32::try_from(init).ok().and_then(Pid::from_raw);
+        let pidfd = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())).transpose()?;
+        Ok(Self { row, init, pidfd })
+    }
+
+    /// What the row says under `key`.
+    pub fn field(&self, key: &str) -> &Value {
+        &self.row[key]
+    }
+
+    /// `running`, or what else the program says.
+    pub fn state(&self) -> &str {
+        self.row["state"].as_str().unwrap_or_default()
+    }
+
+    /// The host's pid of the guest's first process.
+    pub fn init_pid(&self) -> u32 {
+        self.init
+    }
+
+    /// A file of the guest as the host reaches it. The guests of these tests set no traps with links.
+    pub fn file(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/{}", self.init, path.trim_start_matches('/')))
+    }
+
+    /// Writes to the guest's `/run/initctl`, as a tool in the guest would.
+    pub fn write_initctl(&self, bytes: &[u8]) -> io::Result<()> {
+        let path = self.file("/run/initctl");
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("write {}: {error}", path.display()));
+        // Not created: if the pipe is missing, that must show.
+        let mut pipe = fs::OpenOptions::new().write(true).open(&path).map_err(named)?;
+        pipe.write_all(bytes).map_err(named)
+    }
+
+    /// Waits for the end of the first process, and with it of the guest.
+    pub fn ends(&self, within: Duration) -> io::Result<bool> {
+        self.pidfd.as_ref().map_or(Ok(true), |pidfd| readable(pidfd, within))
+    }
+
+    /// Waits until a file of the guest has this line.
+    pub fn wait_for_line(&self, path: &str, line: &str, within: Duration) -> io::Result<()> {
+        let file = self.file(path);
+        let folder = file.parent().unwrap_or(&file);
+        let deadline = Instant::now() + within;
+        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let events = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
+        inotify::add_watch(&watch, folder, events)
+            .map_err(|error| io::Error::other(format!("watch {}: {error}", folder.display())))?;
+        loop {
+            // Watched before it is read, so that no change is missed.
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            if text.lines().any(|found| found == line) {
+                return Ok(());
+            }
+            if !readable(&watch, deadline.saturating_duration_since(Instant::now()))? {
+                let path = file.display();
+                return Err(io::Error::other(format!(
+                    "no line {line:?} in {path} after {within:?}, but: {text}"
+                )));
+            }
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut reader = inotify::Reader::new(&watch, &mut buffer);
+            while reader.next().is_ok() {}
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The leak check: what a host holds before and after, compared.
+//!
+//! Made for a host in namespaces of its own (see [`crate::isolate`]): there every process, mount, network
+//! namespace and link is the test's. Loop devices and cgroups belong to the whole machine, so they are narrowed
+//! by the words of a [`Scope`].
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use subhost_tests::leak::{Scope, Snapshot};
+//!
+//! let scope = Scope::of("/tmp/demo-7f3a").word("demo7f3a");
+//! let before = Snapshot::take(&scope)?;
+//! // boot something, end it
+//! let difference = before.settle(&scope, Duration::from_secs(3))?;
+//! assert!(difference.is_empty(), "{difference}");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod observe;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What kind of thing a host holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A mount in any mount namespace that a process of this host is in.
+    Mount,
+    /// A network, mount or user namespace, held by a process, an open file or a pin under `/run/netns`.
+    Namespace,
+    /// A loop device with a backing file.
+    Loop,
+    /// A link of the current network namespace.
+    Link,
+    /// A directory in a cgroup hierarchy.
+    Cgroup,
+    /// A process, a zombie too.
+    Process,
+    /// A file under `/run/subhost`, `/run/netns` or a folder of the scope.
+    File,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mount => "mount",
+            Self::Namespace => "namespace",
+            Self::Loop => "loop device",
+            Self::Link => "link",
+            Self::Cgroup => "cgroup",
+            Self::Process => "process",
+            Self::File => "file",
+        })
+    }
+}
+
+/// What is looked at where the machine is shared with others.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    words: Vec<String>,
+    folders: Vec<PathBuf>,
+}
+
+impl Scope {
+    /// Everything on the machine.
+    pub fn machine() -> Self {
+        Self::default()
+    }
+
+    /// Loop devices on files below `folder`.
+    pub fn of(folder: impl AsRef<Path>) -> Self {
+        Self::default().word(folder.as_ref().to_string_lossy())
+    }
+
+    /// The files below `folder` too.
+    pub fn watch(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folders.push(folder.into());
+        self
+    }
+
+    /// Loop devices and cgroups with `word` in their path as well.
+    pub fn word(mut self, word: impl Into<String>) -> Self {
+        self.words.push(word.into());
+        self
+    }
+
+    fn covers(&self, text: &str) -> bool {
+        self.words.is_empty() || self.words.iter().any(|word| text.contains(word.as_str()))
+    }
+}
+
+/// One observed thing: its kind, and a line that identifies and describes it.
+type Thing = (Kind, String);
+
+/// All that a host holds at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    things: BTreeSet<Thing>,
+}
+
+impl Snapshot {
+    /// Looks at the host. Needs root, so that every process can be read, and `ip`.
+    pub fn take(scope: &Scope) -> io::Result<Self> {
+        Ok(Self { things: observe::all(scope)? })
+    }
+
+    /// What changed between this snapshot and `later`.
+    pub fn difference(&self, later: &Self) -> Difference {
+        // A process or a namespace that ended in the meantime is no loss.
+        let may_end = |kind: Kind| matches!(kind, Kind::Process | Kind::Namespace);
+        Difference {
+            left: later.things.difference(&self.things).cloned().collect(),
+            lost: self
+                .things
+                .difference(&later.things)
+                .filter(|(kind, _)| !may_end(*kind))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// What differs from this snapshot once the host has come to rest, or at the deadline.
+    ///
+    /// The kernel takes network namespaces and their links, loop devices and mounts away some time after their
+    /// last user has gone. No event says that all of that is over, so this looks again every few milliseconds.
+    pub fn settle(&self, scope: &Scope, within: Duration) -> io::Result<Difference> {
+        let deadline = Instant::now() + within;
+        loop {
+            let difference = self.difference(&Self::take(scope)?);
+            if difference.is_empty() || Instant::now() >= deadline {
+                return Ok(difference);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// What a host has more, and what it has no longer. Its display is one line a thing.
+#[derive(Clone, Debug, Default)]
+pub struct Difference {
+    left: Vec<Thing>,
+    lost: Vec<Thing>,
+}
+
+impl Difference {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.left.is_empty() && self.lost.is_empty()
+    }
+
+    /// Lines of the things that were left behind, of one kind.
+    pub fn left(&self, kind: Kind) -> Vec<&str> {
+        self.left.iter().filter(|thing| thing.0 == kind).map(|thing| thing.1.as_str()).collect()
+    }
+
+    /// Lines of the things that were there before and are gone, of one kind.
+    pub fn lost(&self, kind: Kind) -> Vec<&str> {
+        self.lost.iter().filter(|thing| thing.0 == kind).map(|thing| thing.1.as_str()).collect()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing left behind");
+        }
+        for (kind, line) in &self.left {
+            writeln!(f, "left behind: {kind} {line}")?;
+        }
+        for (kind, line) in &self.lost {
+            writeln!(f, "no longer there: {kind} {line}")?;
+        }
+        Ok(())
+    }
+}

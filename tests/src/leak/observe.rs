@@ -1,0 +1,177 @@
+//! Reading what a host holds, from the kernel and `ip`, never from the program under test.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Kind, Scope, Thing};
+
+/// Everything of every kind.
+pub(super) fn all(scope: &Scope) -> io::Result<BTreeSet<Thing>> {
+    let mut things = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    for pid in pids()? {
+        // A process that ends while it is read is not there: each of these is then empty.
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        processes(&proc, pid, &mut things);
+        namespaces(&proc, pid, &mut things);
+        if let Ok(namespace) = fs::read_link(proc.join("ns/mnt"))
+            && seen.insert(namespace.clone())
+        {
+            mounts(&proc, &namespace.to_string_lossy(), &mut things);
+        }
+    }
+    loop_devices(scope, &mut things)?;
+    links(&mut things)?;
+    cgroups(scope, &mut things)?;
+    for folder in [Path::new("/run/subhost"), Path::new("/run/netns")] {
+        files(folder, &mut things)?;
+    }
+    for folder in &scope.folders {
+        files(folder, &mut things)?;
+    }
+    Ok(things)
+}
+
+fn pids() -> io::Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc")?.filter_map(Result::ok);
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Pid and start time together are a process's identity.
+fn processes(proc: &Path, pid: u32, things: &mut BTreeSet<Thing>) {
+    let Ok(stat) = fs::read_to_string(proc.join("stat")) else { return };
+    // The name stands in parentheses and may hold anything, so count from the last one.
+    let (Some(open), Some(close)) = (stat.find('('), stat.rfind(')')) else { return };
+    let rest: Vec<&str> = stat[close + 1..].split_whitespace().collect();
+    let (state, start) = (rest.first().unwrap_or(&"?"), rest.get(19).unwrap_or(&"?"));
+    let zombie = if *state == "Z" { " (zombie)" } else { "" };
+    let name = &stat[open + 1..close];
+    things.insert((Kind::Process, format!("{pid} {name}{zombie}, started at tick {start}")));
+}
+
+/// Namespaces that a process is in or holds open. Its name is not part of the line: the namespace is the thing.
+fn namespaces(proc: &Path, pid: u32, things: &mut BTreeSet<Thing>) {
+    let own = ["net", "mnt", "user"].map(|kind| proc.join("ns").join(kind));
+    let open = fs::read_dir(proc.join("fd")).into_iter().flatten().filter_map(Result::ok).map(|fd| fd.path());
+    // The observer's own descriptors come and go.
+    let open = open.filter(|_| pid != std::process::id());
+    for link in own.into_iter().chain(open) {
+        let Ok(target) = fs::read_link(link) else { continue };
+        let target = target.to_string_lossy();
+        if ["net:[", "mnt:[", "user:["].iter().any(|kind| target.starts_with(kind)) {
+            things.insert((Kind::Namespace, target.into_owned()));
+        }
+    }
+}
+
+/// The mounts of the namespace that `proc` is in; equal ones stacked on each other are numbered.
+fn mounts(proc: &Path, namespace: &str, things: &mut BTreeSet<Thing>) {
+    let Ok(table) = fs::read_to_string(proc.join("mountinfo")) else { return };
+    for line in table.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let left: Vec<&str> = left.split(' ').collect();
+        let right: Vec<&str> = right.split(' ').collect();
+        let (Some(root), Some(point), Some(kind), Some(source)) =
+            (left.get(3), left.get(4), right.first(), right.get(1))
+        else {
+            continue;
+        };
+        let text = format!("{point} ({kind} {source}, root {root}) in {namespace}");
+        let mut numbered = text.clone();
+        let mut number = 1;
+        while !things.insert((Kind::Mount, numbered)) {
+            number += 1;
+            numbered = format!("{text} #{number}");
+        }
+    }
+}
+
+fn loop_devices(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
+    for entry in fs::read_dir("/sys/block")?.filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // The folder `loop` is there only while a file is behind the device.
+        let folder = entry.path().join("loop");
+        let Ok(file) = fs::read_to_string(folder.join("backing_file")) else { continue };
+        let offset = fs::read_to_string(folder.join("offset")).unwrap_or_default();
+        let (file, offset) = (file.trim_end(), offset.trim_end());
+        if scope.covers(file) {
+            things.insert((Kind::Loop, format!("{name} on {file} at {offset}")));
+        }
+    }
+    Ok(())
+}
+
+fn links(things: &mut BTreeSet<Thing>) -> io::Result<()> {
+    for link in crate::wire::links()? {
+        let text = |key: &str| link[key].as_str().unwrap_or_default().to_owned();
+        let mut line = format!("{} {}", link["ifindex"], text("ifname"));
+        if let Some(kind) = link["linkinfo"]["info_kind"].as_str() {
+            line += &format!(" ({kind})");
+        }
+        for altname in link["altnames"].as_array().into_iter().flatten() {
+            line += &format!(" altname {}", altname.as_str().unwrap_or_default());
+        }
+        if link.get("master").is_some() {
+            line += &format!(" on {}", text("master"));
+        }
+        things.insert((Kind::Link, line));
+    }
+    Ok(())
+}
+
+fn cgroups(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
+    for line in fs::read_to_string("/proc/self/mountinfo")?.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        if !right.starts_with("cgroup") {
+            continue;
+        }
+        let Some(point) = left.split(' ').nth(4) else { continue };
+        walk(Path::new(point), &mut |path, kind| {
+            let text = path.to_string_lossy();
+            if kind.is_dir() && scope.covers(&text) {
+                things.insert((Kind::Cgroup, text.into_owned()));
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn files(folder: &Path, things: &mut BTreeSet<Thing>) -> io::Result<()> {
+    walk(folder, &mut |path, kind| {
+        if !is_permanent(path, kind) {
+            things.insert((Kind::File, path.to_string_lossy().into_owned()));
+        }
+    })
+}
+
+/// What the program keeps from its first use until the next boot of the machine: the folders, the lock of its
+/// records, and the copy of PID 1 that all guests share.
+fn is_permanent(path: &Path, kind: fs::FileType) -> bool {
+    let Ok(below) = path.strip_prefix("/run/subhost") else { return false };
+    match below.to_str() {
+        Some("" | "record") => kind.is_dir(),
+        Some("lock") => kind.is_file(),
+        Some(name) => name.starts_with("pid1-") && !name.contains('/') && kind.is_file(),
+        None => false,
+    }
+}
+
+/// Calls `visit` for everything below `folder`, which need not be there. Links are not followed.
+fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, fs::FileType)) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(kind) = entry.file_type() else { continue };
+        visit(&entry.path(), kind);
+        if kind.is_dir() {
+            walk(&entry.path(), visit)?;
+        }
+    }
+    Ok(())
+}

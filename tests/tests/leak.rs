@@ -1,0 +1,249 @@
+//! The leak check itself: it must see each kind of thing that can be left behind, and nothing else.
+
+use std::fs;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use subhost_tests::case::{self, Case, Verdict};
+use subhost_tests::host::Host;
+use subhost_tests::leak::{Difference, Kind, Snapshot};
+
+const CASES: &[Case] = &[
+    Case { name: "an_idle_host_differs_in_nothing", needs: &[], body: idle_host },
+    Case { name: "a_loop_device_is_seen_also_on_a_deleted_file", needs: &[], body: loop_device },
+    Case { name: "a_loop_device_on_a_foreign_file_is_not_ours", needs: &[], body: foreign_loop_device },
+    Case { name: "a_mount_is_seen", needs: &[], body: mount },
+    Case { name: "a_mount_over_an_equal_mount_is_seen", needs: &[], body: stacked_mount },
+    Case { name: "a_mount_in_another_namespace_is_seen_with_its_process", needs: &[], body: foreign_mount },
+    Case { name: "a_link_is_seen_and_a_lost_one_too", needs: &[], body: link },
+    Case { name: "an_altname_is_seen", needs: &[], body: altname },
+    Case { name: "a_pinned_netns_is_seen", needs: &[], body: pinned_netns },
+    Case { name: "a_process_and_a_zombie_are_seen", needs: &[], body: process },
+    Case { name: "a_cgroup_is_seen", needs: &[], body: cgroup },
+    Case { name: "a_state_file_is_seen_and_the_permanent_ones_are_not", needs: &[], body: state_files },
+    Case { name: "settle_waits_for_what_goes_by_itself", needs: &[], body: settles },
+    Case { name: "settle_gives_up_at_the_deadline", needs: &[], body: gives_up },
+];
+
+fn main() -> ExitCode {
+    case::main(CASES)
+}
+
+/// What differs at once, without waiting.
+fn now(host: &Host, before: &Snapshot) -> std::io::Result<Difference> {
+    before.settle(&host.scope(), Duration::ZERO)
+}
+
+fn snapshot(host: &Host) -> std::io::Result<Snapshot> {
+    Snapshot::take(&host.scope())
+}
+
+fn idle_host(host: &Host) -> Verdict {
+    let difference = now(host, &snapshot(host)?)?;
+    assert_eq!(difference.to_string(), "nothing left behind");
+    Ok(())
+}
+
+fn loop_device(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let file = host.folder().join("disk.raw");
+    fs::write(&file, vec![0; 1 << 20])?;
+    let device =
+        host.witness("losetup", &["--find", "--show", "--offset", "4096", &file.to_string_lossy()])?;
+    let device = device.trim_end();
+    let name = device.trim_start_matches("/dev/");
+    let path = file.display();
+    let attached = now(host, &before)?;
+    fs::remove_file(&file)?;
+    let deleted = now(host, &before)?;
+    host.witness("losetup", &["--detach", device])?;
+    assert_eq!(attached.left(Kind::Loop), [format!("{name} on {path} at 4096")]);
+    assert_eq!(deleted.left(Kind::Loop), [format!("{name} on {path} (deleted) at 4096")]);
+    case::nothing_left(host, &before)
+}
+
+fn foreign_loop_device(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let file = tempfile::NamedTempFile::new()?;
+    file.as_file().set_len(1 << 20)?;
+    let device = host.witness("losetup", &["--find", "--show", &file.path().to_string_lossy()])?;
+    let difference = now(host, &before);
+    host.witness("losetup", &["--detach", device.trim_end()])?;
+    assert!(difference?.is_empty());
+    Ok(())
+}
+
+fn mount(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let point = host.folder().join("point");
+    fs::create_dir(&point)?;
+    host.witness("mount", &["-t", "tmpfs", "canary", &point.to_string_lossy()])?;
+    let difference = now(host, &before)?;
+    let [line] = difference.left(Kind::Mount)[..] else { panic!("{difference}") };
+    assert!(line.starts_with(&format!("{} (tmpfs canary, root /) in mnt:[", point.display())), "{line}");
+    host.witness("umount", &[&point.to_string_lossy()])?;
+    case::nothing_left(host, &before)
+}
+
+fn stacked_mount(host: &Host) -> Verdict {
+    let point = host.folder().join("point");
+    fs::create_dir(&point)?;
+    host.witness("mount", &["-t", "tmpfs", "canary", &point.to_string_lossy()])?;
+    let before = snapshot(host)?;
+    host.witness("mount", &["-t", "tmpfs", "canary", &point.to_string_lossy()])?;
+    let difference = now(host, &before)?;
+    assert_eq!(difference.left(Kind::Mount).len(), 1, "{difference}");
+    host.witness("umount", &[&point.to_string_lossy()])?;
+    host.witness("umount", &[&point.to_string_lossy()])?;
+    let difference = now(host, &before)?;
+    assert_eq!(difference.lost(Kind::Mount).len(), 1, "{difference}");
+    Ok(())
+}
+
+/// A process that sleeps in a mount namespace of its own, with a mount in it. It says `ready` on its output first.
+fn foreign_mount(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let point = host.folder().join("point");
+    let flag = host.folder().join("flag");
+    fs::create_dir(&point)?;
+    host.witness("mkfifo", &[&flag.to_string_lossy()])?;
+    let script = format!(
+        "mount -t tmpfs canary {} && echo ready >{} && exec sleep 1000",
+        point.display(),
+        flag.display()
+    );
+    let mut child = Command::new("unshare").args(["--mount", "sh", "-c", &script]).spawn()?;
+    // Opening the pipe waits for its writer.
+    assert_eq!(fs::read_to_string(&flag)?, "ready\n");
+    let difference = now(host, &before)?;
+    child.kill()?;
+    child.wait()?;
+    assert_eq!(difference.left(Kind::Namespace).len(), 1, "{difference}");
+    assert_eq!(difference.left(Kind::Process).len(), 1, "{difference}");
+    let found = difference.left(Kind::Mount).iter().any(|line| line.starts_with(&*point.to_string_lossy()));
+    assert!(found, "{difference}");
+    case::nothing_left(host, &before)
+}
+
+fn link(host: &Host) -> Verdict {
+    host.bridge("br0", "10.80.0.1/16")?;
+    let before = snapshot(host)?;
+    host.witness("ip", &["link", "add", "left0", "type", "veth", "peer", "name", "left1"])?;
+    host.witness("ip", &["link", "set", "left0", "master", "br0"])?;
+    let difference = now(host, &before)?;
+    let lines = difference.left(Kind::Link);
+    assert_eq!(lines.len(), 2, "{difference}");
+    assert!(lines.iter().any(|line| line.ends_with(" left0 (veth) on br0")), "{difference}");
+    assert!(lines.iter().any(|line| line.ends_with(" left1 (veth)")), "{difference}");
+    host.witness("ip", &["link", "del", "left0"])?;
+    case::nothing_left(host, &before)?;
+    host.take_down()?;
+    let difference = now(host, &before)?;
+    assert_eq!(difference.lost(Kind::Link).len(), 1, "{difference}");
+    Ok(())
+}
+
+fn altname(host: &Host) -> Verdict {
+    host.bridge("br0", "10.80.0.1/16")?;
+    let before = snapshot(host)?;
+    host.witness("ip", &["link", "property", "add", "dev", "br0", "altname", "subhost-canary"])?;
+    let difference = now(host, &before)?;
+    let [line] = difference.left(Kind::Link)[..] else { panic!("{difference}") };
+    assert!(line.ends_with(" br0 (bridge) altname subhost-canary"), "{line}");
+    Ok(())
+}
+
+fn pinned_netns(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    host.witness("ip", &["netns", "add", "left"])?;
+    let difference = now(host, &before)?;
+    assert_eq!(difference.left(Kind::File), ["/run/netns/left"], "{difference}");
+    let mounts = difference.left(Kind::Mount);
+    assert!(
+        mounts.iter().any(|line| line.starts_with("/run/netns/left (nsfs nsfs, root net:[")),
+        "{difference}"
+    );
+    host.witness("ip", &["netns", "del", "left"])?;
+    // `ip netns` makes the folder a mount point of its own at the first use.
+    host.witness("umount", &["/run/netns"])?;
+    fs::remove_dir("/run/netns")?;
+    case::nothing_left(host, &before)
+}
+
+fn process(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let mut child = Command::new("sleep").arg("1000").spawn()?;
+    let running = now(host, &before)?;
+    child.kill()?;
+    let status = rustix::process::waitid(
+        rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child)),
+        rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,
+    )?;
+    assert!(status.is_some_and(|status| status.killed()));
+    let zombie = now(host, &before)?;
+    child.wait()?;
+    let [line] = running.left(Kind::Process)[..] else { panic!("{running}") };
+    assert!(line.contains(" started at tick "), "{line}");
+    let [line] = zombie.left(Kind::Process)[..] else { panic!("{zombie}") };
+    assert!(line.starts_with(&format!("{} sleep (zombie), started at tick ", child.id())), "{line}");
+    case::nothing_left(host, &before)
+}
+
+/// On a hierarchy that is mounted for the test: where cgroups are on this machine is its own affair.
+fn cgroup(host: &Host) -> Verdict {
+    let point = host.folder().join("cgroup");
+    fs::create_dir(&point)?;
+    host.witness("mount", &["-t", "cgroup2", "cgroup2", &point.to_string_lossy()])?;
+    let before = snapshot(host)?;
+    let group = point.join(host.name("left"));
+    fs::create_dir(&group)?;
+    let difference = now(host, &before);
+    fs::remove_dir(&group)?;
+    let difference = difference?;
+    assert!(difference.left(Kind::Cgroup).contains(&&*group.to_string_lossy()), "{difference}");
+    case::nothing_left(host, &before)?;
+    host.witness("umount", &[&point.to_string_lossy()])?;
+    Ok(())
+}
+
+fn state_files(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    fs::create_dir_all("/run/subhost/record")?;
+    fs::write("/run/subhost/lock", "")?;
+    fs::write("/run/subhost/pid1-0123456789abcdef", "")?;
+    assert!(now(host, &before)?.is_empty());
+    fs::write("/run/subhost/record/web1", "")?;
+    let difference = now(host, &before)?;
+    assert_eq!(difference.left(Kind::File), ["/run/subhost/record/web1"]);
+    fs::remove_file("/run/subhost/record/web1")?;
+    case::nothing_left(host, &before)
+}
+
+fn settles(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let file = "/run/subhost/record/web1";
+    fs::create_dir_all("/run/subhost/record")?;
+    fs::write(file, "")?;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let remover = std::thread::spawn(move || {
+        // Not before the first look.
+        receiver.recv().ok();
+        fs::remove_file(file)
+    });
+    assert!(!now(host, &before)?.is_empty());
+    sender.send(())?;
+    let difference = before.settle(&host.scope(), Duration::from_secs(10))?;
+    remover.join().map_err(|_| "the remover failed")??;
+    assert_eq!(difference.to_string(), "nothing left behind");
+    Ok(())
+}
+
+fn gives_up(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    fs::create_dir_all("/run/subhost/record")?;
+    fs::write("/run/subhost/record/web1", "")?;
+    let difference = before.settle(&host.scope(), Duration::from_millis(50))?;
+    assert_eq!(difference.to_string(), "left behind: file /run/subhost/record/web1\n");
+    fs::remove_file("/run/subhost/record/web1")?;
+    Ok(())
+}
