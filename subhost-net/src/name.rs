@@ -12,13 +12,10 @@ pub const LINK_NAME_MAX: usize = 15;
 pub const ALTNAME_MAX: usize = 127;
 
 /// The highest number of a cable: with more digits nothing readable would be left of a shortened name.
-const INDEX_MAX: u32 = 9_999_999;
+const INDEX_MAX: u32 = 999_999;
 
-/// Letters for the hash in a shortened name: base 32, without the digits that look like letters.
-const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-
-/// How many of those letters stand in a shortened name: 25 bits.
-const HASH_LETTERS: usize = 5;
+/// How many letters of hash stand in a shortened name: 28 bits. No digits, so that the index stays readable.
+const HASH_LETTERS: usize = 6;
 
 /// A name that a link can have: 1 to 15 bytes, and nothing that the kernel refuses or reads as a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,23 +70,24 @@ pub struct HostName {
 
 /// Names the host end of cable number `index` of `subhost`: `web0`, `web1`…
 ///
-/// A name longer than 15 bytes is shortened to as much of the subhost's name as fits (at least two bytes,
-/// usually eight), a hyphen, five letters of base 32 (25 bits of the hash of the subhost's whole name, so that
-/// all its cables share them), and the index: `accounting-production` becomes `accounti-xxxxx0`. The full name
+/// A name longer than 15 bytes is shortened to as much of the subhost's name as fits (usually seven bytes),
+/// a hyphen, six letters, and the index: `accounting-production` becomes `account-wriidc0`. The letters are
+/// 28 bits of the hash of the subhost's whole name, so that all its cables share them: 64-bit FNV-1a, finished by
+/// the MurmurHash3 mixer, written in base 26, lowest digit first, `a` for 0. The full name
 /// is then the altname, by which `ip` finds the link as well.
 /// The rule is part of the interface: it will not change. Two names can still come out alike (`web` and 10,
 /// `web1` and 0; or by the hash), so a plan has to compare them.
 ///
 /// # Errors
 /// [`Error::InvalidName`] if the full name has more than 127 bytes, or bytes that no link's name can have,
-/// or if `index` has more than seven digits.
+/// or if `index` has more than six digits.
 pub fn host_end(subhost: &str, index: u32) -> Result<HostName> {
     let full = format!("{subhost}{index}");
     if subhost.is_empty() {
         return Err(Error::InvalidName { name: full, why: "has no letters before the number" });
     }
     if index > INDEX_MAX {
-        return Err(Error::InvalidName { name: full, why: "the cable's number has more than seven digits" });
+        return Err(Error::InvalidName { name: full, why: "the cable's number has more than six digits" });
     }
     check_length(&full, ALTNAME_MAX, "is longer than 127 bytes")?;
     check_bytes(&full)?;
@@ -99,8 +97,7 @@ pub fn host_end(subhost: &str, index: u32) -> Result<HostName> {
 
     let mut hash = Hash::new();
     hash.write(subhost.as_bytes());
-    let hash = hash.finish().to_be_bytes();
-    let tail = format!("-{}{index}", letters(hash));
+    let tail = format!("-{}{index}", letters(hash.finish()));
     let mut room = LINK_NAME_MAX.saturating_sub(tail.len()).min(subhost.len());
     while !subhost.is_char_boundary(room) {
         room -= 1;
@@ -108,15 +105,13 @@ pub fn host_end(subhost: &str, index: u32) -> Result<HostName> {
     Ok(HostName { name: LinkName(format!("{}{tail}", &subhost[..room])), altname: Some(full) })
 }
 
-fn letters(hash: [u8; 8]) -> String {
-    let mut bits = u64::from_be_bytes(hash);
-    (0..HASH_LETTERS)
-        .map(|_| {
-            bits = bits.rotate_left(5);
-            let digit = bits.to_le_bytes()[0] & 31;
-            char::from(BASE32[usize::from(digit)])
-        })
-        .collect()
+fn letters(mut hash: u64) -> String {
+    let mut letters = String::new();
+    for _ in 0..HASH_LETTERS {
+        letters.push(char::from(b"abcdefghijklmnopqrstuvwxyz"[usize::try_from(hash % 26).unwrap_or(0)]));
+        hash /= 26;
+    }
+    letters
 }
 
 fn check_length(name: &str, most: usize, why: &'static str) -> Result<()> {
@@ -173,5 +168,93 @@ impl Hash {
         hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         hash ^ (hash >> 33)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn takes_what_the_kernel_takes() {
+        for name in ["a", "eth0", "web.10", "fifteen-bytes-x", "-rf", "...", "br_0@x", "\u{fc}"] {
+            assert_eq!(LinkName::new(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn refuses_what_the_kernel_refuses_and_says_why() {
+        for (name, message) in [
+            ("", "name ``: is empty"),
+            (".", "name `.`: is a folder"),
+            ("..", "name `..`: is a folder"),
+            ("all", "name `all`: is reserved by the kernel's network settings"),
+            ("default", "name `default`: is reserved by the kernel's network settings"),
+            ("sixteen-bytes-xx", "name `sixteen-bytes-xx`: is longer than 15 bytes"),
+            ("a/b", "name `a/b`: has a slash or a colon"),
+            ("eth0:1", "name `eth0:1`: has a slash or a colon"),
+            ("a b", "name `a b`: has a space"),
+            ("\u{e0}", "name `\u{e0}`: has a space"),
+            ("eth%d", "name `eth%d`: has a per cent sign, which the kernel would replace"),
+            ("a\n", "name `a\\n`: has a control character"),
+            ("a\u{0}", "name `a\\0`: has a control character"),
+        ] {
+            assert_eq!(LinkName::new(name).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn host_end_is_name_and_number_where_that_fits() {
+        let host_end = host_end("web", 10).unwrap();
+        assert_eq!(host_end.name.as_str(), "web10");
+        assert_eq!(host_end.altname, None);
+        assert_eq!(super::host_end("fourteen-bytes", 9).unwrap().name.as_str(), "fourteen-bytes9");
+    }
+
+    #[test]
+    fn long_host_end_is_shortened_by_the_rule_and_keeps_its_name_as_altname() {
+        for (subhost, index, short) in LONG {
+            let host_end = host_end(subhost, *index).unwrap();
+            assert_eq!(host_end.name.as_str(), *short);
+            assert_eq!(host_end.altname, Some(format!("{subhost}{index}")));
+        }
+    }
+
+    const LONG: &[(&str, u32, &str)] = &[
+        ("accounting-production", 0, "account-wriidc0"),
+        ("accounting-production", 15, "accoun-wriidc15"),
+        ("accounting-staging", 0, "account-fosfrj0"),
+        ("sixteen-letters-", 999999, "si-oavzrx999999"),
+        ("m\u{fc}nchen-m\u{fc}nchen", 3, "m\u{fc}nche-whwtra3"),
+        (
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            0,
+            "xxxxxxx-thynyt0",
+        ),
+    ];
+
+    #[test]
+    fn host_end_refuses_names_that_no_link_can_have() {
+        for (subhost, index, message) in [
+            ("", 0, "name `0`: has no letters before the number"),
+            ("../x", 0, "name `../x0`: has a slash or a colon"),
+            ("web", 1_000_000, "name `web1000000`: the cable's number has more than six digits"),
+        ] {
+            assert_eq!(host_end(subhost, index).unwrap_err().to_string(), message);
+        }
+        assert!(host_end(&"x".repeat(126), 0).is_ok());
+        assert!(host_end(&"x".repeat(127), 0).unwrap_err().to_string().ends_with("is longer than 127 bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_host_end_is_a_name_that_a_link_can_have(subhost in "\\PC{1,130}", index in 0..=INDEX_MAX) {
+            if let Ok(host_end) = host_end(&subhost, index) {
+                prop_assert!(LinkName::new(host_end.name.as_str()).is_ok());
+                prop_assert!(host_end.name.as_str().ends_with(&index.to_string()));
+                prop_assert_eq!(host_end.altname.is_some(), format!("{subhost}{index}").len() > 15);
+            }
+        }
     }
 }
