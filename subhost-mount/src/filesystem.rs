@@ -4,8 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use crate::Result;
+use rustix::io::Errno;
+use rustix::mount::{self, FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
+
+use crate::error::shown;
 use crate::rootdir::RootDir;
+use crate::{Error, Result, fstype, sys};
 
 bitflags::bitflags! {
     /// What a mount forbids, and how it keeps access times.
@@ -33,6 +37,9 @@ bitflags::bitflags! {
 impl MountAttributes {
     /// Access times at most once a day: what the kernel does when nothing is said.
     pub const RELATIME: MountAttributes = MountAttributes::empty();
+
+    /// The field of the kinds of access times, to be cleared where one of them is set on a mount that is there.
+    pub const ATIME_KINDS: MountAttributes = MountAttributes::from_bits_retain(0x70);
 }
 
 /// A file system to be mounted.
@@ -84,17 +91,77 @@ impl FileSystem {
         self
     }
 
-    /// Mounts it, detached.
+    /// Mounts it, detached: it is nowhere until it is attached, and gone when the [`Mount`] is dropped before.
+    ///
+    /// Needs `CAP_SYS_ADMIN`. A source or value takes at most 255 bytes.
     ///
     /// # Errors
-    /// When the kernel refuses, with its own words.
+    /// [`Error::UnknownFileSystem`] when the kernel has no such type, [`Error::Mount`] when it refuses, with its own
+    /// words where it has some.
     pub fn mount(&self) -> Result<Mount> {
-        let _ = (&self.kind, &self.source, &self.options, self.attributes);
-        unimplemented!()
+        let source = self.source.as_deref().unwrap_or(OsStr::new("none"));
+        let object = shown(Path::new(source));
+        let context = match mount::fsopen(&self.kind, FsOpenFlags::FSOPEN_CLOEXEC) {
+            Ok(context) => context,
+            Err(Errno::NODEV) => {
+                return Err(Error::UnknownFileSystem {
+                    kind: self.kind.clone(),
+                    object,
+                    known: fstype::known_to_kernel()?,
+                });
+            }
+            Err(errno) => return Err(self.refused(&object, errno, Vec::new())),
+        };
+        self.configure(&context, source)
+            .and_then(|()| {
+                let attributes = MountAttrFlags::from_bits_retain(self.kernel_attributes());
+                mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+            })
+            .map(|fd| Mount::new(fd, format!("{} from {object}", self.kind)))
+            .map_err(|errno| self.refused(&object, errno, read_log(&context)))
+    }
+
+    fn configure(&self, context: &OwnedFd, source: &OsStr) -> rustix::io::Result<()> {
+        mount::fsconfig_set_string(context, "source", source)?;
+        for (key, value) in &self.options {
+            match value {
+                Some(value) => mount::fsconfig_set_string(context, key.as_str(), value.as_os_str())?,
+                None => mount::fsconfig_set_flag(context, key.as_str())?,
+            }
+        }
+        mount::fsconfig_create(context)
+    }
+
+    fn kernel_attributes(&self) -> u32 {
+        // All attributes have a place in 32 bits.
+        u32::try_from(self.attributes.bits()).unwrap_or(u32::MAX)
+    }
+
+    fn refused(&self, object: &str, errno: Errno, log: Vec<String>) -> Error {
+        Error::Mount { kind: self.kind.clone(), object: object.to_owned(), source: errno.into(), log }
     }
 }
 
-/// A mount held by its fd.
+/// The messages that the kernel left in a file system context, without the letter that tells their weight.
+fn read_log(context: &OwnedFd) -> Vec<String> {
+    let mut log = Vec::new();
+    let mut buffer = [0; 1024];
+    // Each read takes one message; the kernel keeps eight.
+    while let Ok(read) = rustix::io::read(context, &mut buffer) {
+        if read == 0 {
+            break;
+        }
+        let message = String::from_utf8_lossy(&buffer[..read]);
+        let message = message.trim_end();
+        let words = message.strip_prefix("e ").or_else(|| message.strip_prefix("w "));
+        log.extend(words.map(|words| shown(Path::new(words))));
+    }
+    log
+}
+
+/// A mount held by its fd: detached at first, then attached somewhere.
+///
+/// A detached mount is gone when this is dropped; an attached one stays where it is.
 #[derive(Debug)]
 pub struct Mount {
     fd: OwnedFd,
@@ -102,53 +169,81 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Sets and clears attributes.
+    pub(crate) fn new(fd: OwnedFd, name: String) -> Mount {
+        Mount { fd, name }
+    }
+
+    /// What it is, for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets and clears attributes, of the mounts below it too if `recursive`. The kinds of access times exclude
+    /// each other, so that one is set only where another is cleared: [`MountAttributes::ATIME_KINDS`].
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// [`Error::System`] when the kernel refuses: attributes that are locked cannot be cleared.
     pub fn set_attributes(
         &self,
         set: MountAttributes,
         clear: MountAttributes,
         recursive: bool,
     ) -> Result<()> {
-        let _ = (set, clear, recursive, &self.name);
-        unimplemented!()
+        let change =
+            sys::MountChange { set: set.bits(), clear: clear.bits(), recursive, ..Default::default() };
+        sys::mount_setattr(self.fd.as_fd(), &change)
+            .map_err(|source| Error::system("set attributes of", &self.name, source))
     }
 
-    /// Makes propagation private.
+    /// Makes propagation private: no mount comes in or goes out.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// [`Error::System`] when the kernel refuses.
     pub fn set_private(&self, recursive: bool) -> Result<()> {
-        let _ = recursive;
-        unimplemented!()
+        let change = sys::MountChange { propagation: libc::MS_PRIVATE, recursive, ..Default::default() };
+        sys::mount_setattr(self.fd.as_fd(), &change)
+            .map_err(|source| Error::system("make private", &self.name, source))
     }
 
-    /// Attaches it on `target`, an `O_PATH` fd of a directory or file.
+    /// Attaches it on `target`, an `O_PATH` fd of a directory or file, as
+    /// [`RootDir::mount_point`](crate::RootDir::mount_point) gives it: no path is walked any more.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// [`Error::System`] when the kernel refuses: a directory goes on directories only, and the calling thread
+    /// must be in the mount namespace of `target`.
     pub fn attach(&self, target: BorrowedFd<'_>) -> Result<()> {
-        let _ = target;
-        unimplemented!()
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        mount::move_mount(&self.fd, "", target, "", flags)
+            .map_err(|errno| Error::system("attach", &self.name, errno))
     }
 
     /// Attaches it at a path that only the host controls.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// As [`Mount::attach`].
     pub fn attach_at(&self, target: &Path) -> Result<()> {
-        let _ = target;
-        unimplemented!()
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        mount::move_mount(&self.fd, "", rustix::fs::CWD, target, flags)
+            .map_err(|errno| Error::system("attach", format!("{} at {}", self.name, shown(target)), errno))
     }
 
-    /// The tree that it holds.
+    /// Whether nothing can be written there: the mount is read-only, or the file system in it.
     ///
     /// # Errors
-    /// When no fd is left.
+    /// [`Error::System`] when the kernel refuses.
+    pub fn is_read_only(&self) -> Result<bool> {
+        let stat =
+            rustix::fs::fstatvfs(&self.fd).map_err(|errno| Error::system("statfs", &self.name, errno))?;
+        Ok(stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    }
+
+    /// The tree that it holds, also while it is detached.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the process has no fd left.
     pub fn root(&self) -> Result<RootDir> {
-        unimplemented!()
+        let fd = self.fd.try_clone().map_err(|source| Error::system("hold", &self.name, source))?;
+        Ok(RootDir::from_fd(fd))
     }
 }
 

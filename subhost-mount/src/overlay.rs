@@ -1,11 +1,22 @@
 //! Overlay mounts, safe against layers that others wrote.
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use crate::Result;
-use crate::filesystem::{Mount, MountAttributes};
+use rustix::fs::{Mode, OFlags};
+
+use crate::filesystem::{FileSystem, Mount, MountAttributes};
+use crate::{Error, Result};
+
+/// The longest value that `fsconfig(2)` takes.
+const MAX_VALUE: usize = 255;
 
 /// The layers of an overlay.
+///
+/// The paths are the host's, resolved in the calling thread's mount namespace; any name will do. A mount that
+/// is to be a layer, idmapped for instance, is attached first: Linux 6.1 takes no detached ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
     /// The layers that are only read, the topmost first.
@@ -17,12 +28,91 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Mounts it, detached, under the source name `source_name`.
+    /// Mounts it, detached, under the source name `source_name`, which `df` and fstab see.
+    ///
+    /// Attributes of a layer that point elsewhere (redirects, metacopy) are never followed.
     ///
     /// # Errors
-    /// When the kernel refuses, or makes it read-only.
+    /// [`Error::ReadOnlyOverlay`] when the kernel made it read-only without a word, as it does when the caller's
+    /// ids are not in the map of an idmapped upper layer; [`Error::System`] and [`Error::Mount`] else.
     pub fn mount(&self, source_name: &str, attributes: MountAttributes) -> Result<Mount> {
-        let _ = (source_name, attributes);
-        unimplemented!()
+        // The fds in the values must stay open until it is mounted.
+        let mut held = Vec::new();
+        let mut system = FileSystem::new("overlay").source(source_name).attributes(attributes);
+        let lower = self.lower.iter().map(|path| value(path, &mut held)).collect::<Result<Vec<_>>>()?;
+        let joined = lower.join(OsStr::new(":"));
+        if joined.len() <= MAX_VALUE {
+            system = system.option("lowerdir", joined);
+        } else {
+            // One by one, since Linux 6.7.
+            system = lower.iter().fold(system, |system, layer| system.option("lowerdir+", layer));
+        }
+        system = system
+            .option("upperdir", value(&self.upper, &mut held)?)
+            .option("workdir", value(&self.work, &mut held)?)
+            .option("redirect_dir", "nofollow")
+            .option("metacopy", "off")
+            .option("index", "off")
+            .option("xino", "off");
+        let mount = system.mount()?;
+        if mount.is_read_only()? && !attributes.contains(MountAttributes::RDONLY) {
+            return Err(Error::ReadOnlyOverlay { object: source_name.to_owned() });
+        }
+        Ok(mount)
+    }
+}
+
+/// A path as the kernel takes it in an option.
+///
+/// A plain path goes as it is, so that the mount table shows it. Any other goes through an fd: colons and
+/// backslashes mean something in `lowerdir`, before Linux 6.5 a comma cannot be said at all, and a value is at
+/// most 255 bytes long. The name of the fd is plain and short.
+fn value(path: &Path, held: &mut Vec<OwnedFd>) -> Result<OsString> {
+    if is_plain(path) {
+        return Ok(path.as_os_str().to_owned());
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| Error::system("open overlay layer", path, errno))?;
+    let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    held.push(fd);
+    Ok(name.into())
+}
+
+fn is_plain(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    bytes.len() < 80
+        && bytes.first() == Some(&b'/')
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_path_is_shown_as_it_is() {
+        let mut held = Vec::new();
+        assert_eq!(value(Path::new("/opt/sub/a-1_b.c/root"), &mut held).unwrap(), "/opt/sub/a-1_b.c/root");
+        assert!(held.is_empty());
+    }
+
+    #[test]
+    fn a_path_that_the_option_cannot_say_goes_through_an_fd() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a:b", "a,b", "a\\b", "a b", "a\nb", "é", &"x".repeat(120)] {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            let mut held = Vec::new();
+            let said = value(&path, &mut held).unwrap();
+            assert_eq!(std::fs::canonicalize(&said).unwrap(), path, "{name:?}");
+            assert_eq!(held.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_layer_that_is_missing_is_named() {
+        let error = value(Path::new("/no:such"), &mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "open overlay layer /no:such: No such file or directory (os error 2)");
     }
 }

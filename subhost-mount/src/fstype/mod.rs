@@ -1,0 +1,152 @@
+//! Which file system is there: recognised by its superblock, in safe Rust, and named as blkid names it.
+
+mod bytes;
+mod container;
+mod ext;
+mod foreign;
+mod native;
+
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+
+use crate::{Error, Result};
+use bytes::Bytes;
+
+/// What must be read to see every superblock known here: btrfs has its own at 64 KiB.
+const HEAD_BYTES: u64 = 68 * 1024;
+
+/// What a superblock says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Superblock {
+    /// The type as blkid names it: `ext4`, `xfs`, `swap`, `crypto_LUKS`.
+    pub kind: String,
+    /// The label. A guest may have put anything there: escape it before showing it on a terminal.
+    pub label: Option<String>,
+    /// The UUID as blkid prints it.
+    pub uuid: Option<String>,
+    refusal: Option<String>,
+}
+
+impl Superblock {
+    fn new(kind: &str, label: Option<String>, uuid: Option<String>) -> Superblock {
+        Superblock { kind: kind.to_owned(), label, uuid, refusal: None }
+    }
+
+    fn refused(mut self, reason: impl Into<String>) -> Superblock {
+        self.refusal.get_or_insert(reason.into());
+        self
+    }
+
+    /// Why this must not be mounted, if it must not: since it is no file system at all, or would make the kernel
+    /// open another device that the image names.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.refusal.clone()
+    }
+}
+
+/// Recognises the file system that begins at byte `start`; `None` when there is none that is known here.
+///
+/// Reads at most 68 KiB from `start`; of a reader that ends before, what there is. Known are ext2, ext3, ext4,
+/// xfs, btrfs, erofs, squashfs, f2fs, jfs, reiserfs, vfat, exfat, ntfs and iso9660, and what is no file system:
+/// swap, crypto_LUKS, LVM2_member and linux_raid_member.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use subhost_mount::{Image, fstype};
+///
+/// let image = Image::open_unlocked(Path::new("/disks/disk1.raw"))?;
+/// let partition = image.range(1)?;
+/// if let Some(found) = fstype::probe(image.reader(partition), 0)? {
+///     println!("{} {}", found.kind, found.uuid.unwrap_or_default());
+/// }
+/// # Ok::<(), subhost_mount::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::System`] when the reader fails.
+pub fn probe(mut reader: impl Read + Seek, start: u64) -> Result<Option<Superblock>> {
+    let mut head = Vec::new();
+    reader
+        .seek(SeekFrom::Start(start))
+        .and_then(|_| reader.take(HEAD_BYTES).read_to_end(&mut head))
+        .map_err(|source| Error::system("read superblock", format!("at byte {start}"), source))?;
+    Ok(recognise(&Bytes::new(&head)))
+}
+
+/// What the first bytes of a file system are. What wraps a file system comes first: its insides may show too.
+fn recognise(head: &Bytes<'_>) -> Option<Superblock> {
+    const RECOGNISERS: [fn(&Bytes<'_>) -> Option<Superblock>; 15] = [
+        container::luks,
+        container::lvm,
+        container::raid,
+        container::swap,
+        ext::recognise,
+        native::xfs,
+        native::btrfs,
+        native::erofs,
+        native::squashfs,
+        native::f2fs,
+        native::jfs_or_reiserfs,
+        foreign::exfat,
+        foreign::ntfs,
+        foreign::vfat,
+        foreign::iso9660,
+    ];
+    RECOGNISERS.iter().find_map(|recogniser| recogniser(head))
+}
+
+/// The mount options that a file system from a guest's image should always get.
+#[must_use]
+pub fn safe_options(kind: &str) -> &'static [(&'static str, Option<&'static str>)] {
+    match kind {
+        // A superblock may say errors=panic, which would stop the host.
+        "ext2" | "ext3" | "ext4" => &[("errors", Some("remount-ro"))],
+        // Copies of one image share their UUID.
+        "xfs" => &[("nouuid", None)],
+        _ => &[],
+    }
+}
+
+/// Whether the kernel knows this type now. When it does not, mounting may still load a module: only
+/// [`Error::UnknownFileSystem`] from the mount is the last word.
+///
+/// # Errors
+/// [`Error::System`] when `/proc/filesystems` cannot be read.
+pub fn kernel_knows(kind: &str) -> Result<bool> {
+    Ok(read_filesystems()?.lines().any(|line| line.split('\t').next_back() == Some(kind)))
+}
+
+/// The types on block devices that the kernel knows now.
+pub(crate) fn known_to_kernel() -> Result<Vec<String>> {
+    let text = read_filesystems()?;
+    let mut known: Vec<String> =
+        text.lines().filter_map(|line| line.strip_prefix('\t')).map(str::to_owned).collect();
+    known.sort();
+    Ok(known)
+}
+
+fn read_filesystems() -> Result<String> {
+    let path = "/proc/filesystems";
+    fs::read_to_string(path).map_err(|source| Error::system("read", path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn zeros_and_nothing_are_no_file_system() {
+        assert_eq!(probe(Cursor::new(vec![0; 100_000]), 0).unwrap(), None);
+        assert_eq!(probe(Cursor::new(Vec::new()), 0).unwrap(), None);
+        assert_eq!(probe(Cursor::new(vec![0; 10]), 5000).unwrap(), None);
+    }
+
+    #[test]
+    fn the_kernel_knows_proc_and_not_nonsense() {
+        assert!(kernel_knows("proc").unwrap());
+        assert!(!kernel_knows("nonsensefs").unwrap());
+        assert!(!kernel_knows("nodev").unwrap());
+    }
+}

@@ -1,0 +1,186 @@
+//! Finds out who holds an image: loop devices, mounts, and processes with a lock.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::mountinfo::MountTable;
+use crate::{Error, Result, error, sys};
+
+/// Who holds an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holder {
+    /// A loop device.
+    Loop {
+        /// N of `/dev/loopN`.
+        number: u32,
+        /// Where it is mounted, as far as the calling thread's mount namespace shows it.
+        mounted_at: Vec<PathBuf>,
+    },
+    /// A process that has it open and locked.
+    Process {
+        /// Its id.
+        pid: u32,
+        /// Its name.
+        comm: String,
+    },
+    /// A mount of the block device itself.
+    Mount {
+        /// Where.
+        at: PathBuf,
+    },
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Loop { number, mounted_at } if mounted_at.is_empty() => write!(f, "/dev/loop{number}"),
+            Holder::Loop { number, mounted_at } => {
+                let places: Vec<String> = mounted_at.iter().map(|path| error::shown(path)).collect();
+                write!(f, "/dev/loop{number} (mounted at {})", places.join(", "))
+            }
+            Holder::Process { pid, comm } => write!(f, "process {pid} ({})", error::shown(Path::new(comm))),
+            Holder::Mount { at } => write!(f, "the mount at {}", error::shown(at)),
+        }
+    }
+}
+
+/// A loop device whose backing file is the image.
+pub(super) struct FoundLoop {
+    number: u32,
+    device: u64,
+    pub(super) read_only: bool,
+}
+
+/// All that hold the file `id`, or the block device of number `block_device`.
+pub(super) fn find(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<Holder>> {
+    let mut holders = describe_loops(loops_on(id, block_device)?)?;
+    holders.extend(lock_holders(id)?);
+    if let Some(device) = block_device {
+        holders.extend(mounts_of(device)?);
+    }
+    Ok(holders)
+}
+
+/// The loop devices over the file or block device. The kernel's own word is taken, not the path in sysfs, which
+/// may have been renamed or be seen from elsewhere.
+pub(super) fn loops_on(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<FoundLoop>> {
+    let failed = |source| Error::system("list", "/sys/block", source);
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/sys/block").map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let is_loop = name.to_str().is_some_and(|name| name.starts_with("loop"));
+        // Only a device that is attached has this folder.
+        if !is_loop || !entry.path().join("loop").exists() {
+            continue;
+        }
+        let path = Path::new("/dev").join(&name);
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // It may be gone or detached by now, which is as good as never having been there.
+        let Ok(device) = rustix::fs::open(&path, flags, Mode::empty()) else { continue };
+        let Ok(status) = sys::loop_status(device.as_fd()) else { continue };
+        let same_device = block_device.is_some_and(|number| number == status.backing_device);
+        if status.backing == id || same_device {
+            let stat = rustix::fs::fstat(&device).map_err(|errno| Error::system("stat", &path, errno))?;
+            found.push(FoundLoop {
+                number: status.number,
+                device: stat.st_rdev,
+                read_only: status.read_only,
+            });
+        }
+    }
+    found.sort_by_key(|found| found.number);
+    Ok(found)
+}
+
+pub(super) fn describe_loops(loops: Vec<FoundLoop>) -> Result<Vec<Holder>> {
+    if loops.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mounts = MountTable::read(None)?;
+    let describe = |found: FoundLoop| Holder::Loop {
+        number: found.number,
+        mounted_at: mounts.of_device(found.device).map(|entry| entry.mount_point.clone()).collect(),
+    };
+    Ok(loops.into_iter().map(describe).collect())
+}
+
+/// Where the block device of number `device` is mounted.
+pub(super) fn mounts_of(device: u64) -> Result<Vec<Holder>> {
+    let mounts = MountTable::read(None)?;
+    Ok(mounts.of_device(device).map(|entry| Holder::Mount { at: entry.mount_point.clone() }).collect())
+}
+
+/// The processes that hold a lock on the file `id` and have it open.
+fn lock_holders(id: (u64, u64)) -> Result<Vec<Holder>> {
+    let text =
+        fs::read_to_string("/proc/locks").map_err(|source| Error::system("read", "/proc/locks", source))?;
+    let mut pids = lockers(&text, id);
+    pids.sort_unstable();
+    pids.dedup();
+    // After its taker died, a lock still shows the old number, which may be somebody else's by now.
+    pids.retain(|&pid| has_open(pid, id).unwrap_or(false));
+    let named = |pid| {
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Holder::Process { pid, comm: comm.trim_end().to_owned() }
+    };
+    Ok(pids.into_iter().map(named).collect())
+}
+
+/// The pids in the text of `/proc/locks` that lock the file `id`.
+fn lockers(text: &str, (device, inode): (u64, u64)) -> Vec<u32> {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let place = format!("{major:02x}:{minor:02x}:{inode}");
+    let pid = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        // A line of one who waits has an arrow before the kind.
+        match fields.as_slice() {
+            [_, "FLOCK" | "POSIX" | "OFDLCK", _, _, pid, at, ..] if *at == place => pid.parse().ok(),
+            _ => None,
+        }
+    };
+    text.lines().filter_map(pid).collect()
+}
+
+fn has_open(pid: u32, id: (u64, u64)) -> io::Result<bool> {
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // O_PATH, as the target may be a FIFO; what is closed meanwhile does not count.
+        if let Ok(file) = rustix::fs::open(entry?.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+            let metadata = File::from(file).metadata()?;
+            if (metadata.dev(), metadata.ino()) == id {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holders_of_a_lock_are_read_and_those_who_wait_are_not() {
+        let text = "\
+1: FLOCK  ADVISORY  WRITE 837 fd:01:1234 0 EOF
+1: -> FLOCK  ADVISORY  WRITE 900 fd:01:1234 0 EOF
+2: POSIX  ADVISORY  READ  12 fd:01:99 128 128
+3: FLOCK  ADVISORY  READ  55 00:2a:1234 0 EOF
+";
+        assert_eq!(lockers(text, (rustix::fs::makedev(0xfd, 1), 1234)), [837]);
+        assert_eq!(lockers(text, (rustix::fs::makedev(0, 0x2a), 1234)), [55]);
+    }
+
+    #[test]
+    fn a_holder_is_named_with_its_mounts() {
+        let held = Holder::Loop { number: 4, mounted_at: vec!["/mnt".into(), "/a b".into()] };
+        assert_eq!(held.to_string(), "/dev/loop4 (mounted at /mnt, /a b)");
+    }
+}

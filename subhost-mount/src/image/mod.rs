@@ -1,0 +1,329 @@
+//! A disk image: opened once, locked, and refused when somebody else holds it.
+
+mod format;
+mod holder;
+mod reader;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
+
+use crate::partition::{ByteRange, PartitionTable};
+use crate::{Error, Result};
+
+pub use holder::Holder;
+pub use reader::ImageReader;
+
+/// What an image is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading, beside other readers.
+    ReadOnly,
+    /// Writing, alone.
+    ReadWrite,
+}
+
+/// An open disk image: a regular file or a block device.
+///
+/// It is opened once, and everything is done through that one fd: the lock is taken on it, the table and the
+/// superblocks are read through it, and the loop devices get it. So no exchange of the path in between
+/// matters, and the lock stays for as long as anything of the image is attached or mounted, also when the
+/// `Image` and its process are gone.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use subhost_mount::{Access, Image, LoopDevice, LoopOptions};
+///
+/// let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
+/// let first = LoopDevice::attach(&image, image.range(1)?, &LoopOptions::default())?;
+/// println!("{}", first.path().display());
+/// # Ok::<(), subhost_mount::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Image {
+    file: File,
+    path: PathBuf,
+    access: Access,
+    locked: bool,
+    stat: Stat,
+}
+
+/// What of `fstat(2)` matters here.
+#[derive(Debug, Clone, Copy)]
+struct Stat {
+    id: (u64, u64),
+    /// The device number, if it is a block device.
+    block_device: Option<u64>,
+    len_bytes: u64,
+}
+
+impl Image {
+    /// Opens and locks an image: with `flock(2)`, alone for writing, beside others for reading. A block
+    /// device opened for writing is claimed with `O_EXCL` too.
+    ///
+    /// # Errors
+    /// [`Error::System`] when it cannot be opened, [`Error::NotAnImage`] and [`Error::ForeignFormat`] for what
+    /// is no raw image, and [`Error::ImageInUse`] when another holds its lock, or a loop device that came
+    /// without our lock is writing to it, or would be written under.
+    pub fn open(path: &Path, access: Access) -> Result<Image> {
+        let image = Image::open_as(path, access, true)?;
+        let operation = match access {
+            Access::ReadOnly => FlockOperation::NonBlockingLockShared,
+            Access::ReadWrite => FlockOperation::NonBlockingLockExclusive,
+        };
+        match rustix::fs::flock(&image.file, operation) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let holders = holder::find(image.stat.id, image.stat.block_device)?;
+                return Err(Error::ImageInUse { image: path.to_owned(), holders });
+            }
+            Err(errno) => return Err(Error::system("lock image", path, errno)),
+        }
+        // Ours come with our lock, so whatever loop device is there now is somebody else's.
+        let mut loops = holder::loops_on(image.stat.id, image.stat.block_device)?;
+        if access == Access::ReadOnly {
+            loops.retain(|found| !found.read_only);
+        }
+        if !loops.is_empty() {
+            let holders = holder::describe_loops(loops)?;
+            return Err(Error::ImageInUse { image: path.to_owned(), holders });
+        }
+        Ok(image)
+    }
+
+    /// Opens an image for looking at its table and superblocks only, without a lock: for a plan or a check.
+    ///
+    /// # Errors
+    /// As [`Image::open`], but for [`Error::ImageInUse`].
+    pub fn open_unlocked(path: &Path) -> Result<Image> {
+        Image::open_as(path, Access::ReadOnly, false)
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.stat.len_bytes
+    }
+
+    /// The path that it was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Device and inode number, `st_dev` and `st_ino`, which tell whether two paths are one image.
+    #[must_use]
+    pub fn id(&self) -> (u64, u64) {
+        self.stat.id
+    }
+
+    /// What it was opened for.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Whether it is locked: not so after [`Image::open_unlocked`].
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.locked
+    }
+
+    /// Whether it is a block device.
+    #[must_use]
+    pub fn is_block_device(&self) -> bool {
+        self.stat.block_device.is_some()
+    }
+
+    /// Reads its partition table; a block device says itself how large its sectors are.
+    ///
+    /// # Errors
+    /// As [`PartitionTable::read`].
+    pub fn partition_table(&self) -> Result<PartitionTable> {
+        let reader = self.reader(ByteRange { start: 0, len: self.len_bytes() });
+        if self.is_block_device() {
+            let sector_size = rustix::fs::ioctl_blksszget(&self.file)
+                .map_err(|errno| Error::system("ask for the sector size of", &self.path, errno))?;
+            return PartitionTable::read_with_sector_size(reader, self.len_bytes(), sector_size);
+        }
+        PartitionTable::read(reader, self.len_bytes())
+    }
+
+    /// Where partition `index` is. 0 is the whole image, whatever a table in it may say.
+    ///
+    /// # Errors
+    /// As [`PartitionTable::read`] and [`PartitionTable::find`].
+    pub fn range(&self, index: u32) -> Result<ByteRange> {
+        if index == 0 {
+            return Ok(ByteRange::whole(self.len_bytes()));
+        }
+        self.partition_table()?.find(index)
+    }
+
+    /// Reads at `offset`, as `pread(2)`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    /// A reader of `range` alone, with a position of its own.
+    #[must_use]
+    pub fn reader(&self, range: ByteRange) -> ImageReader<'_> {
+        ImageReader::new(self, range)
+    }
+
+    fn open_as(path: &Path, access: Access, claim: bool) -> Result<Image> {
+        let refused = |errno: Errno| Error::system("open image", path, errno);
+        let flags = OFlags::CLOEXEC
+            | match access {
+                Access::ReadOnly => OFlags::RDONLY,
+                Access::ReadWrite => OFlags::RDWR,
+            };
+        // Not to wait for a writer if it is a FIFO, nor for a medium if it is a drive.
+        let careful = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let mut fd = rustix::fs::open(path, flags | careful, Mode::empty()).map_err(refused)?;
+        let stat = rustix::fs::fstat(&fd).map_err(refused)?;
+        let block_device = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => None,
+            FileType::BlockDevice => Some(stat.st_rdev),
+            other => {
+                return Err(Error::NotAnImage { image: path.to_owned(), found: found_instead(other) });
+            }
+        };
+        match block_device {
+            Some(device) if claim => {
+                let claimed = claim_device(&fd, path, flags, device)?;
+                if access == Access::ReadWrite {
+                    fd = claimed;
+                }
+            }
+            // Loop devices get this very fd, and the flag with it.
+            _ => rustix::fs::fcntl_setfl(&fd, flags).map_err(refused)?,
+        }
+        // A block device has no size of its own; its end tells.
+        let len_bytes = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(refused)?;
+        let image = Image {
+            file: File::from(fd),
+            path: path.to_owned(),
+            access,
+            locked: claim,
+            stat: Stat { id: (stat.st_dev, stat.st_ino), block_device, len_bytes },
+        };
+        format::refuse_foreign(&image)?;
+        Ok(image)
+    }
+}
+
+impl AsFd for Image {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Opens the device behind `fd` once more, this time claimed: it fails while it is mounted or claimed by
+/// another. A reader lets go of the claim again, as readers share; it has seen that nobody writes.
+fn claim_device(fd: &OwnedFd, path: &Path, flags: OFlags, device: u64) -> Result<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let same = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    match rustix::fs::open(&same, flags | OFlags::EXCL, Mode::empty()) {
+        Ok(claimed) => Ok(claimed),
+        Err(Errno::BUSY) => {
+            let holders = holder::mounts_of(device)?;
+            Err(Error::ImageInUse { image: path.to_owned(), holders })
+        }
+        Err(errno) => Err(Error::system("claim block device", path, errno)),
+    }
+}
+
+fn found_instead(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice => "a character device",
+        _ => "something else",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Seek, SeekFrom, Write};
+
+    fn image_of(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_directory_is_not_an_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Image::open_unlocked(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::NotAnImage { found: "a directory", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_fifo_is_refused_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
+        let error = Image::open_unlocked(&path).unwrap_err();
+        assert!(matches!(error, Error::NotAnImage { found: "a FIFO", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_missing_image_is_named() {
+        let error = Image::open_unlocked(Path::new("/no/such.raw")).unwrap_err();
+        assert_eq!(error.to_string(), "open image /no/such.raw: No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn a_qcow2_image_is_refused_with_the_command_that_converts_it() {
+        let file = image_of(b"QFI\xfb\0\0\0\x03 and so on");
+        let error = Image::open_unlocked(file.path()).unwrap_err();
+        let path = file.path().display();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{path} is a qcow2 image, not a raw one; convert it: qemu-img convert -O raw {path} {path}.raw"
+            )
+        );
+    }
+
+    #[test]
+    fn a_reader_stays_inside_its_range() {
+        let file = image_of(b"0123456789");
+        let image = Image::open_unlocked(file.path()).unwrap();
+        let mut reader = image.reader(ByteRange { start: 2, len: 5 });
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "23456");
+        reader.seek(SeekFrom::End(-2)).unwrap();
+        text.clear();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "56");
+        assert!(reader.seek(SeekFrom::Current(-9)).is_err());
+    }
+
+    #[test]
+    fn index_zero_is_the_whole_image_also_when_its_table_lies() {
+        let mut sector = vec![0; 2048];
+        sector[510..512].copy_from_slice(&[0x55, 0xaa]);
+        sector[450] = 0x83;
+        sector[454..458].copy_from_slice(&[0xff; 4]);
+        sector[458..462].copy_from_slice(&[0xff; 4]);
+        let file = image_of(&sector);
+        let image = Image::open_unlocked(file.path()).unwrap();
+        assert!(matches!(image.range(1), Err(Error::BadTable(_))));
+        assert_eq!(image.range(0).unwrap(), ByteRange { start: 0, len: 2048 });
+    }
+}
