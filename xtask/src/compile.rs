@@ -1,0 +1,35 @@
+//! Building the program: static and optimised for use, plain for tests.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::Outcome;
+use crate::progress::Step;
+use crate::workspace;
+
+/// Builds the `subhostctl` to use: release, without shared libraries. Gives its path.
+pub(crate) fn release(step: &Step) -> Outcome<PathBuf> {
+    let triple = host_triple()?;
+    // A folder of its own: other flags would make cargo build everything anew each time they change.
+    let target = workspace::target().join("static");
+    let mut cargo = workspace::cargo();
+    // With --target the flags are not applied to build scripts and proc macros, which cannot be static.
+    cargo.args(["build", "--release", "--package", "subhost-cli", "--target", &triple]);
+    cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    step.run(&mut cargo)?;
+    Ok(target.join(triple).join("release/subhostctl"))
+}
+
+/// Builds the `subhostctl` to test, as `cargo build` does. Gives its path.
+pub(crate) fn debug(step: &Step) -> Outcome<PathBuf> {
+    step.run(workspace::cargo().args(["build", "--package", "subhost-cli"]))?;
+    Ok(workspace::target().join("debug/subhostctl"))
+}
+
+fn host_triple() -> Outcome<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("-vV").output().map_err(|error| format!("rustc -vV: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let triple = text.lines().find_map(|line| line.strip_prefix("host: "));
+    triple.map(str::to_owned).ok_or_else(|| "rustc -vV names no host".into())
+}

@@ -1,0 +1,149 @@
+//! The tools that the tasks call, and the Debian packages that have them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Outcome;
+use crate::progress::{Step, Steps};
+
+/// A tool and the Debian package that has it.
+pub(crate) struct Tool {
+    name: &'static str,
+    package: &'static str,
+}
+
+const fn tool(name: &'static str, package: &'static str) -> Tool {
+    Tool { name, package }
+}
+
+/// What building and booting the small guest needs.
+pub(crate) const DEMO: &[Tool] = &[
+    tool("mkfs.ext4", "e2fsprogs"),
+    tool("sfdisk", "fdisk"),
+    tool("busybox", "busybox-static"),
+    tool("ip", "iproute2"),
+    tool("bridge", "iproute2"),
+    tool("unshare", "util-linux"),
+];
+
+/// What the tests need, but for the Debian guest: witnesses mostly.
+pub(crate) const TEST: &[Tool] = &[
+    tool("debugfs", "e2fsprogs"),
+    tool("mkfs.ext4", "e2fsprogs"),
+    tool("sfdisk", "fdisk"),
+    tool("busybox", "busybox-static"),
+    tool("ip", "iproute2"),
+    tool("bridge", "iproute2"),
+    tool("unshare", "util-linux"),
+    tool("setpriv", "util-linux"),
+    tool("findmnt", "util-linux"),
+    tool("losetup", "mount"),
+    tool("mount", "mount"),
+    tool("bash", "bash"),
+];
+
+/// What the Debian guest is made with.
+pub(crate) const DEBIAN_GUEST: &[Tool] = &[
+    tool("mmdebstrap", "mmdebstrap"),
+    tool("mkfs.ext4", "e2fsprogs"),
+    tool("sfdisk", "fdisk"),
+    tool("tar", "tar"),
+    tool("chroot", "coreutils"),
+];
+
+/// Everything.
+pub(crate) const ALL: &[&[Tool]] = &[DEMO, TEST, DEBIAN_GUEST];
+
+/// Installs what is missing of `tools`; on a system that is not Debian-like, or without root, names it and fails.
+pub(crate) fn install(tools: &[&[Tool]], steps: &Steps) -> Outcome {
+    let missing: Vec<&Tool> = tools.iter().copied().flatten().filter(|tool| !is_there(tool.name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    let names = missing.iter().map(|tool| tool.name).collect::<Vec<_>>().join(" ");
+    let packages_text = packages.join(" ");
+    if !is_debian_like() {
+        return Err(format!(
+            "these tools are missing: {names}\n\
+             install them with this system's package manager (on Debian their packages are: {packages_text})"
+        )
+        .into());
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(format!(
+            "these tools are missing: {names}\n\
+             run as root: apt-get install --no-install-recommends {packages_text}"
+        )
+        .into());
+    }
+    steps.step(&format!("install {packages_text}"), |step| {
+        // The lists of packages may be missing, or too old to be fetched from.
+        apt_install(&packages, step).or_else(|_| {
+            apt_update(step)?;
+            apt_install(&packages, step)
+        })
+    })?;
+    match missing.iter().find(|tool| !is_there(tool.name)) {
+        Some(tool) => Err(format!("package {} is installed, but has no {}", tool.package, tool.name).into()),
+        None => Ok(()),
+    }
+}
+
+/// Fetches the lists of packages.
+pub(crate) fn apt_update(step: &Step) -> Outcome {
+    step.run(Command::new("apt-get").args(["update", "-q"]))
+}
+
+fn apt_install(packages: &[&str], step: &Step) -> Outcome {
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    step.run(apt.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages))
+}
+
+fn is_there(tool: &str) -> bool {
+    // The guest has no libraries for one that is dynamically linked.
+    find(tool).is_some_and(|path| tool != "busybox" || is_static(&path))
+}
+
+/// Finds a program as the shell does, and in the folders that only root has in its `PATH`.
+pub(crate) fn find(tool: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders =
+        env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(tool)).find(|file| file.is_file())
+}
+
+/// Whether an ELF program names no dynamic linker. Those of glibc, musl and others all live in a folder `lib…/ld`.
+fn is_static(program: &Path) -> bool {
+    let bytes = fs::read(program).unwrap_or_default();
+    let head = bytes.get(..4096).unwrap_or(&bytes);
+    bytes.starts_with(b"\x7fELF") && !head.windows(4).any(|window| window == b"/ld-")
+}
+
+fn is_debian_like() -> bool {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let ids = release.lines().filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")));
+    ids.flat_map(|ids| ids.trim_matches('"').split(' ')).any(|id| id == "debian" || id == "ubuntu")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tool_is_not_found() {
+        assert!(find("sh").is_some());
+        assert_eq!(find("no-such-tool-anywhere"), None);
+    }
+
+    #[test]
+    fn this_test_is_dynamically_linked_and_a_script_is_no_program() {
+        assert!(!is_static(&env::current_exe().unwrap()));
+        assert!(!is_static(Path::new("/etc/os-release")));
+    }
+}
