@@ -1,0 +1,2 @@
+//! Every pair of state and event, and the ways through.
+use super::*;
