@@ -1,0 +1,109 @@
+//! The stable codes of all diagnostics.
+//!
+//! `E01` syntax, `E02` constructs that are refused, `E03` evaluation, `E04` limits, `W05` warnings about
+//! the text, `E10` and `W11` the settings.
+
+/// A quote is never closed.
+pub const UNCLOSED_QUOTE: &str = "E0101";
+/// An array literal is never closed.
+pub const UNCLOSED_ARRAY: &str = "E0102";
+/// A character that bash does not allow here.
+pub const UNEXPECTED: &str = "E0103";
+/// The text holds a NUL byte.
+pub const NUL_BYTE: &str = "E0104";
+/// `$(`, `${`, `if` and the like are never closed.
+pub const UNCLOSED_CONSTRUCT: &str = "E0105";
+/// Something is glued to the `)` of an array literal.
+pub const TEXT_AFTER_ARRAY: &str = "E0106";
+/// A `$'…'` escape that names no Unicode character.
+pub const BAD_ESCAPE: &str = "E0107";
+
+/// A command.
+pub const COMMAND: &str = "E0201";
+/// `if`, `for`, `case`, `{`, `(`, `[[` and other compound commands.
+pub const COMPOUND: &str = "E0202";
+/// `|`, `&&`, `||` or `&`.
+pub const LIST_OPERATOR: &str = "E0203";
+/// A redirection.
+pub const REDIRECTION: &str = "E0204";
+/// An assignment before a command.
+pub const ASSIGNMENT_BEFORE_COMMAND: &str = "E0205";
+/// A function definition.
+pub const FUNCTION: &str = "E0206";
+/// `$(…)` or backquotes.
+pub const COMMAND_SUBSTITUTION: &str = "E0210";
+/// `$((…))` or `$[…]`.
+pub const ARITHMETIC: &str = "E0211";
+/// `${…}` with anything but a name inside.
+pub const EXPANSION: &str = "E0212";
+/// `$1`, `$@`, `$?`, `$$` and the like.
+pub const SPECIAL_PARAMETER: &str = "E0213";
+/// `<(…)` or `>(…)`.
+pub const PROCESS_SUBSTITUTION: &str = "E0214";
+/// An unquoted `*`, `?` or `[` where bash would look for files.
+pub const FILE_PATTERN: &str = "E0215";
+/// An unquoted `{a,b}` or `{1..9}` where bash would expand it.
+pub const BRACES: &str = "E0216";
+/// An unquoted `~` where bash may expand it.
+pub const TILDE: &str = "E0217";
+/// An array subscript that is not a literal number.
+pub const SUBSCRIPT: &str = "E0218";
+/// An option or operand of `declare`, `export` or `readonly` that is not supported.
+pub const DECLARATION: &str = "E0219";
+
+/// An assignment to a readonly variable.
+pub const READONLY: &str = "E0301";
+/// A subscript outside of the array.
+pub const SUBSCRIPT_RANGE: &str = "E0302";
+/// The value is bash's own and no plain fact of the file.
+pub const SHELL_VARIABLE_READ: &str = "E0303";
+/// An assignment to a variable that means something to bash itself.
+pub const SHELL_VARIABLE_SET: &str = "E0304";
+/// An unquoted variable in an array literal holds a file name pattern.
+pub const PATTERN_IN_VALUE: &str = "E0305";
+/// A byte 0x01 or 0x7f in a place where bash itself garbles it.
+pub const GARBLED_BYTE: &str = "E0306";
+/// `export NAME` and the like for a variable that has no value.
+pub const NO_VALUE: &str = "E0307";
+
+/// The text is too large.
+pub const SOURCE_TOO_LARGE: &str = "E0401";
+/// A word is too long.
+pub const WORD_TOO_LONG: &str = "E0402";
+/// Constructs are nested too deeply.
+pub const TOO_DEEP: &str = "E0403";
+/// There is more wrong than is worth printing.
+pub const TOO_MANY: &str = "E0404";
+/// The values grow beyond the memory budget.
+pub const MEMORY_BUDGET: &str = "E0405";
+
+/// Lines end in CR LF.
+pub const CRLF: &str = "W0501";
+/// The text begins with a byte order mark.
+pub const BYTE_ORDER_MARK: &str = "W0502";
+/// A variable that was never set is used, and is empty.
+pub const UNSET_VARIABLE: &str = "W0503";
+
+/// An element of `DISKS` is malformed.
+pub const DISK: &str = "E1001";
+/// Two disks have one node name, or share a part of an image.
+pub const DISK_CONFLICT: &str = "E1002";
+/// An element of `BRIDGES` is malformed.
+pub const CABLE: &str = "E1003";
+/// Two cables have one MAC address.
+pub const CABLE_CONFLICT: &str = "E1004";
+/// A setting has a value that it cannot take.
+pub const SETTING_VALUE: &str = "E1005";
+/// A setting that takes one value is an array.
+pub const SETTING_NOT_SCALAR: &str = "E1006";
+/// A value that is known but cannot be had yet.
+pub const NOT_SUPPORTED_YET: &str = "E1007";
+
+/// A variable is spelled nearly like a setting.
+pub const DID_YOU_MEAN: &str = "W1101";
+/// A setting that is known but has no effect yet.
+pub const NO_EFFECT_YET: &str = "W1102";
+/// A list from the environment was split on blanks.
+pub const SPLIT_ON_BLANKS: &str = "W1103";
+/// A value that is allowed, but unlikely to work well.
+pub const UNWISE_VALUE: &str = "W1104";

@@ -1,0 +1,91 @@
+//! From bytes to words: quoting, escapes, and what bash would expand in a word.
+
+mod ansi_c;
+mod cursor;
+mod skip;
+mod word;
+
+pub(crate) use cursor::{Cursor, is_blank, is_metacharacter, is_name, is_name_start};
+pub(crate) use skip::{Frame, SkipError, skip_nested, skip_word};
+pub(crate) use word::{WordContext, read_word};
+
+use crate::code;
+use crate::diagnostic::Diagnostic;
+use crate::span::Span;
+
+/// After this many, the rest is not worth printing.
+const MAX_DIAGNOSTICS: usize = 200;
+
+/// A state of [`Complaints`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    length: usize,
+    errors: usize,
+    stopped: bool,
+}
+
+/// Collects what is wrong, up to a limit.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints {
+    list: Vec<Diagnostic>,
+    errors: usize,
+    stopped: bool,
+}
+
+impl Complaints {
+    /// Adds one, unless there are too many already.
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        self.errors += usize::from(diagnostic.is_error());
+        if self.stopped {
+            return;
+        }
+        if self.list.len() >= MAX_DIAGNOSTICS {
+            self.stopped = true;
+            let message = format!("more than {MAX_DIAGNOSTICS} things are wrong; the rest is not shown");
+            self.list.push(Diagnostic::error(code::TOO_MANY, message).at(diagnostic.span));
+            return;
+        }
+        self.list.push(diagnostic);
+    }
+
+    /// Adds an error at a place.
+    pub(crate) fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>, hint: &str) {
+        let error = Diagnostic::error(code, message).at(span);
+        self.push(if hint.is_empty() { error } else { error.hint(hint) });
+    }
+
+    /// The state now, to go back to.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { length: self.list.len(), errors: self.errors, stopped: self.stopped }
+    }
+
+    /// Forgets what came after the mark: the text is about to be read in another way.
+    pub(crate) fn forget_after(&mut self, mark: Mark) {
+        self.list.truncate(mark.length);
+        self.errors = mark.errors;
+        self.stopped = mark.stopped;
+    }
+
+    /// How many errors there were, shown or not.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Whether the last complaint is that something runs to the end of the text: what is around it then
+    /// does too, and saying so would not help.
+    pub(crate) fn ran_to_end(&self) -> bool {
+        const ENDLESS: [&str; 3] = [code::UNCLOSED_QUOTE, code::UNCLOSED_CONSTRUCT, code::TOO_DEEP];
+        self.list.last().is_some_and(|last| ENDLESS.contains(&last.code))
+    }
+
+    /// Whether there is no point in going on.
+    pub(crate) fn is_full(&self) -> bool {
+        self.stopped
+    }
+
+    /// All that was collected, in the order of the text.
+    pub(crate) fn into_list(mut self) -> Vec<Diagnostic> {
+        self.list.sort_by_key(|diagnostic| diagnostic.span.map_or(0, Span::start));
+        self.list
+    }
+}

@@ -1,0 +1,112 @@
+//! Writing values so that bash reads the same.
+
+/// A value as one word of bash, plain where that is safe, else in quotes: `a.raw`, `'two words'`,
+/// `$'two\nlines'`. It may stand behind `=`, in an array literal and as an argument of a command, and is
+/// one line of printable text.
+///
+/// A value of bash cannot hold a NUL; it and what follows would be lost, as in bash.
+///
+/// ```
+/// assert_eq!(subhost_config::quote(b"it's"), br"'it'\''s'");
+/// ```
+pub fn quote(value: &[u8]) -> Vec<u8> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+./:@%".contains(byte);
+    if !value.is_empty() && value.iter().all(is_plain) {
+        return value.to_vec();
+    }
+    if !is_printable(value) {
+        return ansi_c_quote(value);
+    }
+    let mut text = vec![b'\''];
+    for &byte in value {
+        match byte {
+            b'\'' => text.extend_from_slice(br"'\''"),
+            _ => text.push(byte),
+        }
+    }
+    text.push(b'\'');
+    text
+}
+
+/// A value as `declare -p` writes it: in double quotes, or `$'…'` if something is not printable.
+pub(crate) fn declare_quote(value: &[u8]) -> Vec<u8> {
+    if !is_printable(value) {
+        return ansi_c_quote(value);
+    }
+    let mut text = vec![b'"'];
+    for &byte in value {
+        if matches!(byte, b'"' | b'$' | b'`' | b'\\') {
+            text.push(b'\\');
+        }
+        text.push(byte);
+    }
+    text.push(b'"');
+    text
+}
+
+fn ansi_c_quote(value: &[u8]) -> Vec<u8> {
+    let mut text = b"$'".to_vec();
+    let octal = |text: &mut Vec<u8>, byte: u8| text.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+    for chunk in value.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            let named = match character {
+                '\x1b' => 'E',
+                '\x07' => 'a',
+                '\x0b' => 'v',
+                '\x08' => 'b',
+                '\x0c' => 'f',
+                '\n' => 'n',
+                '\r' => 'r',
+                '\t' => 't',
+                '\\' | '\'' => character,
+                _ => {
+                    let mut buffer = [0; 4];
+                    let bytes = character.encode_utf8(&mut buffer).as_bytes();
+                    if is_printable_character(character) {
+                        text.extend_from_slice(bytes);
+                    } else {
+                        bytes.iter().for_each(|&byte| octal(&mut text, byte));
+                    }
+                    continue;
+                }
+            };
+            text.push(b'\\');
+            text.extend_from_slice(named.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        chunk.invalid().iter().for_each(|&byte| octal(&mut text, byte));
+    }
+    text.push(b'\'');
+    text
+}
+
+fn is_printable(value: &[u8]) -> bool {
+    std::str::from_utf8(value).is_ok_and(|text| text.chars().all(is_printable_character))
+}
+
+/// What glibc's `iswprint` says in a UTF-8 locale, for assigned characters.
+fn is_printable_character(character: char) -> bool {
+    !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_only_what_needs_it() {
+        for (value, quoted) in [
+            ("", "''"),
+            ("vda:1:/disks/a.raw", "vda:1:/disks/a.raw"),
+            ("two words", "'two words'"),
+            ("it's", r"'it'\''s'"),
+            ("~", "'~'"),
+            ("#a", "'#a'"),
+            ("é", "'é'"),
+            ("a=b", "'a=b'"),
+            ("two\nlines\\", r"$'two\nlines\\'"),
+        ] {
+            assert_eq!(String::from_utf8(quote(value.as_bytes())).unwrap(), quoted, "{value:?}");
+        }
+        assert_eq!(quote(b"\xff0'"), br"$'\3770\''");
+    }
+}
