@@ -24,6 +24,9 @@ pub const CLEAN_UP: Duration = Duration::from_secs(3);
 /// How long one case may take.
 const CASE: Duration = Duration::from_secs(180);
 
+/// What a line on standard error begins with that is shown of a case that passes, too.
+pub const NOTE: &str = "note: ";
+
 /// The argument that makes the test binary run one case inside its namespaces.
 const RUN_CASE: &str = "--run-one-case";
 
@@ -37,6 +40,7 @@ pub enum Need {
 }
 
 /// One test: what it says, what it needs, what it does.
+#[derive(Clone, Copy)]
 pub struct Case {
     /// Its name, which states the behaviour.
     pub name: &'static str,
@@ -47,7 +51,7 @@ pub struct Case {
 }
 
 /// The `main` of a test binary: runs all cases as `cargo test` runs tests, each in namespaces of its own.
-pub fn main(cases: &'static [Case]) -> ExitCode {
+pub fn main(cases: &[Case]) -> ExitCode {
     let stage = match isolate::stage() {
         Ok(stage) => stage,
         Err(error) => {
@@ -71,7 +75,8 @@ pub fn main(cases: &'static [Case]) -> ExitCode {
             }
         };
     }
-    let trials = cases.iter().map(|case| Trial::ignorable_test(case.name, || run_outside(case))).collect();
+    let trial = |case: Case| Trial::ignorable_test(case.name, move || run_outside(&case));
+    let trials = cases.iter().copied().map(trial).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -104,6 +109,9 @@ fn run_outside(case: &Case) -> Result<Completion, Failed> {
     let args = [OsStr::new(RUN_CASE), OsStr::new(case.name), folder.path().as_os_str()];
     let command = isolate::command(args).map_err(Failed::from)?;
     let outcome = program::run(command, CASE).map_err(Failed::from)?;
+    for line in outcome.stderr.lines().filter(|line| line.starts_with(NOTE)) {
+        eprintln!("{}: {line}", case.name);
+    }
     if outcome.code == 0 { Ok(Completion::Completed) } else { Err(outcome.to_string().into()) }
 }
 

@@ -134,14 +134,17 @@ mod tests {
         let mut total = Total::default();
         for line in [
             "running 2 tests",
-            "test boots         ... ignored, SKIP: not root",
+            "test boots         ... ignored (SKIP: not root)",
+            "test tests::slow ... ignored, takes an hour",
+            "test src/lib.rs - (line 7) ... ignored",
             "test fails ... FAILED",
             "test result: FAILED. 14 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.33s",
             "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.05s",
         ] {
             total.count(line);
         }
-        let skips = vec!["boots: not root".to_owned()];
+        let skips = ["boots: not root", "tests::slow: takes an hour", "src/lib.rs - (line 7): ignored"];
+        let skips = skips.map(str::to_owned).to_vec();
         assert_eq!(total, Total { passed: 17, failed: 1, skipped: 2, skips });
     }
 

@@ -1,2 +1,0 @@
-//! Privileged tests.
-fn main() {}

@@ -1,0 +1,44 @@
+//! The built program on real images: each case on a host of its own, with the leak check at its end.
+
+mod debian;
+mod initctl;
+mod kill;
+mod look;
+mod refuse;
+mod run;
+mod tiny;
+
+use std::process::ExitCode;
+
+use subhost_tests::case::{self, Case};
+use subhost_tests::guest::Guest;
+use subhost_tests::host::Host;
+
+/// The bridge of every case.
+const BRIDGE: &str = "br0";
+/// The MAC address of a guest's first cable, as text and as bytes.
+const MAC: &str = "06:a7:dd:b4:02:f2";
+const MAC_BYTES: [u8; 6] = [0x06, 0xa7, 0xdd, 0xb4, 0x02, 0xf2];
+
+fn main() -> ExitCode {
+    let groups =
+        [debian::CASES, initctl::CASES, kill::CASES, look::CASES, refuse::CASES, run::CASES, tiny::CASES];
+    let cases: Vec<Case> = groups.concat();
+    case::main(&cases)
+}
+
+/// Makes the bridge, with an address in the guests' network.
+fn bridge(host: &Host) -> std::io::Result<()> {
+    host.bridge(BRIDGE, "10.80.0.1/16")
+}
+
+/// Where the guest with [`MAC`] answers.
+fn address(port: u16) -> std::net::SocketAddr {
+    (subhost_tests::fixture::address_of(0, MAC_BYTES), port).into()
+}
+
+/// Boots, and comes back when rc 2 is done.
+fn boot(host: &Host, name: &str) -> std::io::Result<Guest> {
+    host.done(&["boot", name, "--detach"])?;
+    host.running(name)
+}

@@ -1,0 +1,180 @@
+//! `run`: one command in a fresh subhost, from an image, over the host's own files, or in a folder.
+
+use std::fs;
+use std::time::Duration;
+
+use subhost_tests::case::{Case, Need, Verdict};
+use subhost_tests::fixture::Fixture;
+use subhost_tests::host::Host;
+use subhost_tests::program::Outcome;
+
+use crate::{BRIDGE, MAC, bridge};
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "run_passes_the_status_and_keeps_the_streams_apart",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: status,
+    },
+    Case {
+        name: "run_has_the_cable_with_its_mac",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: cable,
+    },
+    Case {
+        name: "run_passes_its_standard_input",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: input,
+    },
+    Case { name: "run_overlay_changes_nothing_on_the_host", needs: &[Need::Program], body: overlay },
+    Case { name: "run_overlay_covers_what_only_root_may_read", needs: &[Need::Program], body: covered },
+    Case {
+        name: "run_in_a_tree_writes_to_that_tree",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: tree,
+    },
+    Case { name: "root_in_a_run_owns_nothing_of_the_host", needs: &[Need::Program], body: unprivileged },
+    Case {
+        name: "killing_run_ends_its_command",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: killed,
+    },
+];
+
+fn status(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let disk = format!("vda:1:{}", image.display());
+    let run = |words: &[&str]| host.subhostctl(&[&["run", "--disk", &disk, "--"], words].concat());
+    let outcome = run(&["sh", "-c", "echo out; echo err >&2; exit 7"])?;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (7, "out\n"), "{outcome}");
+    assert!(outcome.stderr.lines().any(|line| line == "err"), "{outcome}");
+    assert_eq!(run(&["/bin/true"])?.code, 0);
+    assert_eq!(run(&["sh", "-c", "kill -9 $$"])?.code, 137);
+    assert_eq!(run(&["sh", "-c", "kill -15 $$"])?.code, 143);
+    assert_eq!(run(&["/bin/no-such-program"])?.code, 127);
+    assert_eq!(run(&["/etc/passwd"])?.code, 126);
+    let ours = host.subhostctl(&["run", "--disk", "vda:1:/nowhere.raw", "--", "/bin/true"])?;
+    assert_eq!(ours.code, 125, "{ours}");
+    Ok(())
+}
+
+fn cable(host: &Host) -> Verdict {
+    bridge(host)?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let disk = format!("vda:1:{}", image.display());
+    let cable = format!("{BRIDGE}={MAC}");
+    let name = host.name("run");
+    let out = host.done(&[
+        "run",
+        "--name",
+        &name,
+        "--disk",
+        &disk,
+        "--cable",
+        &cable,
+        "--",
+        "cat",
+        "/sys/class/net/eth0/address",
+    ])?;
+    assert_eq!(out, format!("{MAC}\n"));
+    let out = host.done(&["run", "--name", &name, "--disk", &disk, "--", "hostname"])?;
+    assert_eq!(out, format!("{name}\n"));
+    Ok(())
+}
+
+fn input(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let text = "line\n".repeat(50_000);
+    let file = host.folder().join("input");
+    fs::write(&file, &text)?;
+    let mut command = host.command(&["run", "--disk", &format!("vda:1:{}", image.display()), "--", "cat"]);
+    let output = command.stdin(fs::File::open(&file)?).output()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == text.as_bytes(), "{} bytes of {}", output.stdout.len(), text.len());
+    Ok(())
+}
+
+fn overlay(host: &Host) -> Verdict {
+    let canary = format!("/etc/{}", host.name("canary"));
+    let script = format!("echo changed >{canary} && cat {canary} && rm /etc/hostname && id -u");
+    let hostname = fs::read("/etc/hostname").ok();
+    let outcome = host.subhostctl(&["run", "--overlay", "/", "--", "sh", "-c", &script])?;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "changed\n0\n"), "{outcome}");
+    assert!(!fs::exists(&canary)?, "{canary} is on the host");
+    assert_eq!(fs::read("/etc/hostname").ok(), hostname);
+    // Nor does the next one see it.
+    let again = host.subhostctl(&["run", "--overlay", "/", "--", "test", "-e", &canary])?;
+    assert_eq!(again.code, 1, "{again}");
+    Ok(())
+}
+
+/// A tree that is laid out as a host is, with a secret in each of the places.
+fn covered(host: &Host) -> Verdict {
+    let run = |words: &[&str]| host.subhostctl(&[&["run", "--overlay", "/", "--"], words].concat());
+    let leaks = |outcome: &Outcome, secret: &str| outcome.stdout.lines().any(|line| line == secret);
+    for path in ["/etc/shadow", "/etc/gshadow"] {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let outcome = run(&["cat", path])?;
+        let line = text.lines().find(|line| leaks(&outcome, line));
+        assert!(line.is_none(), "{path} of the host can be read");
+    }
+    let private = "/etc/ssh";
+    for entry in fs::read_dir(private).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("ssh_host_") && name.ends_with("_key") {
+            let outcome = run(&["cat", &format!("{private}/{name}")])?;
+            assert!(!outcome.stdout.contains("PRIVATE KEY"), "{private}/{name} can be read");
+        }
+    }
+    let home = run(&["sh", "-c", "ls -A /root | wc -l"])?;
+    assert_eq!((home.code, home.stdout.trim()), (0, "0"), "root's home is not empty: {home}");
+    Ok(())
+}
+
+fn tree(host: &Host) -> Verdict {
+    let tree = host.copy_of(Fixture::TinyTree)?;
+    let path = tree.to_string_lossy();
+    let out = host.done(&["run", "--root", &path, "--", "sh", "-c", "echo kept >/root/file; ls /root"])?;
+    assert_eq!(out, "file\n");
+    assert_eq!(fs::read_to_string(tree.join("root/file"))?, "kept\n");
+    // The guest's root is the tree's root, not a number of its own range.
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&fs::metadata(tree.join("root/file"))?), 0);
+    Ok(())
+}
+
+fn unprivileged(host: &Host) -> Verdict {
+    // Each of these is done by root on a real machine; here all of it must be refused.
+    for words in [
+        ["mknod", "/tmp/disk", "b", "7", "0"].as_slice(),
+        &["mount", "-o", "remount,rw", "/sys"],
+        &["sysctl", "-w", "vm.swappiness=61"],
+        &["date", "-s", "2001-01-01"],
+        &["dmesg"],
+        &["umount", "/run"],
+    ] {
+        let outcome = host.subhostctl(&[&["run", "--overlay", "/", "--"], words].concat())?;
+        assert!(![0, 125, 127].contains(&outcome.code), "{}: {outcome}", words.join(" "));
+    }
+    Ok(())
+}
+
+fn killed(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("run");
+    let disk = format!("vda:1:{}", image.display());
+    let script = "echo begun >/var/log/begun; exec sleep 1000";
+    let mut command = host.start(&["run", "--name", &name, "--disk", &disk, "--", "sh", "-c", script])?;
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let guest = loop {
+        match host.guest(&name)? {
+            Some(guest) if guest.state() == "running" => break guest,
+            _ => assert!(std::time::Instant::now() < deadline, "run is not in the list"),
+        }
+    };
+    guest.wait_for_line("/var/log/begun", "begun", Duration::from_secs(10))?;
+    command.terminate()?;
+    let outcome = command.finish(Duration::from_secs(20))?;
+    assert_eq!(outcome.code, 143, "{outcome}");
+    assert!(guest.ends(Duration::ZERO)?);
+    Ok(())
+}
