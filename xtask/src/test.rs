@@ -115,12 +115,11 @@ impl Total {
         } else if let Some((name, reason)) = line.split_once(" ... ignored")
             && let Some(name) = name.strip_prefix("test ")
         {
-            let reason = reason.trim_start_matches(", ").trim_start_matches("SKIP: ");
-            self.skips.push(format!(
-                "{}: {}",
-                name.trim_end(),
-                if reason.is_empty() { "ignored" } else { reason }
-            ));
+            // The harness of the standard library and ours write it differently.
+            let reason = reason.trim_start_matches([' ', ',', '(']).trim_end_matches(')');
+            let reason = reason.strip_prefix("SKIP: ").unwrap_or(reason);
+            let reason = if reason.is_empty() { "ignored" } else { reason };
+            self.skips.push(format!("{}: {reason}", name.trim_end()));
         }
     }
 }
