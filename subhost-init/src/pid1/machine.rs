@@ -243,8 +243,8 @@ impl Machine {
         match event {
             Event::Start => self.start(&mut out),
             Event::Spawned(pid) => {
-                self.pid = Some(pid);
                 if let Some(program) = self.program {
+                    self.pid = Some(pid);
                     out.push(Effect::Tell(Message::Started(program)));
                 }
             }
@@ -271,9 +271,13 @@ impl Machine {
                 self.stop(now, End::PowerOff, Why::Signal, &mut out);
             }
             Event::User1 { .. } => {}
-            Event::Host(Request::PowerOff) => self.stop(now, End::PowerOff, Why::Host, &mut out),
+            Event::Host(Request::PowerOff) => {
+                self.stay_off();
+                self.stop(now, End::PowerOff, Why::Host, &mut out);
+            }
             Event::Host(Request::Reboot) => self.stop(now, End::Reboot, Why::Host, &mut out),
             Event::Host(Request::Kill) => {
+                self.stay_off();
                 if !self.is_ending() {
                     self.begin_end(now, End::PowerOff, Why::Host, &mut out);
                 }
@@ -391,6 +395,13 @@ impl Machine {
         self.end = end;
         self.stop_at = now.saturating_add(self.policy.stop_ms);
         out.push(Effect::Tell(Message::Stopping { end, why }));
+    }
+
+    /// A guest that is about to restart when the host wants it off does not.
+    fn stay_off(&mut self) {
+        if self.end == End::Reboot {
+            self.end = End::PowerOff;
+        }
     }
 
     fn stop(&mut self, now: u64, end: End, why: Why, out: &mut Effects) {

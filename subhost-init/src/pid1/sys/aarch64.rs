@@ -27,7 +27,7 @@ pub(super) unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
         asm!(
             "svc #0",
             in("x8") number,
-            inlateout("x0") a as isize => result,
+            inlateout("x0") a.cast_signed() => result,
             in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
             options(nostack)
         );
