@@ -247,6 +247,13 @@ impl Mount {
     }
 }
 
+/// A detached mount that another library made, such as a clone by `open_tree(2)`.
+impl From<OwnedFd> for Mount {
+    fn from(fd: OwnedFd) -> Mount {
+        Mount::new(fd, "a detached mount".to_owned())
+    }
+}
+
 impl AsFd for Mount {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
