@@ -19,7 +19,7 @@
 //! it too, with `RUNLEVEL`, `PREVLEVEL`, `INIT_VERSION`, `CONSOLE`, the variables `INIT_…` that `/run/initctl` has set,
 //! and `PATH`, `TERM`, `HOME` where it has none.
 //!
-//! **Descriptors**, open across the exec; PID 1 sets close-on-exec on 3 and 4, and nothing else may be open:
+//! **Descriptors**, open across the exec; PID 1 sets close-on-exec on 3 and 4 and closes all above:
 //!
 //! | number | what |
 //! | --- | --- |

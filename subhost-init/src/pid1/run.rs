@@ -52,6 +52,7 @@ pub(crate) fn run(args: Args) -> ! {
     sys::reset_signals();
     sys::block_signals(SIGNALS);
     sys::umask(0);
+    sys::close_from(CONSOLE + 1);
     // What programs of the guest look for to know that sysvinit runs.
     sys::set_name(c"init");
     let config = Config::parse(args.words.skip(1)).unwrap_or_else(|Invalid(word)| {

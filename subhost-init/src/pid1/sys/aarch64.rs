@@ -105,5 +105,6 @@ pub(super) const EXECVE: usize = 221;
 pub(super) const WAIT4: usize = 260;
 pub(super) const SYNCFS: usize = 267;
 pub(super) const STATX: usize = 291;
+pub(super) const CLOSE_RANGE: usize = 436;
 
 pub(super) const O_NOFOLLOW: usize = 0o100_000;

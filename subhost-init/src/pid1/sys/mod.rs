@@ -206,6 +206,11 @@ pub(crate) fn close(fd: i32) {
     let _ = call(arch::CLOSE, [descriptor(fd), 0, 0, 0, 0, 0]);
 }
 
+/// Closes this descriptor and all above it.
+pub(crate) fn close_from(fd: i32) {
+    let _ = call(arch::CLOSE_RANGE, [descriptor(fd), u32::MAX as usize, 0, 0, 0, 0]);
+}
+
 pub(crate) fn mkfifo(path: &CStr, mode: usize) -> Result<()> {
     const S_IFIFO: usize = 0o010_000;
     call(arch::MKNODAT, [AT_FDCWD, path.as_ptr() as usize, S_IFIFO | mode, 0, 0, 0]).map(drop)

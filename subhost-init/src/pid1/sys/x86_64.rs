@@ -89,5 +89,6 @@ pub(super) const PPOLL: usize = 271;
 pub(super) const SIGNALFD4: usize = 289;
 pub(super) const SYNCFS: usize = 306;
 pub(super) const STATX: usize = 332;
+pub(super) const CLOSE_RANGE: usize = 436;
 
 pub(super) const O_NOFOLLOW: usize = 0o400_000;
