@@ -108,16 +108,12 @@ impl Run {
         if self.complaints.errors() != errors {
             return Ok(()); // refused: the variable stays as it was
         }
-        let variable = match self.variables.get_mut(&assignment.name) {
-            Some(variable) => variable,
-            None => {
-                let value = match assignment.value {
-                    AssignedValue::Scalar(_) if assignment.subscript.is_none() => Value::Scalar(Vec::new()),
-                    _ => Value::Indexed(BTreeMap::new()),
-                };
-                self.variables.insert(&assignment.name, Variable::new(value, assignment.span))
-            }
-        };
+        let variable = self.variables.get_or_insert_with(&assignment.name, || {
+            let is_scalar =
+                matches!(assignment.value, AssignedValue::Scalar(_)) && assignment.subscript.is_none();
+            let empty = if is_scalar { Value::Scalar(Vec::new()) } else { Value::Indexed(BTreeMap::new()) };
+            Variable::new(empty, assignment.span)
+        });
         variable.set_at = assignment.span;
         give(variable, flags);
         edits.into_iter().for_each(|edit| edit.apply(variable));

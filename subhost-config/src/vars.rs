@@ -92,9 +92,12 @@ impl Variables {
         self.by_name.get_mut(name)
     }
 
-    pub(crate) fn insert(&mut self, name: &str, variable: Variable) -> &mut Variable {
-        let entry = self.by_name.entry(name.to_owned()).insert_entry(variable);
-        entry.into_mut()
+    pub(crate) fn get_or_insert_with(
+        &mut self,
+        name: &str,
+        make: impl FnOnce() -> Variable,
+    ) -> &mut Variable {
+        self.by_name.entry(name.to_owned()).or_insert_with(make)
     }
 }
 

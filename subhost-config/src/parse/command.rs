@@ -59,6 +59,7 @@ impl Parser<'_> {
     }
 
     fn declaration(&mut self, command: &str, mut flags: DeclareFlags, start: usize) -> Option<Declaration> {
+        let errors = self.complaints.errors();
         let mut operands = Vec::new();
         loop {
             self.cursor.skip_blanks();
@@ -89,7 +90,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        if operands.is_empty() {
+        if operands.is_empty() && self.complaints.errors() == errors {
             let span = Span::new(start, self.cursor.position());
             let message = "a declaration without a name only prints";
             self.complaints.error(code::DECLARATION, span, message, "leave it out");
@@ -174,9 +175,7 @@ fn command_hint(word: &str, mut after: Cursor<'_>) -> &'static str {
             "nothing is open here that it could belong to"
         }
         _ if after.peek() == Some(b'=') && is_name(word.as_bytes()) => "write the `=` right behind the name",
-        _ if after.peek().is_none_or(|byte| is_metacharacter(byte)) => {
-            "leave it out, or is this a value without quotes?"
-        }
+        _ if after.peek().is_none_or(is_metacharacter) => "leave it out, or is this a value without quotes?",
         _ => "leave it out, or write the values that it would set",
     }
 }

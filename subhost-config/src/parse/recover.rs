@@ -49,7 +49,6 @@ impl Parser<'_> {
         };
         let result = skipper.run();
         let open = skipper.open.last().map(|&(_, span)| span);
-        let at_start = Span::new(start, start + 1);
         let Err(error) = result else { return };
         self.cursor = self.cursor.at_end();
         let span = open.unwrap_or(Span::new(start, start + 1));

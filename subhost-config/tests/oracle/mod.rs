@@ -62,8 +62,8 @@ fn run(script: &[u8], not_these: &str) -> (String, String) {
 }
 
 fn execute(script: &[u8], commands: &str, operand: &str) -> Output {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(script).unwrap();
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file is made");
+    file.write_all(script).expect("the script is written");
     Command::new("bash")
         .args(["--norc", "--noprofile", "-c", commands, "bash"])
         .arg(file.path())
