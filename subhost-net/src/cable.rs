@@ -1,11 +1,16 @@
 //! Cables: veth pairs whose guest end is born in a network namespace and whose host end is on a bridge.
 
+use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::Result;
 use crate::mac::Mac;
-use crate::name::LinkName;
+use crate::name::{self, LinkName};
+use crate::observe::{self, Link, Observed};
+use crate::socket::{LinkEvents, Socket};
+use crate::{Error, Result, message};
+
+const VETH: &str = "veth";
 
 /// A cable to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +31,14 @@ pub struct Cable {
     pub bridge: Option<u32>,
 }
 
+impl Cable {
+    /// The address that the host end gets.
+    #[must_use]
+    pub fn host_mac(&self) -> Mac {
+        self.host_mac.unwrap_or_else(|| Mac::host_end(self.guest_mac))
+    }
+}
+
 /// A cable that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreatedCable {
@@ -42,21 +55,245 @@ pub enum Deleted {
     AlreadyGone,
 }
 
-/// Makes all cables in one batch, or none.
+/// Makes all cables, or none, and returns them in the same order.
+///
+/// The host ends are born in the network namespace of the calling thread, with name, address and MTU, up, on their
+/// bridge, without IPv6 addresses; the guest ends in `netns`, with name, address and MTU, down.
+/// Each cable is one message, so that there is no moment at which only one end of it exists; all go out in one send.
+/// If one cannot be made, the others are deleted again, which costs some 16 ms each.
+///
+/// Needs CAP_NET_ADMIN over both network namespaces.
+///
+/// # Errors
+/// [`Error::LinkExists`] for a name that is taken, here or in `netns`; [`Error::InvalidMac`] for a multicast or zero
+/// address; otherwise the kernel's errno and words, for the first cable that was refused.
 pub fn create_all(netns: BorrowedFd<'_>, cables: &[Cable]) -> Result<Vec<CreatedCable>> {
     create_all_waiting(netns, cables, Duration::ZERO)
 }
 
-/// [`create_all`] that waits up to `wait_for_name` for names held by links that are just being deleted.
+/// [`create_all`] that waits up to `wait_for_name` for host names to become free.
+///
+/// The host end of a cable whose namespace has ended lives on for up to some 20 ms, while the kernel cleans up;
+/// two seconds are ample for a name that is held by such a one. A name that stays taken is an error as before.
+///
+/// # Errors
+/// As [`create_all`].
 pub fn create_all_waiting(
-    _netns: BorrowedFd<'_>,
-    _cables: &[Cable],
-    _wait_for_name: Duration,
+    netns: BorrowedFd<'_>,
+    cables: &[Cable],
+    wait_for_name: Duration,
 ) -> Result<Vec<CreatedCable>> {
-    unimplemented!()
+    check(cables)?;
+    let mut batch = Batch { socket: Socket::open()?, netns, cables, made: vec![None; cables.len()] };
+    match batch.create(wait_for_name).and_then(|()| batch.finish()) {
+        Ok(()) => {
+            Ok(batch.made.iter().flatten().map(|&host_ifindex| CreatedCable { host_ifindex }).collect())
+        }
+        Err(first) => Err(batch.delete_made(first)),
+    }
 }
 
-/// Deletes a cable by its host end, once the link with `ifindex` is proved to be a veth with this name and altname.
-pub fn delete_host_end(_ifindex: u32, _name: &LinkName, _altname: Option<&str>) -> Result<Deleted> {
-    unimplemented!()
+/// Deletes a cable by its host end, once the link with `ifindex` is proved to be a veth of this name, and of this
+/// altname where one is given.
+///
+/// It returns when both ends are gone, after some 16 ms; a cable also goes with its namespace, for nothing.
+/// Needs CAP_NET_ADMIN.
+///
+/// # Errors
+/// [`Error::NotThatLink`] if another link has that ifindex now; it is left alone.
+pub fn delete_host_end(ifindex: u32, name: &LinkName, altname: Option<&str>) -> Result<Deleted> {
+    let mut socket = Socket::open()?;
+    let answer = match socket.request(message::get_link_by_index(ifindex)) {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => return Ok(Deleted::AlreadyGone),
+        other => other?,
+    };
+    let Some(link) = observe::decode_link(&answer) else { return Ok(Deleted::AlreadyGone) };
+    let has_altname = altname.is_none_or(|altname| link.altnames.iter().any(|name| name == altname));
+    if link.name != name.as_str() || link.kind.as_deref() != Some(VETH) || !has_altname {
+        let expected = altname.unwrap_or(name.as_str()).to_owned();
+        return Err(Error::NotThatLink { index: ifindex, expected, found: describe(&link) });
+    }
+    match socket.request(message::delete_link(ifindex, name.as_str())) {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(Deleted::AlreadyGone),
+        other => other.map(|_| Deleted::Deleted),
+    }
+}
+
+/// Waits until no link of the calling thread's network namespace has one of these names.
+///
+/// For those who dropped a namespace and want to see its cables gone; needs no privilege.
+///
+/// # Errors
+/// [`Error::TimedOut`] if one is still there after `within`.
+pub fn wait_gone(names: &[LinkName], within: Duration) -> Result<()> {
+    let deadline = Instant::now() + within;
+    let mut events = LinkEvents::open()?;
+    loop {
+        let links = Observed::read()?;
+        let Some(left) = names.iter().find(|name| links.by_name(name.as_str()).is_some()) else {
+            return Ok(());
+        };
+        if events.next_deleted(deadline)?.is_none() {
+            return Err(Error::TimedOut { what: "end of link", object: left.to_string(), waited: within });
+        }
+    }
+}
+
+/// What the kernel would refuse without a word, or half-way.
+fn check(cables: &[Cable]) -> Result<()> {
+    let (mut host_names, mut guest_names) = (BTreeSet::new(), BTreeSet::new());
+    for cable in cables {
+        for mac in [cable.guest_mac, cable.host_mac()] {
+            let why = match mac {
+                mac if mac.is_multicast() => "is a multicast address, which no interface can have",
+                mac if mac.is_zero() => "is all zero, which no interface can have",
+                _ => continue,
+            };
+            return Err(Error::InvalidMac { text: mac.to_string(), why });
+        }
+        if let Some(altname) = &cable.altname {
+            name::check_any(altname)?;
+        }
+        let names = [Some(cable.host_name.as_str()), cable.altname.as_deref()];
+        if let Some(name) = names.into_iter().flatten().find(|name| !host_names.insert(*name)) {
+            return Err(Error::LinkExists { name: name.to_owned() });
+        }
+        if !guest_names.insert(cable.guest_name.as_str()) {
+            return Err(Error::LinkExists { name: cable.guest_name.to_string() });
+        }
+    }
+    Ok(())
+}
+
+/// Cables on their way: `made` has the host end's ifindex of each that exists.
+struct Batch<'a> {
+    socket: Socket,
+    netns: BorrowedFd<'a>,
+    cables: &'a [Cable],
+    made: Vec<Option<u32>>,
+}
+
+impl Batch<'_> {
+    fn create(&mut self, wait_for_name: Duration) -> Result<()> {
+        let deadline = Instant::now() + wait_for_name;
+        // Listening starts before the first try, so that no end can slip through between try and wait.
+        let mut events = if wait_for_name.is_zero() { None } else { Some(LinkEvents::open()?) };
+        let mut vanished_before = None;
+        while let Some(taken) = self.try_pending()? {
+            let cable = &self.cables[taken];
+            if self.find(cable.host_name.as_str())?.is_none() {
+                // Either the name became free this moment, or it is the guest end's that is taken.
+                if vanished_before == Some(taken) {
+                    return Err(Error::LinkExists { name: cable.guest_name.to_string() });
+                }
+                vanished_before = Some(taken);
+                continue;
+            }
+            let freed = match &mut events {
+                Some(events) => events.next_deleted(deadline)?.is_some(),
+                None => false,
+            };
+            if !freed {
+                return Err(Error::LinkExists { name: cable.host_name.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries to make all that are not made yet; returns the first one whose name is taken.
+    fn try_pending(&mut self) -> Result<Option<usize>> {
+        let pending: Vec<usize> = (0..self.cables.len()).filter(|&at| self.made[at].is_none()).collect();
+        let requests: Vec<_> =
+            pending.iter().map(|&at| message::create_cable(self.netns, &self.cables[at])).collect();
+        let answers = self.socket.transact(&requests)?;
+
+        let (mut created, mut taken, mut refused) = (Vec::new(), None, None);
+        for (&at, answer) in pending.iter().zip(answers) {
+            match answer {
+                Ok(_) => created.push(at),
+                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => taken = taken.or(Some(at)),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        self.look_up(&created)?;
+        refused.map_or(Ok(taken), Err)
+    }
+
+    /// Learns the ifindex of new host ends. (The kernel tells it at creation from 6.2 on only.)
+    fn look_up(&mut self, created: &[usize]) -> Result<()> {
+        let cables = self.cables;
+        let requests: Vec<_> =
+            created.iter().map(|&at| message::get_link_by_name(cables[at].host_name.as_str())).collect();
+        let mut lost = None;
+        for (&at, answer) in created.iter().zip(self.socket.transact(&requests)?) {
+            let cable = &cables[at];
+            // Another kind or address: somebody renamed ours and put a link of his own there.
+            let is_ours =
+                |link: &Link| link.kind.as_deref() == Some(VETH) && link.mac == Some(cable.host_mac());
+            self.made[at] = answer
+                .ok()
+                .and_then(|answer| observe::decode_link(&answer))
+                .filter(is_ours)
+                .map(|link| link.index);
+            if self.made[at].is_none() {
+                lost = lost.or(Some(cable));
+            }
+        }
+        lost.map_or(Ok(()), |cable| {
+            let what = "the new host end cannot be found";
+            Err(Error::Reply { operation: "create cable", object: cable.host_name.to_string(), what })
+        })
+    }
+
+    /// What the kernel overlooks in the message that makes a link. By ifindex: a message by name, in the same send as
+    /// the creating one, would give our altname to the link that had the name before, when that one fails.
+    fn finish(&mut self) -> Result<()> {
+        let mut requests = Vec::new();
+        for (cable, index) in self.cables.iter().zip(self.made.iter().flatten()) {
+            requests.push(message::no_ipv6_address(*index, cable.host_name.as_str()));
+            requests.extend(cable.altname.as_ref().map(|altname| message::add_altname(*index, altname)));
+        }
+        for answer in self.socket.transact(&requests)? {
+            match answer {
+                // No IPv6 in this kernel, or none on so small an MTU: nothing to turn off.
+                Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+                Err(Error::Os { object, source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {
+                    return Err(Error::LinkExists { name: object });
+                }
+                other => drop(other?),
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, name: &str) -> Result<Option<Link>> {
+        match self.socket.request(message::get_link_by_name(name)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            answer => answer.map(|answer| observe::decode_link(&answer)),
+        }
+    }
+
+    /// Deletes what was made, after `first`, which stays the error.
+    fn delete_made(&mut self, first: Error) -> Error {
+        let made = self.cables.iter().zip(&self.made);
+        let requests: Vec<_> = made
+            .filter_map(|(cable, index)| Some(message::delete_link((*index)?, cable.host_name.as_str())))
+            .collect();
+        let cleanup = match self.socket.transact(&requests) {
+            Ok(answers) => answers.into_iter().find_map(Result::err),
+            Err(error) => Some(error),
+        };
+        match cleanup {
+            Some(cleanup) if cleanup.raw_os_error() != Some(libc::ENODEV) => {
+                Error::WithCleanup { first: Box::new(first), cleanup: Box::new(cleanup) }
+            }
+            _ => first,
+        }
+    }
+}
+
+fn describe(link: &Link) -> String {
+    let kind = link.kind.as_deref().unwrap_or("physical");
+    let altnames: String = link.altnames.iter().map(|altname| format!(", altname `{altname}`")).collect();
+    format!("`{}` ({kind}{altnames})", link.name)
 }

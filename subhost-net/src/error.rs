@@ -114,6 +114,16 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// What was made before the first error could not be undone either.
+    #[error("{first}; and then {cleanup}")]
+    WithCleanup {
+        /// The error that counts.
+        #[source]
+        first: Box<Error>,
+        /// What went wrong while undoing.
+        cleanup: Box<Error>,
+    },
+
     /// Waiting ended before the event came.
     #[error("wait for {what} {object}: nothing within {} ms", .waited.as_millis())]
     TimedOut {
@@ -132,6 +142,7 @@ impl Error {
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Self::Os { source, .. } => source.raw_os_error(),
+            Self::WithCleanup { first, .. } => first.raw_os_error(),
             _ => None,
         }
     }

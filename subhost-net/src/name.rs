@@ -89,8 +89,7 @@ pub fn host_end(subhost: &str, index: u32) -> Result<HostName> {
     if index > INDEX_MAX {
         return Err(Error::InvalidName { name: full, why: "the cable's number has more than six digits" });
     }
-    check_length(&full, ALTNAME_MAX, "is longer than 127 bytes")?;
-    check_bytes(&full)?;
+    check_any(&full)?;
     if full.len() <= LINK_NAME_MAX {
         return Ok(HostName { name: LinkName(full), altname: None });
     }
@@ -112,6 +111,12 @@ fn letters(mut hash: u64) -> String {
         hash /= 26;
     }
     letters
+}
+
+/// Refuses what can be neither the name nor an altname of a link.
+pub(crate) fn check_any(name: &str) -> Result<()> {
+    check_length(name, ALTNAME_MAX, "is longer than 127 bytes")?;
+    check_bytes(name)
 }
 
 fn check_length(name: &str, most: usize, why: &'static str) -> Result<()> {

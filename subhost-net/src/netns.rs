@@ -1,98 +1,137 @@
-//! Network namespaces: made by fd, inside a user namespace or not; pinned to a name and unpinned; entered.
+//! Network namespaces: made by fd, inside a user namespace or not; entered; pinned to a name and unpinned.
+
+mod pin;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::Result;
+use nix::fcntl::{OFlag, open};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::{Mode, fstat};
 
-/// Where `ip netns` looks for names.
-pub const RUN_NETNS: &str = "/run/netns";
+pub use self::pin::{Pin, PinState, RUN_NETNS, Unpinned, pinned_inode, unpin};
+use crate::sys::{self, Step};
+use crate::{Error, Result};
 
 /// A network namespace, held by a file descriptor: it lives at least as long as this does.
+///
+/// When the last holder (descriptor, process, pin) is gone, the kernel ends the namespace, and every cable in it.
 #[derive(Debug)]
 pub struct Netns {
     fd: OwnedFd,
     inode: u64,
 }
 
-/// A name given to a network namespace by [`Netns::pin`]; plain data, dropping it does nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pin {
-    /// Where the name is.
-    pub path: PathBuf,
-    /// The namespace's inode, to be given to [`unpin`].
-    pub inode: u64,
-}
-
-/// What stands under a name in a folder of pins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PinState {
-    /// A network namespace with this inode.
-    Netns {
-        /// The inode that identifies it.
-        inode: u64,
-    },
-    /// An empty plain file, left by a crash between the two halves of pinning.
-    Leftover,
-    /// Anything else, none of our business.
-    Foreign,
-}
-
-/// What [`unpin`] found to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unpinned {
-    /// The name was there and is gone now.
-    Removed,
-    /// There was no such name.
-    AlreadyGone,
-}
-
 impl Netns {
-    /// Makes a network namespace, owned by the given user namespace or else by the caller's.
-    pub fn create(_user_namespace: Option<BorrowedFd<'_>>) -> Result<Self> {
-        unimplemented!()
+    /// Makes a network namespace, owned by `user_namespace` or else by the caller's user namespace.
+    ///
+    /// Only what a user namespace owns can its root configure: without that, the guest can neither mount sysfs nor
+    /// bring up `lo`. The calling thread stays where it is. It works in processes with many threads.
+    /// Needs CAP_SYS_ADMIN in `user_namespace`.
+    ///
+    /// # Errors
+    /// The step that was refused and its errno: ENOSPC beyond `user.max_net_namespaces`, EINVAL for a descriptor that
+    /// is no user namespace or is the caller's own.
+    pub fn create(user_namespace: Option<BorrowedFd<'_>>) -> Result<Self> {
+        let fd = sys::new_netns(user_namespace).map_err(|(step, error)| {
+            let (operation, object) = match step {
+                Step::Clone => ("start child for", "new netns"),
+                Step::EnterUserNamespace => ("enter user namespace for", "new netns"),
+                Step::Unshare => ("create", "netns"),
+                Step::OpenNamespace => ("open", "new netns"),
+            };
+            Error::os(operation, object, error)
+        })?;
+        Self::from_fd(fd)
     }
 
     /// Takes a file descriptor that refers to a network namespace.
-    pub fn from_fd(_fd: OwnedFd) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`Error::NotANetns`].
+    pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+        Self::checked(fd, || "the file descriptor".to_owned())
     }
 
     /// Opens the namespace that `ip netns` knows as `name`.
-    pub fn open_named(_name: &str) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// As [`Netns::open_pinned`].
+    pub fn open_named(name: &str) -> Result<Self> {
+        Self::open_pinned(Path::new(RUN_NETNS), name)
     }
 
     /// Opens the namespace that is pinned as `name` in `dir`.
-    pub fn open_pinned(_dir: &Path, _name: &str) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// ENOENT; [`Error::NotANetns`] if something else has that name.
+    pub fn open_pinned(dir: &Path, name: &str) -> Result<Self> {
+        pin::open_netns(dir, name)
     }
 
     /// The network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// If `/proc` is not there.
     pub fn current() -> Result<Self> {
-        unimplemented!()
+        const OWN: &str = "/proc/thread-self/ns/net";
+        let fd = open(OWN, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::os("open netns", OWN, errno))?;
+        Self::checked(fd, || OWN.to_owned())
     }
 
-    /// The inode that identifies the namespace for as long as it lives.
+    /// The inode that identifies the namespace for as long as it lives, as `stat` and `lsns` show it.
     #[must_use]
     pub fn inode(&self) -> u64 {
         self.inode
     }
 
-    /// The user namespace that owns this one (NS_GET_USERNS).
+    /// The user namespace that owns this one.
+    ///
+    /// # Errors
+    /// EPERM if that lies outside the caller's own.
     pub fn user_namespace(&self) -> Result<OwnedFd> {
-        unimplemented!()
+        sys::owning_user_namespace(self.fd.as_fd())
+            .map_err(|error| Error::os("find user namespace of", format!("netns {}", self.inode), error))
     }
 
-    /// Gives the namespace the name `name` in `dir`.
-    pub fn pin(&self, _dir: &Path, _name: &str) -> Result<Pin> {
-        unimplemented!()
+    /// Gives the namespace the name `name` in `dir`, which keeps it alive until [`unpin`].
+    ///
+    /// In [`RUN_NETNS`] it is then what `ip netns` shows and enters. The name is a bind mount in the mount namespace of
+    /// the calling thread, on a file of mode 0; `dir` is made, with mode 755, if only its last part is missing.
+    /// Needs CAP_SYS_ADMIN and `/proc`. If it fails, the file is removed.
+    ///
+    /// # Errors
+    /// [`Error::PinExists`], [`Error::InvalidName`] for what is not a plain file name, or the step and its errno.
+    pub fn pin(&self, dir: &Path, name: &str) -> Result<Pin> {
+        pin::add(self, dir, name)
     }
 
-    /// Runs `f` on a fresh thread inside the namespace.
-    pub fn run_inside<T: Send>(&self, _f: impl FnOnce() -> T + Send) -> Result<T> {
-        unimplemented!()
+    /// Runs `f` on a fresh thread inside the namespace, and returns what it returned.
+    ///
+    /// Needs CAP_SYS_ADMIN, here and in the user namespace that owns it. A panic of `f` goes on in the caller.
+    ///
+    /// # Errors
+    /// If the thread cannot be started or the namespace not be entered; `f` has not run then.
+    pub fn run_inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T> {
+        let object = || format!("netns {}", self.inode);
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("netns".into()).spawn_scoped(scope, || {
+                setns(&self.fd, CloneFlags::CLONE_NEWNET)
+                    .map_err(|errno| Error::os("enter", object(), errno))?;
+                Ok(f())
+            });
+            let thread = thread.map_err(|error| Error::os("start thread for", object(), error))?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn checked(fd: OwnedFd, object: impl FnOnce() -> String) -> Result<Self> {
+        if !sys::is_netns(fd.as_fd()) {
+            return Err(Error::NotANetns { object: object() });
+        }
+        let inode = fstat(&fd).map_err(|errno| Error::os("stat", "netns", errno))?.st_ino;
+        Ok(Self { fd, inode })
     }
 }
 
@@ -106,14 +145,4 @@ impl From<Netns> for OwnedFd {
     fn from(netns: Netns) -> Self {
         netns.fd
     }
-}
-
-/// Looks at the name `name` in `dir`; none if there is no such file.
-pub fn pinned_inode(_dir: &Path, _name: &str) -> Result<Option<PinState>> {
-    unimplemented!()
-}
-
-/// Takes the name away again, once what is there is proved to be the namespace with `expected_inode`.
-pub fn unpin(_dir: &Path, _name: &str, _expected_inode: u64) -> Result<Unpinned> {
-    unimplemented!()
 }

@@ -1,0 +1,86 @@
+//! A network namespace that plays the host, and the witnesses run inside it.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use subhost_net::cable::Cable;
+use subhost_net::mac::Mac;
+use subhost_net::netns::Netns;
+
+/// A test by its name.
+pub(crate) type Test = (&'static str, fn());
+
+/// The address that guests have in these tests; the last byte counts.
+pub(crate) fn guest_mac(last: u8) -> Mac {
+    Mac::new([0x06, 0xa7, 0xdd, 0xb4, 0x02, last])
+}
+
+/// The host end `HOST`, the guest end `ethN` with `guest_mac(N)`.
+pub(crate) fn cable(host_name: &str, index: u8, bridge: Option<u32>) -> Cable {
+    Cable {
+        host_name: host_name.parse().unwrap(),
+        altname: None,
+        host_mac: None,
+        guest_name: format!("eth{index}").parse().unwrap(),
+        guest_mac: guest_mac(index),
+        mtu: None,
+        bridge,
+    }
+}
+
+/// Runs `test` in a fresh network namespace.
+pub(crate) fn on_fresh_host<T: Send>(test: impl FnOnce() -> T + Send) -> T {
+    Netns::create(None).unwrap().run_inside(test).unwrap()
+}
+
+/// Runs a program in the network namespace of the calling thread, and returns what it printed.
+pub(crate) fn run(command: &str) -> String {
+    let mut words = command.split(' ');
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// `ip -d -j` with these words.
+pub(crate) fn ip(words: &str) -> Value {
+    parse(&run(&format!("ip -d -j {words}")))
+}
+
+/// The only thing that `ip -d -j` with these words prints.
+pub(crate) fn ip_one(words: &str) -> Value {
+    let Value::Array(mut all) = ip(words) else { panic!("ip {words} printed no list") };
+    assert_eq!(all.len(), 1, "ip {words} printed {all:?}");
+    all.remove(0)
+}
+
+/// The names of all links but `lo`.
+pub(crate) fn link_names() -> Vec<String> {
+    let links = ip("link show");
+    let names = links.as_array().unwrap().iter().filter_map(|link| link["ifname"].as_str());
+    names.filter(|name| *name != "lo").map(str::to_owned).collect()
+}
+
+/// `ip` prints nothing at all for an empty list.
+fn parse(text: &str) -> Value {
+    if text.trim().is_empty() { Value::Array(Vec::new()) } else { serde_json::from_str(text).unwrap() }
+}
+
+/// A fresh user namespace without an id map.
+pub(crate) fn user_namespace() -> OwnedFd {
+    let mut child = Command::new("unshare")
+        .args(["--user", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What cat echoes shows that unshare has done its work.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"x").unwrap();
+    child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+    let namespace = std::fs::File::open(format!("/proc/{}/ns/user", child.id())).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    namespace.into()
+}

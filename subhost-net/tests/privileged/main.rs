@@ -1,0 +1,31 @@
+//! What needs root: each test in a fresh network namespace that plays the host, with `ip` and `bridge` as witnesses.
+
+mod bridges;
+mod cables;
+mod host;
+mod namespaces;
+mod pins;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let root = nix::unistd::geteuid().is_root();
+    if !root && std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+        eprintln!("these tests need root, and may not be skipped under CI");
+        return ExitCode::FAILURE;
+    }
+    if !root {
+        eprintln!("SKIP: these tests need root");
+    }
+    let tests = [bridges::TESTS, cables::TESTS, namespaces::TESTS, pins::TESTS].concat();
+    let trials = tests.iter().map(|&(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok::<(), Failed>(())
+        })
+        .with_ignored_flag(!root)
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}

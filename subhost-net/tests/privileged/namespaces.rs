@@ -1,0 +1,106 @@
+//! Making and entering network namespaces.
+
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+use subhost_net::Error;
+use subhost_net::netns::Netns;
+
+use crate::host::{Test, link_names, run, user_namespace};
+
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "netns_is_owned_by_the_user_namespace_it_is_made_in",
+        netns_is_owned_by_the_user_namespace_it_is_made_in,
+    ),
+    (
+        "netns_without_user_namespace_belongs_to_the_callers",
+        netns_without_user_namespace_belongs_to_the_callers,
+    ),
+    ("netns_is_made_from_many_threads_at_once", netns_is_made_from_many_threads_at_once),
+    ("calling_thread_stays_in_its_namespaces", calling_thread_stays_in_its_namespaces),
+    ("what_is_no_user_namespace_is_refused_by_its_step", what_is_no_user_namespace_is_refused_by_its_step),
+    ("programs_run_inside_see_only_the_inside", programs_run_inside_see_only_the_inside),
+    ("panic_inside_goes_on_outside", panic_inside_goes_on_outside),
+    ("what_is_no_netns_is_refused", what_is_no_netns_is_refused),
+];
+
+fn inode(path: &str) -> u64 {
+    std::fs::metadata(path).unwrap().ino()
+}
+
+fn inode_of(fd: &impl AsFd) -> u64 {
+    std::fs::File::from(fd.as_fd().try_clone_to_owned().unwrap()).metadata().unwrap().ino()
+}
+
+fn netns_is_owned_by_the_user_namespace_it_is_made_in() {
+    let user_namespace = user_namespace();
+    let netns = Netns::create(Some(user_namespace.as_fd())).unwrap();
+    assert_eq!(inode_of(&netns.user_namespace().unwrap()), inode_of(&user_namespace));
+    assert_ne!(inode_of(&user_namespace), inode("/proc/self/ns/user"));
+    assert_eq!(inode_of(&netns), netns.inode());
+    // And the host can use it all the same.
+    assert_eq!(netns.run_inside(link_names).unwrap(), Vec::<String>::new());
+}
+
+fn netns_without_user_namespace_belongs_to_the_callers() {
+    let netns = Netns::create(None).unwrap();
+    assert_eq!(inode_of(&netns.user_namespace().unwrap()), inode("/proc/self/ns/user"));
+    assert_ne!(netns.inode(), inode("/proc/thread-self/ns/net"));
+}
+
+fn netns_is_made_from_many_threads_at_once() {
+    let user_namespace = user_namespace();
+    let owner = user_namespace.as_fd();
+    let mut inodes = std::thread::scope(|scope| {
+        let make = || (0..5).map(|_| Netns::create(Some(owner)).unwrap()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+        // All are kept until all are made: a number is free again once its namespace is gone.
+        let all: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        all.iter().map(Netns::inode).collect::<Vec<_>>()
+    });
+    inodes.sort_unstable();
+    inodes.dedup();
+    assert_eq!(inodes.len(), 40);
+}
+
+fn calling_thread_stays_in_its_namespaces() {
+    let namespaces = || ["net", "user", "mnt"].map(|kind| inode(&format!("/proc/thread-self/ns/{kind}")));
+    let blocked = || {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        status.lines().find(|line| line.starts_with("SigBlk:")).unwrap().to_owned()
+    };
+    let before = (namespaces(), blocked());
+    let user_namespace = user_namespace();
+    let netns = Netns::create(Some(user_namespace.as_fd())).unwrap();
+    netns.run_inside(|| ()).unwrap();
+    assert_eq!((namespaces(), blocked()), before);
+}
+
+fn what_is_no_user_namespace_is_refused_by_its_step() {
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let error = Netns::create(Some(file.as_fd())).unwrap_err();
+    assert_eq!(error.to_string(), "enter user namespace for new netns: Invalid argument (os error 22)");
+}
+
+fn programs_run_inside_see_only_the_inside() {
+    let netns = Netns::create(None).unwrap();
+    let seen = netns.run_inside(|| run("readlink /proc/self/ns/net")).unwrap();
+    assert_eq!(seen.trim(), format!("net:[{}]", netns.inode()));
+    assert_eq!(netns.run_inside(|| Netns::current().unwrap().inode()).unwrap(), netns.inode());
+}
+
+fn panic_inside_goes_on_outside() {
+    let netns = Netns::create(None).unwrap();
+    let result =
+        std::panic::catch_unwind(|| netns.run_inside(|| std::panic::resume_unwind(Box::new("words"))));
+    let panic = result.map(|result: Result<(), Error>| result.unwrap()).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"words"));
+}
+
+fn what_is_no_netns_is_refused() {
+    for path in ["/dev/null", "/proc/self/ns/mnt"] {
+        let error = Netns::from_fd(std::fs::File::open(path).unwrap().into()).unwrap_err();
+        assert_eq!(error.to_string(), "the file descriptor is not a network namespace");
+    }
+}
