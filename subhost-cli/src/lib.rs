@@ -1,1 +1,24 @@
-//! The library behind subhostctl.
+//! The library behind `subhostctl`: names, state, plan and life cycle of subhosts.
+//!
+//! A command first observes what is there, makes a plan as plain data, and applies it. Everything that a boot
+//! makes hangs on file descriptors, so the kernel frees it whatever becomes of us; the few names come last.
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod boot;
+pub mod commands;
+pub mod config;
+pub mod error;
+pub mod guest;
+pub mod idrange;
+pub mod layout;
+pub mod lock;
+pub mod observe;
+pub mod overlay;
+pub mod plan;
+pub mod report;
+pub mod request;
+pub mod shutdown;
+pub mod stage;
+pub mod state;
+pub mod supervise;

@@ -10,11 +10,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{self, Command, ExitStatus};
 
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::process::{WaitOptions, wait};
 
 /// The environment variable that tells a process how far it has come.
 const STAGE: &str = "SUBHOST_ISOLATE_STAGE";
+/// Where `ip netns` pins its namespaces.
+const NETNS: &str = "/run/netns";
 const FIRST: &str = "first";
 const INSIDE: &str = "inside";
 
@@ -63,6 +65,10 @@ pub fn exit_code(status: ExitStatus) -> i32 {
 
 fn prepare() -> io::Result<()> {
     mount("tmpfs", "/run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
+    // As any host has it where `ip netns add` was ever called: the folder of named netns is a shared mount of itself.
+    std::fs::create_dir(NETNS)?;
+    mount_bind(NETNS, NETNS)?;
+    mount_change(NETNS, MountPropagationFlags::SHARED)?;
     let lo = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
     if lo.success() { Ok(()) } else { Err(io::Error::other(format!("ip link set lo up: {lo}"))) }
 }

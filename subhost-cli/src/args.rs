@@ -1,0 +1,185 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use subhost_config::schema::{CableSpec, DiskSpec};
+
+use crate::layout::Name;
+
+/// Runs systems from disk images or trees as namespaces on the host's kernel.
+#[derive(Debug, Parser)]
+#[command(
+    name = "subhostctl",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  subhostctl check web                       is the configuration right?
+  subhostctl plan web                        what would boot do?
+  subhostctl boot web                        boot /opt/sub/web/config, in the foreground
+  subhostctl boot --detach web               the same, back when the start scripts are done
+  subhostctl enter web                       a shell inside
+  subhostctl stop web                        orderly stop
+  subhostctl run --overlay / -- ls /         one command over the host's own files, nothing kept"
+)]
+pub struct Cli {
+    /// Folder that holds a folder with a `config` for each subhost
+    #[arg(long, global = true, value_name = "DIR", default_value = "/opt/sub")]
+    pub root_dir: PathBuf,
+    /// Read this configuration instead of ROOT_DIR/NAME/config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Show JSON, where a command reads
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show errors only
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boot a subhost from its configuration
+    #[command(after_help = "\
+Stays in the foreground and shows the console; Ctrl-C or SIGTERM powers the subhost off.
+The configuration is bash syntax, read as data:
+  DISKS=( vda:1:/disks/web.raw )
+  BRIDGES=( br0:06:a7:dd:b4:02:f2 )")]
+    Boot(Boot),
+    /// Run one command in a fresh subhost
+    #[command(after_help = "\
+Examples:
+  subhostctl run --overlay / -- ps ax                   over the host's files; changes are thrown away
+  subhostctl run --disk vda:1:/disks/web.raw -- cat /etc/os-release
+  subhostctl run --root /srv/tree --cable br0=06:a7:dd:b4:02:f2 -- ip link
+Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be executed,
+125 if the subhost could not be made.")]
+    Run(Run),
+    /// Stop a subhost: orderly, then by force
+    Stop(Stop),
+    /// Run a command inside a running subhost, a shell by default
+    Enter(Enter),
+    /// List subhosts
+    List,
+    /// Show one subhost
+    Status {
+        /// Name of the subhost
+        name: Name,
+    },
+    /// Check a configuration and the things that it names
+    Check {
+        /// Name of the subhost, or the path of a configuration
+        name: OsString,
+    },
+    /// Show what boot would do, as commands; changes nothing
+    Plan(Plan),
+    /// Show the partition table of an image
+    Partitions {
+        /// The image
+        image: PathBuf,
+    },
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Disks and cables from the command line.
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// A disk: device name in the guest, partition index (0: the whole image), image
+    #[arg(long = "disk", value_name = "NODE:PART:IMG", value_parser = parse_disk)]
+    pub disks: Vec<DiskSpec>,
+    /// A cable: bridge and MAC address; either may be empty
+    #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable)]
+    pub cables: Vec<CableSpec>,
+}
+
+/// `boot`.
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// Name of the subhost
+    pub name: Name,
+    /// Return when the start scripts are done, and supervise in the background
+    #[arg(long)]
+    pub detach: bool,
+    /// Run this program of the guest as PID 1 (`auto`: the one that is found)
+    #[arg(long, value_name = "PATH")]
+    pub init: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would become help text")]
+    pub devices: Devices,
+    /// We are the supervisor in the background: standard output tells when the subhost is ready
+    #[arg(long, hide = true)]
+    pub background: bool,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Name of the subhost
+    pub name: Name,
+    /// Run this program of the guest as PID 1 (`auto`: the one that is found)
+    #[arg(long, value_name = "PATH")]
+    pub init: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would become help text")]
+    pub devices: Devices,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["disks", "overlay", "root"]))]
+pub struct Run {
+    /// Its name; its network namespace is then visible to `ip netns`
+    #[arg(long)]
+    pub name: Option<Name>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would become help text")]
+    pub devices: Devices,
+    /// Root: an ephemeral layer over this folder of the host
+    #[arg(long, value_name = "LOWER", conflicts_with_all = ["root", "disks"])]
+    pub overlay: Option<PathBuf>,
+    /// Root: this folder of the host, itself
+    #[arg(long, value_name = "DIR", conflicts_with = "disks")]
+    pub root: Option<PathBuf>,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `stop`.
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// Names of the subhosts
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<Name>,
+    /// Longest orderly stop, in seconds, before it is ended by force
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+/// `enter`.
+#[derive(Debug, Args)]
+pub struct Enter {
+    /// Name of the subhost
+    pub name: Name,
+    /// The command and its arguments
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+fn parse_disk(text: &str) -> Result<DiskSpec, String> {
+    DiskSpec::parse(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+fn parse_cable(text: &str) -> Result<CableSpec, String> {
+    CableSpec::parse(text.as_bytes(), b'=').map_err(|error| error.to_string())
+}

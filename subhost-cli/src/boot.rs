@@ -1,0 +1,358 @@
+//! Applies a plan: everything hangs on file descriptors until the one commit, so an error or a kill before it
+//! leaves nothing.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use subhost_init::console::Pty;
+use subhost_init::handoff::Pid1Args;
+use subhost_init::launch::{Launch, Pid1Program, Prepared, Program, Running};
+use subhost_init::userns::{IdMap, UserNamespace};
+use subhost_mount::filesystem::Mount;
+use subhost_mount::loopdev::{LoopDevice, LoopOptions};
+use subhost_mount::partition::ByteRange;
+use subhost_mount::staging::Staging;
+use subhost_net::cable::{Cable, create_all_waiting};
+use subhost_net::mac::Mac;
+use subhost_net::name::LinkName;
+use subhost_net::netns::{Netns, unpin};
+
+use crate::error::{Complaint, Context, Error};
+use crate::idrange::{IdRange, reserve};
+use crate::layout::{Layout, Name};
+use crate::lock::Lock;
+use crate::observe::{Observed, Purpose, State, state_of};
+use crate::plan::Plan;
+use crate::request::Request;
+use crate::stage::{Stage, Staged};
+use crate::state::{CableRecord, DiskRecord, Draft, Process, RECORD_VERSION, Record, remove};
+
+/// Time between SIGTERM and SIGKILL at the end of a stop.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the name of a host end that is still dying is waited for.
+const WAIT_FOR_LINK: Duration = Duration::from_secs(2);
+
+/// Standard streams of PID 1.
+pub enum Streams {
+    /// A pseudo-terminal, made for the guest.
+    Terminal,
+    /// These: standard input, output and error.
+    Given([OwnedFd; 3]),
+}
+
+/// A subhost that runs, and all that lives as long as its supervisor.
+pub struct Booted {
+    /// Its record, as published.
+    pub record: Record,
+    /// Its PID 1.
+    pub running: Running,
+    /// Its terminal. Holding the slave keeps the master from reporting an end between two programs.
+    pub pty: Option<Pty>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+    layout: Layout,
+    name: Name,
+    resources: Resources,
+}
+
+/// What a subhost is made of before and while it runs; dropping it gives all back.
+struct Resources {
+    mounts: Vec<Mount>,
+    _loops: Vec<LoopDevice>,
+    _observed: Observed,
+    netns: Netns,
+    user_namespace: UserNamespace,
+    range: IdRange,
+}
+
+/// Boots a request: observes, plans and applies.
+///
+/// # Errors
+/// All reasons not to begin, or the first step that failed; nothing is left then.
+pub fn boot(request: &Request, layout: &Layout, command: &str, streams: Streams) -> Result<Booted, Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::refused(
+            Complaint::new(format!("subhost {}: needs root", request.name)).hint("sudo subhostctl …"),
+        ));
+    }
+    let _name_lock = claim(request, layout)?;
+    let observed = Observed::of(request, layout, Purpose::Use).step("list the host's links")?;
+    let plan = Plan::make(request, &observed, layout).map_err(Error::Refused)?;
+    apply(request, plan, observed, layout, command, streams)
+}
+
+/// Takes the name, and sweeps what an ended subhost of that name left.
+fn claim(request: &Request, layout: &Layout) -> Result<Lock, Error> {
+    let name = &request.name;
+    let lock = crate::lock::lock_name(layout, name).step(format!("lock the name {name}"))?;
+    let Some(lock) = lock else {
+        return Err(Error::refused(Complaint::new(format!(
+            "subhost {name}: another command is starting or stopping it"
+        ))));
+    };
+    match state_of(layout, name).step(format!("read the record of {name}"))? {
+        State::Stopped => {}
+        State::Running(record) => {
+            return Err(Error::refused(
+                Complaint::new(format!("subhost {name}: is running, with init {}", record.init.pid))
+                    .hint(format!("subhostctl stop {name} ends it")),
+            ));
+        }
+        State::Stale(record) => sweep(layout, name, &record)?,
+    }
+    Ok(lock)
+}
+
+/// Removes the names that an ended subhost left: the pin of its netns, then its record.
+///
+/// # Errors
+/// Something is not ours, or cannot be removed.
+pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
+    if record.pinned {
+        unpin(&layout.netns_dir, name.as_str(), record.netns_inode)
+            .map_err(|error| Error::Left(vec![Complaint::new(error.to_string())]))?;
+    }
+    remove(layout, name)
+        .map_err(|error| Error::Left(vec![Complaint::new(format!("remove the record of {name}: {error}"))]))
+}
+
+fn apply(
+    request: &Request,
+    plan: Plan,
+    observed: Observed,
+    layout: &Layout,
+    command: &str,
+    streams: Streams,
+) -> Result<Booted, Error> {
+    let mut loops = Vec::new();
+    for disk in &plan.disks {
+        let range = ByteRange { start: disk.start_bytes, len: disk.len_bytes };
+        let device = LoopDevice::attach(&observed.images[disk.image].image, range, &LoopOptions::default());
+        loops.push(device.step(format!("disk {}", disk.node))?);
+    }
+    let range = reserve(layout, plan.id_range)?;
+    let user_namespace = UserNamespace::create(IdMap { first: range.first, count: range.count })
+        .step("make the user namespace")?;
+    let netns = Netns::create(Some(user_namespace.as_fd())).step("make the network namespace")?;
+    let cables = make_cables(&plan, &netns)?;
+    let mut resources =
+        Resources { mounts: Vec::new(), _loops: loops, _observed: observed, netns, user_namespace, range };
+    let draft = Draft::new(layout, &request.name).step("prepare the record")?;
+    let (prepared, mut staged) = launch(request, &plan, layout, streams, &draft, &resources)?;
+    resources.mounts = std::mem::take(&mut staged.mounts);
+
+    let record = make_record(request, &plan, command, &prepared, &staged, cables, &resources)?;
+    // The commit point: from here on the subhost is found, and runs whatever becomes of us.
+    draft.publish(&record).step(format!("publish the record of {}", request.name))?;
+    let running = match start(request, &plan, layout, prepared, &resources.netns) {
+        Ok(running) => running,
+        Err(error) => {
+            sweep(layout, &request.name, &record)?;
+            return Err(error);
+        }
+    };
+    Ok(Booted {
+        record,
+        running,
+        notes: plan.notes.iter().chain(&staged.notes).cloned().collect(),
+        pty: staged.pty,
+        layout: layout.clone(),
+        name: request.name.clone(),
+        resources,
+    })
+}
+
+/// Pins the netns under the subhost's name and lets PID 1 go.
+fn start(
+    request: &Request,
+    plan: &Plan,
+    layout: &Layout,
+    prepared: Prepared,
+    netns: &Netns,
+) -> Result<Running, Error> {
+    if plan.netns.is_some() {
+        netns.pin(&layout.netns_dir, request.name.as_str()).step("pin the network namespace")?;
+    }
+    prepared.go().step("start PID 1")
+}
+
+fn make_cables(plan: &Plan, netns: &Netns) -> Result<Vec<CableRecord>, Error> {
+    let mut cables = Vec::new();
+    for cable in &plan.cables {
+        let step = || format!("cable {}", cable.host);
+        cables.push(Cable {
+            host_name: cable.host.parse::<LinkName>().step(step())?,
+            altname: cable.altname.clone(),
+            host_mac: Some(cable.host_mac.parse::<Mac>().step(step())?),
+            guest_name: cable.guest.parse::<LinkName>().step(step())?,
+            guest_mac: cable.guest_mac.parse::<Mac>().step(step())?,
+            mtu: None,
+            bridge: cable.bridge_ifindex,
+        });
+    }
+    let created = create_all_waiting(netns.as_fd(), &cables, WAIT_FOR_LINK).step("make the cables")?;
+    let record =
+        |(cable, created): (&crate::plan::PlannedCable, subhost_net::cable::CreatedCable)| CableRecord {
+            host: cable.host.clone(),
+            host_ifindex: created.host_ifindex,
+            guest: cable.guest.clone(),
+            mac: cable.guest_mac.clone(),
+            bridge: cable.bridge.clone(),
+        };
+    Ok(plan.cables.iter().zip(created).map(record).collect())
+}
+
+/// Builds the tree and launches PID 1 up to the point where it waits for GO.
+fn launch(
+    request: &Request,
+    plan: &Plan,
+    layout: &Layout,
+    streams: Streams,
+    draft: &Draft,
+    resources: &Resources,
+) -> Result<(Prepared, Staged), Error> {
+    let pid1 = Pid1Program::ensure(&layout.run_dir).step("write PID 1")?;
+    let terminal = matches!(streams, Streams::Terminal);
+    let namespace =
+        |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().step("duplicate a namespace's fd");
+    let stage = Stage {
+        plan: plan.clone(),
+        hidden: request.hidden.clone(),
+        first_id: resources.range.first,
+        user_namespace: namespace(resources.user_namespace.as_fd())?,
+        devices: resources._loops.iter().map(LoopDevice::major_minor).collect(),
+        // Nobody needs the records there, and the file of PID 1 beside them stays in view.
+        work_dir: layout.records(),
+        terminal,
+    };
+    let user_namespace = namespace(resources.user_namespace.as_fd())?;
+    let netns = namespace(resources.netns.as_fd())?;
+    let record = draft.commit_fd().step("duplicate the record's fd")?;
+    let hostname = plan.hostname.clone();
+    let args = Pid1Args {
+        runlevel: u8::try_from(plan.runlevel).unwrap_or(b'2'),
+        stop: Duration::from_millis(plan.stop_timeout_ms),
+        grace: GRACE,
+        immediate: plan.poweroff_immediate,
+        tty: terminal && request.payload.is_some(),
+        payload: request.payload.clone(),
+        ..Pid1Args::default()
+    };
+    let payload = request.payload.is_some();
+    let staging = Staging::new().step("make the staging namespace")?;
+    let launched = staging.run(move || -> Result<(Prepared, Staged), Error> {
+        let staged = stage.build(&pid1)?;
+        let (program, foreign) = match &staged.init {
+            Some(path) => {
+                let path = CString::new(path.as_str()).step("name the guest's init")?;
+                (Program::Guest { path: path.clone(), argv: vec![path] }, true)
+            }
+            None => (Program::Subhost(args.to_argv()), false),
+        };
+        let (stdio, console_master) = match (streams, &staged.pty) {
+            (Streams::Given(stdio), _) => (stdio, None),
+            (Streams::Terminal, Some(pty)) => {
+                let slave = || pty.slave.try_clone().step("duplicate the terminal");
+                let master = pty.master.try_clone().step("duplicate the terminal")?;
+                ([slave()?, slave()?, slave()?], (!payload && !foreign).then_some(master))
+            }
+            (Streams::Terminal, None) => unreachable!("a stage with a terminal makes one"),
+        };
+        let prepared = Launch::new(&staged.live)
+            .user_namespace(user_namespace.as_fd())
+            .network_namespace(netns.as_fd())
+            .pid1_program(pid1)
+            .hostname(&hostname)
+            .program(program)
+            .environment(environment(payload))
+            .stdio(stdio)
+            .console_master(console_master)
+            .controlling_terminal(foreign)
+            .record(record)
+            .start()
+            .step("launch")?;
+        Ok((prepared, staged))
+    });
+    // It ends here: it holds copies of the host's mounts, among them the pins of other subhosts' namespaces.
+    drop(staging);
+    launched
+}
+
+/// A clean environment: nothing of the caller's but the terminal's type.
+fn environment(payload: bool) -> Vec<CString> {
+    let mut words = vec![
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        "container=subhost".to_owned(),
+    ];
+    if payload {
+        words.extend(["HOME=/root".to_owned(), "USER=root".to_owned(), "LOGNAME=root".to_owned()]);
+        words.push(format!("TERM={}", terminal_type()));
+    } else {
+        words.extend(["HOME=/".to_owned(), "TERM=linux".to_owned()]);
+    }
+    words.into_iter().filter_map(|word| CString::new(word).ok()).collect()
+}
+
+/// The caller's terminal type, if it is a plain word.
+pub fn terminal_type() -> String {
+    std::env::var("TERM")
+        .ok()
+        .filter(|term| {
+            !term.is_empty() && term.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+._".contains(&b))
+        })
+        .unwrap_or_else(|| "linux".to_owned())
+}
+
+fn make_record(
+    request: &Request,
+    plan: &Plan,
+    command: &str,
+    prepared: &Prepared,
+    staged: &Staged,
+    cables: Vec<CableRecord>,
+    resources: &Resources,
+) -> Result<Record, Error> {
+    let disk = |(disk, device): (&crate::plan::PlannedDisk, &LoopDevice)| {
+        let image = &resources._observed.images[disk.image];
+        let (image_device, image_inode) = image.image.id();
+        DiskRecord {
+            node: disk.node.clone(),
+            image: PathBuf::from(&image.path),
+            partition: disk.partition,
+            image_device,
+            image_inode,
+            loop_number: Some(device.number()),
+        }
+    };
+    Ok(Record {
+        version: RECORD_VERSION,
+        name: request.name.to_string(),
+        command: command.to_owned(),
+        init: Process::of(prepared.init_pid()).step("identify PID 1")?,
+        init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
+        supervisor: Process::of(std::process::id()).step("identify ourselves")?,
+        range_index: resources.range.index,
+        first_id: resources.range.first,
+        id_count: resources.range.count,
+        netns_inode: resources.netns.inode(),
+        pinned: plan.netns.is_some(),
+        cables,
+        disks: plan.disks.iter().zip(&resources._loops).map(disk).collect(),
+        stop_timeout_ms: plan.stop_timeout_ms,
+        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+    })
+}
+
+impl Booted {
+    /// Takes its names back and gives up what it was made of, after its PID 1 has ended.
+    ///
+    /// # Errors
+    /// Something of it is left.
+    pub fn clean_up(self) -> Result<(), Error> {
+        let swept = sweep(&self.layout, &self.name, &self.record);
+        drop(self.resources);
+        swept
+    }
+}

@@ -1,0 +1,172 @@
+//! `boot`: the main job.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use subhost_init::handoff::{Message, Request as InitRequest};
+use subhost_init::launch::Ended;
+
+use super::{Context, need_root};
+use crate::args;
+use crate::boot::{Booted, Streams, boot as apply};
+use crate::config::{Loaded, demand_trust, path_of, request};
+use crate::error::{Complaint, Context as _, Error};
+use crate::observe::{State, state_of};
+use crate::report;
+use crate::request::Request;
+use crate::supervise::{Event, Received, Relay, Signals, Stream};
+
+/// What is waited for beyond the stop timeout before PID 1 is killed.
+const KILL_AFTER: Duration = Duration::from_secs(8);
+
+/// What the supervisor in the background says when the subhost is ready.
+const READY: &[u8; 1] = b"R";
+
+/// Boots a subhost, and supervises it until it ends.
+pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
+    need_root(&format!("boot {}", args.name))?;
+    if args.detach && !args.background {
+        if let Ok(State::Running(record)) = state_of(&context.layout, &args.name) {
+            report::note(
+                context.quiet,
+                &format!("{}: is running already, with init {}", args.name, record.init.pid),
+            );
+            return Ok(0);
+        }
+        return detach(context, &args);
+    }
+    let loaded = Loaded::read(&path_of(&context.layout, context.config.as_deref(), &args.name))?;
+    let request = request(&loaded, args.name, args.devices, args.init)?;
+    demand_trust(&loaded)?;
+    if !loaded.diagnostics.is_empty() && !context.quiet {
+        eprint!("{}", loaded.rendered(false));
+    }
+    supervise(context, &request, args.background)
+}
+
+/// Boots, and again after each reboot.
+fn supervise(context: &Context, request: &Request, background: bool) -> Result<u8, Error> {
+    let mut signals = Some(Signals::block()?);
+    let mut announce = background;
+    if background {
+        // Away from the terminal of whoever started us.
+        rustix::process::setsid().step("start a session")?;
+    }
+    loop {
+        let mut booted = apply(request, &context.layout, "boot", Streams::Terminal)?;
+        for note in &booted.notes {
+            report::note(context.quiet, note);
+        }
+        let shown = !background && !context.quiet;
+        let stdout = || std::io::stdout().as_fd().try_clone_to_owned().step("use standard output");
+        let mut streams = Vec::new();
+        if let Some(pty) = &booted.pty {
+            let master = pty.master.try_clone().step("duplicate the console")?;
+            streams.push(Stream::console(master, if shown { Some(stdout()?) } else { None }));
+        }
+        let mut relay = Relay::new(streams, signals.take());
+        let ended = watch(&mut booted, &mut relay, &mut announce, request.stop_timeout)?;
+        signals = relay.signals.take();
+        let name = booted.record.name.clone();
+        booted.clean_up()?;
+        match ended {
+            Ended::Reboot => report::note(context.quiet, &format!("{name}: reboots")),
+            Ended::PowerOff => {
+                report::note(context.quiet, &format!("{name}: powered off"));
+                return Ok(0);
+            }
+            Ended::Exited(0) => return Ok(0),
+            Ended::Exited(code) => {
+                return Err(failed(&name, &format!("PID 1 ended with status {code}"), &relay));
+            }
+            Ended::Killed(signal) => {
+                return Err(failed(&name, &format!("PID 1 was ended by signal {signal}"), &relay));
+            }
+        }
+    }
+}
+
+fn failed(name: &str, what: &str, relay: &Relay) -> Error {
+    let lines = relay.last_lines();
+    let hint = (!lines.is_empty()).then(|| format!("its last output:\n{}", lines.join("\n")));
+    Error::Step { step: format!("subhost {name}"), source: what.to_owned().into(), hint }
+}
+
+/// Waits for the end; a first signal asks for power-off, a second one kills.
+fn watch(
+    booted: &mut Booted,
+    relay: &mut Relay,
+    announce: &mut bool,
+    stop_timeout: Duration,
+) -> Result<Ended, Error> {
+    let running = &mut booted.running;
+    let mut stopping = false;
+    let mut listening = true;
+    while let Some(event) = relay.next(running.pidfd(), listening.then(|| running.socket()))? {
+        match event {
+            Event::Signal(Signal::SIGWINCH) => {}
+            Event::Signal(_) if stopping => running.kill().step("kill PID 1")?,
+            Event::Signal(_) => {
+                stopping = true;
+                relay.deadline = Some(Instant::now() + stop_timeout + KILL_AFTER);
+                if booted.record.init_program == "subhost-init" {
+                    crate::supervise::send(running.socket(), InitRequest::PowerOff);
+                } else {
+                    crate::shutdown::ask(&booted.record)?;
+                }
+            }
+            Event::Deadline => running.kill().step("kill PID 1")?,
+            Event::Message => match crate::supervise::receive(running.socket()) {
+                Some(Received::Message(Message::Ready { .. })) if *announce => {
+                    *announce = false;
+                    leave_caller()?;
+                }
+                Some(_) => {}
+                None => listening = false,
+            },
+        }
+    }
+    running.wait().step("wait for PID 1")
+}
+
+/// Tells who started us that the subhost is ready, and lets go of his streams.
+fn leave_caller() -> Result<(), Error> {
+    let _ = rustix::io::write(std::io::stdout(), READY);
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").step("open /dev/null")?;
+    rustix::stdio::dup2_stdout(&null).step("let go of standard output")?;
+    rustix::stdio::dup2_stderr(&null).step("let go of standard error")
+}
+
+/// Starts ourselves in the background, and waits until the subhost is ready or has ended.
+fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(std::env::args_os().skip(1)).arg("--background");
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut supervisor = command.spawn().step("start the supervisor")?;
+    let mut answer = [0; READY.len()];
+    let answered = supervisor.stdout.take().is_some_and(|mut out| out.read_exact(&mut answer).is_ok());
+    if answered && &answer == READY {
+        return Ok(0);
+    }
+    // It said on our standard error why.
+    let status = supervisor.wait().step("wait for the supervisor")?;
+    match status.code() {
+        Some(0) => {
+            Err(Error::refused(Complaint::new(format!("subhost {}: ended before it was ready", args.name))))
+        }
+        Some(code) => Ok(u8::try_from(code).unwrap_or(1)),
+        None if matches!(state_of(&context.layout, &args.name), Ok(State::Running(_))) => {
+            report::note(
+                context.quiet,
+                &format!("{}: runs without a supervisor, which was killed", args.name),
+            );
+            Ok(0)
+        }
+        None => {
+            Err(Error::refused(Complaint::new(format!("subhost {}: its supervisor was killed", args.name))))
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The commands, a file each.
+
+mod boot;
+mod check;
+mod enter;
+mod list;
+mod partitions;
+mod plan;
+mod run;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Cli, Command};
+use crate::error::Error;
+use crate::layout::Layout;
+use crate::report;
+
+/// What every command gets.
+pub struct Context {
+    /// Where things are.
+    pub layout: Layout,
+    /// A configuration given by path.
+    pub config: Option<std::path::PathBuf>,
+    /// JSON instead of text.
+    pub json: bool,
+    /// Errors only.
+    pub quiet: bool,
+}
+
+/// Status of `run` and `enter` when it is not the payload's.
+const OUR_FAILURE: u8 = 125;
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context =
+        Context { layout: Layout::new(cli.root_dir), config: cli.config, json: cli.json, quiet: cli.quiet };
+    let passes_status = matches!(cli.command, Command::Run(_) | Command::Enter(_));
+    let result = match cli.command {
+        Command::Boot(args) => boot::boot(&context, args),
+        Command::Run(args) => run::run(&context, args),
+        Command::Stop(args) => stop::stop(&context, &args),
+        Command::Enter(args) => enter::enter(&context, args),
+        Command::List => list::list(&context),
+        Command::Status { name } => list::status(&context, &name),
+        Command::Check { name } => check::check(&context, &name),
+        Command::Plan(args) => plan::plan(&context, args),
+        Command::Partitions { image } => partitions::partitions(&context, &image),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "subhostctl", &mut std::io::stdout());
+            Ok(0)
+        }
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            report::error(&error);
+            ExitCode::from(if passes_status { OUR_FAILURE } else { error.exit_status() })
+        }
+    }
+}
+
+/// A status as a shell has it: of a process that exited with `code`, or was ended by a signal.
+fn shell_status(ended: subhost_init::launch::Ended) -> u8 {
+    use subhost_init::launch::Ended;
+    let number = match ended {
+        Ended::Exited(code) => code,
+        Ended::PowerOff | Ended::Reboot => 0,
+        Ended::Killed(signal) => 128 + signal,
+    };
+    u8::try_from(number).unwrap_or(255)
+}
+
+/// Runs what has to be told that nothing was begun when the caller is not root.
+fn need_root(what: &str) -> Result<(), Error> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::refused(crate::error::Complaint::new(format!("{what}: needs root")).hint("run it with sudo")))
+}

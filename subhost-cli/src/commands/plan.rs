@@ -1,0 +1,40 @@
+//! `plan`: what boot would do.
+
+use serde::Serialize;
+
+use super::Context;
+use crate::args;
+use crate::config::{Loaded, path_of, request};
+use crate::error::{Context as _, Error};
+use crate::observe::{Observed, Purpose};
+use crate::plan::Plan;
+use crate::report;
+
+/// The plan with the commands that do the same.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    commands: Vec<String>,
+}
+
+/// Shows the plan of a boot. Changes nothing, and needs no privileges where the files are readable.
+pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
+    let loaded = Loaded::read(&path_of(&context.layout, context.config.as_deref(), &args.name))?;
+    let request = request(&loaded, args.name, args.devices, args.init)?;
+    let observed = Observed::of(&request, &context.layout, Purpose::Look).step("list the host's links")?;
+    let plan = Plan::make(&request, &observed, &context.layout).map_err(Error::Refused)?;
+    let commands = plan.commands();
+    if context.json {
+        report::print_json(&Shown { plan: &plan, commands });
+    } else {
+        report::print(&(commands.join("\n") + "\n"));
+        for note in &plan.notes {
+            report::note(context.quiet, note);
+        }
+    }
+    if let Some(reason) = loaded.distrust() {
+        report::note(context.quiet, &format!("{}: boot will refuse it: {reason}", loaded.path.display()));
+    }
+    Ok(0)
+}

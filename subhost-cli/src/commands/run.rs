@@ -1,0 +1,146 @@
+//! `run`: one command in a fresh subhost.
+
+use std::ffi::{CString, OsString};
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use nix::sys::signal::Signal;
+use subhost_config::schema::{InitChoice, UserNs};
+use subhost_init::console::{Pipes, RawMode, set_window_size, window_size};
+use subhost_init::handoff::Request as InitRequest;
+use subhost_init::launch::Ended;
+
+use super::{Context, need_root, shell_status};
+use crate::args;
+use crate::boot::{Streams, boot as apply};
+use crate::error::{Complaint, Context as _, Error};
+use crate::layout::is_plain_absolute;
+use crate::report;
+use crate::request::{Request, Root};
+use crate::supervise::{Event, Relay, Signals, Stream};
+
+/// Runs a command, and returns its status.
+pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
+    need_root("run")?;
+    let request = request(context, args)?;
+    let signals = Signals::block()?;
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let (streams, ours) = if terminal {
+        (Streams::Terminal, None)
+    } else {
+        let (ours, theirs) = Pipes::open().step("make pipes")?;
+        (Streams::Given(theirs), Some(ours))
+    };
+    let mut booted = apply(&request, &context.layout, "run", streams)?;
+    for note in &booted.notes {
+        report::note(context.quiet, note);
+    }
+    let input = std::io::stdin();
+    let (streams, _raw) = match (ours, &booted.pty) {
+        (Some(pipes), _) => (pipe_streams(pipes)?, None),
+        (None, Some(pty)) => {
+            copy_window_size(pty.master.as_fd());
+            let master = || pty.master.try_clone().step("duplicate the terminal");
+            let streams = vec![Stream::input(stdin()?, master()?), Stream::output(master()?, stdout()?)];
+            (streams, RawMode::enter(input.as_fd()).ok())
+        }
+        (None, None) => (Vec::new(), None),
+    };
+    let mut relay = Relay::new(streams, Some(signals));
+    let mut asked = false;
+    let mut listening = true;
+    let running = &mut booted.running;
+    while let Some(event) = relay.next(running.pidfd(), listening.then(|| running.socket()))? {
+        match event {
+            Event::Signal(Signal::SIGWINCH) => {
+                if let Some(pty) = &booted.pty {
+                    copy_window_size(pty.master.as_fd());
+                }
+            }
+            Event::Signal(_) if !asked => {
+                asked = true;
+                crate::supervise::send(running.socket(), InitRequest::PowerOff);
+            }
+            Event::Signal(_) | Event::Deadline => running.kill().step("kill PID 1")?,
+            Event::Message => listening = crate::supervise::receive(running.socket()).is_some(),
+        }
+    }
+    let ended = running.wait().step("wait for PID 1")?;
+    // The caller's status is the payload's, also where something is left: that is said.
+    if let Err(error) = booted.clean_up() {
+        report::error(&error);
+    }
+    Ok(match ended {
+        // Ours ends so only when the payload was told to stop.
+        Ended::PowerOff | Ended::Reboot if asked => 128 + 15,
+        other => shell_status(other),
+    })
+}
+
+fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
+    let named = args.name.is_some();
+    let name = match args.name {
+        Some(name) => name,
+        None => format!("run-{}", std::process::id())
+            .parse()
+            .map_err(|error: crate::layout::NameError| Error::refused(Complaint::new(error.to_string())))?,
+    };
+    let folder = |path: std::path::PathBuf, option: &str| match std::fs::canonicalize(&path) {
+        Ok(path) if path.is_dir() && is_plain_absolute(&path) => Ok(path),
+        Ok(path) => {
+            Err(Error::refused(Complaint::new(format!("{option} {}: is not a folder", path.display()))))
+        }
+        Err(error) => Err(Error::refused(Complaint::new(format!("{option} {}: {error}", path.display())))),
+    };
+    let root = match (args.overlay, args.root) {
+        (Some(lower), _) => Root::Overlay(folder(lower, "--overlay")?),
+        (None, Some(tree)) => Root::Tree(folder(tree, "--root")?),
+        (None, None) => Root::Disk,
+    };
+    let payload: Result<Vec<CString>, _> =
+        args.command.into_iter().map(|word: OsString| CString::new(word.into_vec())).collect();
+    Ok(Request {
+        name,
+        named,
+        root,
+        disks: args.devices.disks,
+        cables: args.devices.cables,
+        hostname: None,
+        init: InitChoice::Subhost,
+        runlevel: '2',
+        stop_timeout: std::time::Duration::from_secs(10),
+        immediate: false,
+        skip_scripts: Vec::new(),
+        user_namespace: UserNs::Auto,
+        payload: Some(payload.map_err(|_| Error::refused(Complaint::new("the command holds a NUL byte")))?),
+        hidden: vec![context.layout.root_dir.clone(), "/opt/subhost".into()],
+    })
+}
+
+/// Streams of a payload without a terminal: input, output and errors apart.
+pub(super) fn pipe_streams(pipes: Pipes) -> Result<Vec<Stream>, Error> {
+    Ok(vec![
+        Stream::input(stdin()?, pipes.stdin),
+        Stream::output(pipes.stdout, stdout()?),
+        Stream::output(
+            pipes.stderr,
+            std::io::stderr().as_fd().try_clone_to_owned().step("use standard error")?,
+        ),
+    ])
+}
+
+/// Gives a terminal the size of ours.
+pub(super) fn copy_window_size(master: std::os::fd::BorrowedFd<'_>) {
+    if let Ok((rows, columns)) = window_size(std::io::stdin().as_fd()) {
+        let _ = set_window_size(master, rows, columns);
+    }
+}
+
+pub(super) fn stdin() -> Result<OwnedFd, Error> {
+    std::io::stdin().as_fd().try_clone_to_owned().step("use standard input")
+}
+
+pub(super) fn stdout() -> Result<OwnedFd, Error> {
+    std::io::stdout().as_fd().try_clone_to_owned().step("use standard output")
+}

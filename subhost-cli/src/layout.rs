@@ -1,0 +1,135 @@
+//! Names of subhosts, and the paths that follow from them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Longest name of a subhost, in bytes.
+pub const NAME_MAX_BYTES: usize = 63;
+
+/// A subhost's name: letters, digits, `_`, `-` and `.`, 1 to 63 bytes, not starting with `-` or `.`.
+///
+/// It becomes a file name, a netns name and the front of interface names, so nothing else may be in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+/// Why a text is not a [`Name`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("subhost name {text:?}: {reason}")]
+pub struct NameError {
+    text: String,
+    reason: &'static str,
+}
+
+impl Name {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Name, NameError> {
+        let reason = if text.is_empty() {
+            "is empty"
+        } else if text.contains('/') {
+            "is a path; give the name of a folder below the root folder"
+        } else if text.len() > NAME_MAX_BYTES {
+            "is longer than 63 bytes"
+        } else if text.starts_with(['-', '.']) {
+            "starts with '-' or '.'"
+        } else if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {
+            "holds something else than letters, digits, '_', '-' and '.'"
+        } else {
+            return Ok(Name(text.to_owned()));
+        };
+        Err(NameError { text: text.to_owned(), reason })
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where things are: the folder of configurations, and the run-time state.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Folder that holds a folder for each subhost (`/opt/sub`).
+    pub root_dir: PathBuf,
+    /// Folder of the run-time state (`/run/subhost`).
+    pub run_dir: PathBuf,
+    /// Folder of named network namespaces (`/run/netns`), the one that `ip netns` uses.
+    pub netns_dir: PathBuf,
+}
+
+impl Layout {
+    /// The usual paths, with the folder of configurations given.
+    pub fn new(root_dir: impl Into<PathBuf>) -> Layout {
+        Layout { root_dir: root_dir.into(), run_dir: "/run/subhost".into(), netns_dir: "/run/netns".into() }
+    }
+
+    /// The configuration of a subhost.
+    pub fn config(&self, name: &Name) -> PathBuf {
+        self.root_dir.join(name.as_str()).join("config")
+    }
+
+    /// Folder of the records of running subhosts, a file each.
+    pub fn records(&self) -> PathBuf {
+        self.run_dir.join("record")
+    }
+
+    /// The record of one running subhost.
+    pub fn record(&self, name: &Name) -> PathBuf {
+        self.records().join(name.as_str())
+    }
+
+    /// The file whose byte ranges are the locks of names and id ranges.
+    pub fn lock(&self) -> PathBuf {
+        self.run_dir.join("lock")
+    }
+
+    /// Subhosts that have a configuration, in order.
+    ///
+    /// # Errors
+    /// The root folder cannot be read. That it is missing is an empty list.
+    pub fn configured(&self) -> std::io::Result<Vec<Name>> {
+        let mut names = Vec::new();
+        let entries = match std::fs::read_dir(&self.root_dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
+            other => other?,
+        };
+        for entry in entries {
+            let file_name = entry?.file_name();
+            let Some(name) = file_name.to_str().and_then(|text| text.parse::<Name>().ok()) else { continue };
+            if self.config(&name).is_file() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// True for a path that cannot leave the folder it is joined to.
+pub fn is_plain_absolute(path: &Path) -> bool {
+    path.is_absolute() && !path.components().any(|part| matches!(part, std::path::Component::ParentDir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_plain_names_only() {
+        for good in ["web1", "a", "_x", "a.b-c_d", &"n".repeat(63)] {
+            assert!(good.parse::<Name>().is_ok(), "{good}");
+        }
+        for bad in ["", "-rf", ".", "..", "../x", "a/b", "a b", "a\nb", "ä", &"n".repeat(64)] {
+            assert!(bad.parse::<Name>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Locks that the kernel gives back when their holder ends: names of subhosts, and id ranges.
+//!
+//! All are open-file-description locks on single bytes of one root-only file, so a killed command leaves
+//! nothing to clean up, and no file has to be made or removed for each subhost.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::layout::{Layout, Name};
+
+/// First byte of the file that stands for names; the bytes below stand for id ranges.
+const NAMES: i64 = 1 << 32;
+
+/// A held lock; dropping it gives it back.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+
+/// Makes a folder of the run-time state, for root only.
+///
+/// # Errors
+/// It cannot be made, or it belongs to another user.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => other?,
+    }
+    let meta = std::fs::symlink_metadata(path)?;
+    if !meta.is_dir() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
+        return Err(io::Error::other("is not a folder that only root may write"));
+    }
+    Ok(())
+}
+
+/// Takes the lock of a name; `None` when another command holds it.
+///
+/// # Errors
+/// The lock file cannot be made or locked.
+pub fn lock_name(layout: &Layout, name: &Name) -> io::Result<Option<Lock>> {
+    try_lock(layout, NAMES + i64::from(hash(name.as_str()) >> 1))
+}
+
+/// Takes the lock of an id range by its index in the pool; `None` when it is in use.
+///
+/// # Errors
+/// The lock file cannot be made or locked.
+pub fn lock_range(layout: &Layout, index: u32) -> io::Result<Option<Lock>> {
+    try_lock(layout, i64::from(index))
+}
+
+fn try_lock(layout: &Layout, byte: i64) -> io::Result<Option<Lock>> {
+    make_private_dir(&layout.run_dir)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(layout.lock())?;
+    #[expect(clippy::cast_possible_truncation, reason = "constants of the C interface that fit its fields")]
+    let range = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    };
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&range)) {
+        Ok(_) => Ok(Some(Lock(file))),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// FNV-1a, 32 bits: two names that share a value only wait for each other.
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_locked_once_and_free_after_drop() {
+        let dir = tempfile::tempdir().unwrap();
+        if std::fs::metadata(dir.path()).unwrap().uid() != 0 {
+            // Only root may hold the state; the refusal is what another user sees.
+            let layout = Layout { run_dir: dir.path().into(), ..Layout::new("/nowhere") };
+            assert!(lock_name(&layout, &"web".parse().unwrap()).is_err());
+            return;
+        }
+        let layout = Layout { run_dir: dir.path().join("run"), ..Layout::new("/nowhere") };
+        let web: Name = "web".parse().unwrap();
+        let held = lock_name(&layout, &web).unwrap();
+        assert!(held.is_some());
+        assert!(lock_name(&layout, &web).unwrap().is_none());
+        assert!(lock_name(&layout, &"db".parse().unwrap()).unwrap().is_some());
+        drop(held);
+        assert!(lock_name(&layout, &web).unwrap().is_some());
+    }
+}

@@ -1,0 +1,299 @@
+//! What is there: images and their tables, links and bridges, and the subhosts that run.
+
+use std::path::{Path, PathBuf};
+
+use subhost_config::schema::DiskSpec;
+use subhost_mount::fstype::{Superblock, probe};
+use subhost_mount::image::{Access, Image};
+use subhost_mount::partition::ByteRange;
+use subhost_net::netns::{PinState, pinned_inode};
+
+use crate::error::Complaint;
+use crate::layout::{Layout, Name};
+use crate::request::Request;
+use crate::state::{self, Record};
+
+/// How images are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To look: read-only, without a lock, without privileges where the files are readable.
+    Look,
+    /// To use: writable, locked for as long as anything of it is mounted.
+    Use,
+}
+
+/// An image, opened once for all that is done with it.
+#[derive(Debug)]
+pub struct ObservedImage {
+    /// As the configuration names it.
+    pub path: PathBuf,
+    /// The open image.
+    pub image: Image,
+}
+
+/// A disk that was found.
+#[derive(Debug)]
+pub struct ObservedDisk {
+    /// Index into [`Observed::images`].
+    pub image: usize,
+    /// Its bytes in the image.
+    pub range: ByteRange,
+    /// Its file system, where one is recognised.
+    pub superblock: Option<Superblock>,
+}
+
+/// What was found for one request.
+#[derive(Debug)]
+pub struct Observed {
+    /// Images, each once.
+    pub images: Vec<ObservedImage>,
+    /// Disks in the order of the request; `None` where a complaint tells why.
+    pub disks: Vec<Option<ObservedDisk>>,
+    /// Links of the host's network namespace.
+    links: subhost_net::observe::Observed,
+    /// Records of subhosts that run.
+    running: Vec<Record>,
+    purpose: Purpose,
+    /// This machine's id, from which stable MAC addresses are made.
+    pub machine_id: Vec<u8>,
+    /// What is wrong with what was found.
+    pub complaints: Vec<Complaint>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// Whether a subhost runs, as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nothing of it is there.
+    Stopped,
+    /// Its init lives.
+    Running(Box<Record>),
+    /// Its init is gone, but names of it are left.
+    Stale(Box<Record>),
+}
+
+/// Asks for the state of a name.
+///
+/// # Errors
+/// Its record cannot be read.
+pub fn state_of(layout: &Layout, name: &Name) -> std::io::Result<State> {
+    Ok(match state::read(layout, name)? {
+        None => State::Stopped,
+        Some(record) if record.init.is_alive() => State::Running(Box::new(record)),
+        Some(record) => State::Stale(Box::new(record)),
+    })
+}
+
+impl Observed {
+    /// Looks at all that a request names.
+    ///
+    /// # Errors
+    /// The links cannot be listed.
+    pub fn of(request: &Request, layout: &Layout, purpose: Purpose) -> Result<Observed, subhost_net::Error> {
+        let running = running(layout);
+        let mut observed = Observed {
+            images: Vec::new(),
+            disks: Vec::new(),
+            links: subhost_net::observe::Observed::read()?,
+            running: running.clone().unwrap_or_default(),
+            purpose,
+            machine_id: machine_id(),
+            complaints: Vec::new(),
+            notes: Vec::new(),
+        };
+        for spec in &request.disks {
+            let disk = observed.disk(spec, purpose);
+            if let Err(complaint) = &disk {
+                observed.complaints.push(complaint.clone());
+            }
+            observed.disks.push(disk.ok());
+        }
+        if let Some(first) = observed.disks.first().and_then(Option::as_ref)
+            && first.superblock.is_none()
+        {
+            let spec = &request.disks[0];
+            observed.complaints.push(
+                Complaint::new(format!(
+                    "disk {}: no file system that is known in {} partition {}",
+                    spec.node_name(),
+                    spec.image.display(),
+                    spec.partition
+                ))
+                .hint(format!("subhostctl partitions {} lists what is there", spec.image.display())),
+            );
+        }
+        if running.is_none() {
+            observed
+                .notes
+                .push("only root sees which subhosts run, so their names are not compared".to_owned());
+        } else if observed.record_of(request.name.as_str()).is_some() {
+            observed.notes.push(format!("subhost {} is running", request.name));
+        } else if request.named {
+            observed.complaints.extend(foreign_netns(request, layout));
+        }
+        Ok(observed)
+    }
+
+    fn record_of(&self, name: &str) -> Option<&Record> {
+        self.running.iter().find(|record| record.name == name)
+    }
+
+    fn disk(&mut self, spec: &DiskSpec, purpose: Purpose) -> Result<ObservedDisk, Complaint> {
+        let object =
+            |error: subhost_mount::Error| complaint_of(&format!("disk {}", spec.node_name()), &error);
+        let opening = |error: subhost_mount::Error, running: &[Record]| {
+            let in_use = matches!(error, subhost_mount::Error::ImageInUse { .. });
+            let mut complaint = object(error);
+            if let Some(holder) = running.iter().find(|record| in_use && uses(record, &spec.image)) {
+                complaint.message.push_str(&format!(": it is a disk of subhost {}", holder.name));
+                complaint = complaint.hint(format!("subhostctl stop {} gives it back", holder.name));
+            }
+            complaint
+        };
+        let index = match self.images.iter().position(|image| same_file(&image.path, &spec.image)) {
+            Some(index) => index,
+            None => {
+                let image = match purpose {
+                    Purpose::Look => Image::open_unlocked(&spec.image),
+                    Purpose::Use => Image::open(&spec.image, Access::ReadWrite),
+                };
+                let image = image.map_err(|error| opening(error, &self.running))?;
+                self.images.push(ObservedImage { path: spec.image.clone(), image });
+                self.images.len() - 1
+            }
+        };
+        let image = &self.images[index].image;
+        let range = if spec.partition == 0 {
+            ByteRange { start: 0, len: image.len_bytes() }
+        } else {
+            let table = image.partition_table().map_err(object)?;
+            self.notes.extend(table.notes.iter().map(|note| format!("{}: {note}", spec.image.display())));
+            table.find(spec.partition).map_err(object)?
+        };
+        let superblock = probe(image.reader(range), 0).map_err(object)?;
+        if let Some(reason) = superblock.as_ref().and_then(Superblock::refusal) {
+            return Err(Complaint::new(format!("disk {}: {reason}", spec.node_name())));
+        }
+        Ok(ObservedDisk { image: index, range, superblock })
+    }
+
+    /// The index of a bridge, or what is wrong with it.
+    ///
+    /// # Errors
+    /// There is no such interface, or it is no bridge.
+    pub fn bridge(&self, name: &str) -> Result<u32, Complaint> {
+        match self.links.by_name(name) {
+            Some(link) if link.kind.as_deref() == Some("bridge") => Ok(link.index),
+            Some(link) => Err(Complaint::new(format!(
+                "bridge {name}: is not a bridge but {}",
+                link.kind.as_deref().unwrap_or("a physical interface")
+            ))),
+            None => {
+                let there: Vec<&str> = self
+                    .links
+                    .links
+                    .iter()
+                    .filter(|link| link.kind.as_deref() == Some("bridge"))
+                    .map(|link| link.name.as_str())
+                    .collect();
+                let there = if there.is_empty() {
+                    "there are none".to_owned()
+                } else {
+                    format!("there are: {}", there.join(" "))
+                };
+                Err(Complaint::new(format!("bridge {name}: no such bridge; {there}"))
+                    .hint(format!("ip link add {name} up type bridge makes it")))
+            }
+        }
+    }
+
+    /// What else holds the name of a host end, if anything does.
+    pub fn link_owner(&self, subhost: &str, name: &str, altname: Option<&str>) -> Option<String> {
+        let link =
+            self.links.by_name(name).or_else(|| altname.and_then(|altname| self.links.by_name(altname)))?;
+        let kind = link.kind.as_deref().unwrap_or("a physical interface");
+        let owner = self
+            .running
+            .iter()
+            .find(|record| record.cables.iter().any(|cable| cable.host_ifindex == link.index));
+        match owner {
+            Some(record) if record.name == subhost => None,
+            Some(record) => Some(format!("it is a cable of subhost {}", record.name)),
+            // A stop leaves its host ends to the kernel, which takes some milliseconds: making the cable waits.
+            None if self.purpose == Purpose::Use && kind == "veth" && link.mac.is_some_and(is_host_end) => {
+                None
+            }
+            None => Some(format!("it is {kind}, index {}, and not ours", link.index)),
+        }
+    }
+}
+
+/// Host ends have hardware addresses of a range of their own.
+fn is_host_end(mac: subhost_net::mac::Mac) -> bool {
+    mac.octets()[0] == 0xfe
+}
+
+fn uses(record: &Record, image: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(image).is_ok_and(|meta| {
+        record.disks.iter().any(|disk| (disk.image_device, disk.image_inode) == (meta.dev(), meta.ino()))
+    })
+}
+
+/// The records of subhosts that run; `None` if they cannot be read.
+pub fn running(layout: &Layout) -> Option<Vec<Record>> {
+    let names = match state::recorded(layout) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return None,
+        other => other.unwrap_or_default(),
+    };
+    let records = names.iter().filter_map(|name| state::read(layout, name).ok().flatten());
+    Some(records.filter(|record| record.init.is_alive()).collect())
+}
+
+fn foreign_netns(request: &Request, layout: &Layout) -> Option<Complaint> {
+    let name = request.name.as_str();
+    match pinned_inode(&layout.netns_dir, name) {
+        Ok(None | Some(PinState::Leftover)) => None,
+        Ok(Some(_)) => Some(
+            Complaint::new(format!(
+                "netns {name}: a network namespace of that name is there and is not ours"
+            ))
+            .hint(format!("ip netns delete {name} removes it")),
+        ),
+        Err(error) => Some(Complaint::new(error.to_string())),
+    }
+}
+
+/// An error of the mount crate as a complaint, with a hint where one is known.
+pub fn complaint_of(object: &str, error: &subhost_mount::Error) -> Complaint {
+    let complaint = Complaint::new(format!("{object}: {error}"));
+    match hint_of(error) {
+        Some(hint) => complaint.hint(hint),
+        None => complaint,
+    }
+}
+
+/// What to do about an error of the mount crate, where that is known.
+pub fn hint_of(error: &subhost_mount::Error) -> Option<String> {
+    use subhost_mount::Error;
+    match error {
+        Error::UnknownFileSystem { kind, .. } => Some(format!("modprobe {kind} may bring it")),
+        Error::NotIdmappable { .. } => {
+            Some("keep the system on ext4, xfs, btrfs or another file system that can be".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => one == other,
+    }
+}
+
+fn machine_id() -> Vec<u8> {
+    std::fs::read("/etc/machine-id").unwrap_or_default()
+}

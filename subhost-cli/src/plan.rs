@@ -1,0 +1,327 @@
+//! The plan of a boot: plain data, made without side effects, printable as the commands one would type.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use subhost_config::schema::{InitChoice, UserNs};
+use subhost_net::mac::Mac;
+use subhost_net::name::{HostName, host_end};
+
+use crate::error::Complaint;
+use crate::layout::Layout;
+use crate::observe::Observed;
+use crate::request::{Request, Root};
+
+/// A disk of the guest: one range of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedDisk {
+    /// Device name in the guest, such as `vda1`.
+    pub node: String,
+    /// Index into [`Plan::images`].
+    pub image: usize,
+    /// Partition index; 0 is the whole image.
+    pub partition: u32,
+    /// First byte in the image.
+    pub start_bytes: u64,
+    /// Length in bytes.
+    pub len_bytes: u64,
+    /// File system found by its superblock.
+    pub filesystem: Option<String>,
+    /// Label of the file system.
+    pub label: Option<String>,
+    /// UUID of the file system.
+    pub uuid: Option<String>,
+}
+
+/// A cable: a veth pair with its guest end in the subhost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedCable {
+    /// Name of the host end, at most 15 bytes.
+    pub host: String,
+    /// Its full name, if that is longer.
+    pub altname: Option<String>,
+    /// MAC address of the host end.
+    pub host_mac: String,
+    /// Name of the guest end.
+    pub guest: String,
+    /// MAC address of the guest end.
+    pub guest_mac: String,
+    /// Bridge that the host end is a port of.
+    pub bridge: Option<String>,
+    /// Interface index of the bridge.
+    #[serde(skip)]
+    pub bridge_ifindex: Option<u32>,
+}
+
+/// Where the root file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "kind", content = "path")]
+pub enum PlannedRoot {
+    /// Index 0 of the disks.
+    Disk,
+    /// Ephemeral layer over a folder.
+    Overlay(PathBuf),
+    /// A folder.
+    Tree(PathBuf),
+}
+
+/// What runs as PID 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "kind", content = "path")]
+pub enum PlannedInit {
+    /// Our own, which runs rcS and rc.
+    Subhost,
+    /// Our own with a command as its child.
+    Payload,
+    /// The first init found in the guest.
+    Auto,
+    /// A program of the guest.
+    Guest(String),
+}
+
+/// Everything that a boot does, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Name of the subhost.
+    pub name: String,
+    /// Images, each opened and locked once.
+    pub images: Vec<PathBuf>,
+    /// Disks, in order.
+    pub disks: Vec<PlannedDisk>,
+    /// The root.
+    pub root: PlannedRoot,
+    /// Cables, in order.
+    pub cables: Vec<PlannedCable>,
+    /// First host id and number of ids, if they are fixed by the configuration.
+    pub id_range: Option<(u32, u32)>,
+    /// Host name inside.
+    pub hostname: String,
+    /// PID 1.
+    pub init: PlannedInit,
+    /// Run level after start.
+    pub runlevel: char,
+    /// Longest orderly stop, in milliseconds.
+    pub stop_timeout_ms: u64,
+    /// True if any byte in `/run/initctl` powers off at once.
+    pub poweroff_immediate: bool,
+    /// Start scripts left out.
+    pub skip_scripts: Vec<String>,
+    /// Where the netns is pinned.
+    pub netns: Option<PathBuf>,
+    /// What a reader should know, such as a backup table that was used.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Makes the plan of a request, given what is there.
+    ///
+    /// # Errors
+    /// All reasons for which it cannot be done.
+    pub fn make(request: &Request, observed: &Observed, layout: &Layout) -> Result<Plan, Vec<Complaint>> {
+        let mut complaints = observed.complaints.clone();
+        let root = match &request.root {
+            Root::Disk => PlannedRoot::Disk,
+            Root::Overlay(path) => PlannedRoot::Overlay(path.clone()),
+            Root::Tree(path) => PlannedRoot::Tree(path.clone()),
+        };
+        if root == PlannedRoot::Disk && request.disks.is_empty() {
+            complaints.push(
+                Complaint::new(format!(
+                    "subhost {}: DISKS is empty, so there is no root file system",
+                    request.name
+                ))
+                .hint("write DISKS=( vda:1:/path/to/disk.raw )"),
+            );
+        }
+        let disks = plan_disks(request, observed, &mut complaints);
+        let cables = plan_cables(request, observed, &mut complaints);
+        let netns = request.named.then(|| layout.netns_dir.join(request.name.as_str()));
+        if complaints.is_empty() {
+            Ok(Plan {
+                name: request.name.to_string(),
+                images: observed.images.iter().map(|image| image.path.clone()).collect(),
+                disks,
+                root,
+                cables,
+                id_range: match request.user_namespace {
+                    UserNs::Range { first, count } => Some((first, count)),
+                    _ => None,
+                },
+                hostname: request.hostname.clone().unwrap_or_else(|| request.name.to_string()),
+                init: match (&request.payload, &request.init) {
+                    (Some(_), _) => PlannedInit::Payload,
+                    (None, InitChoice::Path(path)) => PlannedInit::Guest(path.clone()),
+                    (None, InitChoice::Auto) => PlannedInit::Auto,
+                    (None, _) => PlannedInit::Subhost,
+                },
+                runlevel: request.runlevel,
+                stop_timeout_ms: u64::try_from(request.stop_timeout.as_millis()).unwrap_or(u64::MAX),
+                poweroff_immediate: request.immediate,
+                skip_scripts: request.skip_scripts.clone(),
+                netns,
+                notes: observed.notes.clone(),
+            })
+        } else {
+            Err(complaints)
+        }
+    }
+
+    /// The plan as the commands that do the same by hand, a line each.
+    pub fn commands(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for disk in &self.disks {
+            lines.push(format!(
+                "losetup --find --show --offset {} --sizelimit {} {}  # locked; /dev/{} inside",
+                disk.start_bytes,
+                disk.len_bytes,
+                shell(&self.images[disk.image].to_string_lossy()),
+                disk.node
+            ));
+        }
+        let map = match self.id_range {
+            Some((first, count)) => format!("0:{first}:{count}"),
+            None => "0:FIRST:65536".to_owned(),
+        };
+        lines.push(format!(
+            "unshare --user --map-users {map} --map-groups {map}  # FIRST: a free range of the pool"
+        ));
+        lines.push(format!("ip netns add {}  # owned by that user namespace", self.name));
+        for cable in &self.cables {
+            let port =
+                cable.bridge.as_ref().map_or(String::new(), |bridge| format!(" master {}", shell(bridge)));
+            lines.push(format!(
+                "ip link add {} address {}{port} up type veth peer name {} address {} netns {}",
+                cable.host, cable.host_mac, cable.guest, cable.guest_mac, self.name
+            ));
+            if let Some(altname) = &cable.altname {
+                lines.push(format!("ip link property add dev {} altname {altname}", cable.host));
+            }
+        }
+        lines.push("unshare --mount  # staging: all that follows ends with it".to_owned());
+        let live = "/run/subhost/record/live";
+        match &self.root {
+            PlannedRoot::Disk => {
+                if let Some(disk) = self.disks.first() {
+                    lines.push(format!(
+                        "mount -t {} -o nodev,X-mount.idmap={map} /dev/{} {live}",
+                        disk.filesystem.as_deref().unwrap_or("auto"),
+                        disk.node
+                    ));
+                }
+            }
+            PlannedRoot::Overlay(lower) => lines.push(format!(
+                "mount -t overlay -o nodev,lowerdir={},upperdir=TMPFS/upper,workdir=TMPFS/work overlay {live}  # lower idmapped {map}",
+                shell(&lower.to_string_lossy())
+            )),
+            PlannedRoot::Tree(tree) => lines.push(format!(
+                "mount --bind -o nodev,X-mount.idmap={map} {} {live}",
+                shell(&tree.to_string_lossy())
+            )),
+        }
+        for disk in self.disks.iter().skip(1) {
+            lines.push(format!(
+                "mount -o nodev,X-mount.idmap={map} /dev/{} {live}/…  # where the guest's fstab says",
+                disk.node
+            ));
+        }
+        for (kind, at) in [("tmpfs", "dev"), ("devpts", "dev/pts"), ("tmpfs", "dev/shm"), ("tmpfs", "run")] {
+            lines.push(format!("mount -t {kind} {kind} {live}/{at}"));
+        }
+        if self.init == PlannedInit::Subhost {
+            lines.push(format!("mkfifo -m 600 {live}/run/initctl"));
+            for script in &self.skip_scripts {
+                lines.push(format!("mount --bind NO-OP {live}/etc/init.d/{script}  # if it is there"));
+            }
+        }
+        let program = match &self.init {
+            PlannedInit::Subhost => format!("subhost-init runlevel={}", self.runlevel),
+            PlannedInit::Payload => "subhost-init -- CMD".to_owned(),
+            PlannedInit::Auto => "the init found in the guest".to_owned(),
+            PlannedInit::Guest(path) => path.clone(),
+        };
+        lines.push(format!(
+            "nsenter --user --net unshare --fork --pid --mount --uts --ipc --cgroup  # pivot_root {live}, hostname {}, fewer capabilities, then PID 1: {program}",
+            self.hostname
+        ));
+        lines
+    }
+}
+
+fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedDisk> {
+    let mut disks: Vec<PlannedDisk> = Vec::new();
+    for (spec, found) in request.disks.iter().zip(&observed.disks) {
+        let Some(found) = found else { continue };
+        let end = found.range.start.saturating_add(found.range.len);
+        for other in &disks {
+            let apart = other.start_bytes >= end || found.range.start >= other.start_bytes + other.len_bytes;
+            if other.image == found.image && !apart {
+                complaints.push(Complaint::new(format!(
+                    "disk {}: overlaps {} in {}: two mounts of one file system destroy it",
+                    spec.node_name(),
+                    other.node,
+                    spec.image.display()
+                )));
+            }
+        }
+        disks.push(PlannedDisk {
+            node: spec.node_name(),
+            image: found.image,
+            partition: spec.partition,
+            start_bytes: found.range.start,
+            len_bytes: found.range.len,
+            filesystem: found.superblock.as_ref().map(|superblock| superblock.kind.clone()),
+            label: found.superblock.as_ref().and_then(|superblock| superblock.label.clone()),
+            uuid: found.superblock.as_ref().and_then(|superblock| superblock.uuid.clone()),
+        });
+    }
+    disks
+}
+
+fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedCable> {
+    let mut cables = Vec::new();
+    for (index, spec) in (0_u32..).zip(&request.cables) {
+        let HostName { name, altname } = match host_end(request.name.as_str(), index) {
+            Ok(host) => host,
+            Err(error) => {
+                complaints.push(Complaint::new(error.to_string()));
+                continue;
+            }
+        };
+        if let Some(owner) = observed.link_owner(request.name.as_str(), name.as_str(), altname.as_deref()) {
+            complaints.push(
+                Complaint::new(format!("cable {index}: an interface {name} is there already: {owner}"))
+                    .hint("give the subhost another name, or remove the interface"),
+            );
+        }
+        let guest_mac = spec
+            .mac
+            .map_or_else(|| Mac::stable(&observed.machine_id, request.name.as_str(), index), Mac::new);
+        let mut bridge_ifindex = None;
+        if let Some(bridge) = &spec.bridge {
+            match observed.bridge(bridge) {
+                Ok(ifindex) => bridge_ifindex = Some(ifindex),
+                Err(complaint) => complaints.push(complaint),
+            }
+        }
+        cables.push(PlannedCable {
+            host: name.to_string(),
+            altname,
+            host_mac: Mac::host_end(guest_mac).to_string(),
+            guest: format!("eth{index}"),
+            guest_mac: guest_mac.to_string(),
+            bridge: spec.bridge.clone(),
+            bridge_ifindex,
+        });
+    }
+    cables
+}
+
+/// A word as a shell takes it.
+fn shell(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:,=@%".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

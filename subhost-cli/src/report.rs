@@ -1,0 +1,86 @@
+//! What people read: lines on standard error, tables and JSON on standard output, safe on a terminal.
+
+use std::io::{IsTerminal, Write};
+
+use crate::error::Error;
+
+/// A text from outside, such as a host name or a label, without anything that a terminal acts on.
+pub fn printable(text: &str) -> String {
+    let unsafe_mark = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    text.chars().map(|c| if c.is_control() || unsafe_mark(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Shows an error with its hints.
+pub fn error(error: &Error) {
+    for line in error.lines() {
+        eprintln!("subhostctl: {}", printable(&line));
+    }
+}
+
+/// Shows a line that is no error; `--quiet` takes it away.
+pub fn note(quiet: bool, line: &str) {
+    if !quiet {
+        eprintln!("subhostctl: {}", printable(line));
+    }
+}
+
+/// Writes lines to standard output; a reader that went away is no error.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a value as JSON.
+///
+/// # Panics
+/// Never: the values are plain data.
+pub fn print_json(value: &impl serde::Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("plain data is always JSON");
+    print(&format!("{text}\n"));
+}
+
+/// A table with a header, its columns as wide as they need.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|cell| cell.len()).collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(header.to_vec());
+    for row in &rows {
+        text.push_str(&line(row.iter().map(String::as_str).collect()));
+    }
+    text
+}
+
+/// True if standard output is a terminal.
+pub fn on_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_acts_on_is_shown() {
+        assert_eq!(printable("a\x1b]52;c;x\x07\rb\u{202e}c"), "a\u{fffd}]52;c;x\u{fffd}\u{fffd}b\u{fffd}c");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_longest_cell() {
+        let rows = vec![vec!["web".into(), "running".into()], vec!["database".into(), "stopped".into()]];
+        assert_eq!(
+            table(&["NAME", "STATE"], &rows),
+            "NAME      STATE\nweb       running\ndatabase  stopped\n"
+        );
+    }
+}

@@ -1,0 +1,361 @@
+//! Builds the guest's tree in the staging namespace: root, `/dev`, `/run`, consoles, further disks.
+//!
+//! The staging namespace belongs to the initial user namespace, so every mount made here is locked for the
+//! guest: it can neither unmount it nor lift `nodev`.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use subhost_init::console::Pty;
+use subhost_init::launch::Pid1Program;
+use subhost_mount::bind::{bind, bind_fd};
+use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
+use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
+
+use crate::error::{Context, Error};
+use crate::guest;
+use crate::overlay;
+use crate::plan::{Plan, PlannedInit, PlannedRoot};
+
+/// Host group of `tty` inside, the owner of pseudo-terminals (as Debian numbers it).
+const TTY_GID: u32 = 5;
+
+/// Device nodes of every guest: name, major, minor.
+const NODES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// Links of every guest's `/dev`.
+const LINKS: [(&str, &str); 5] = [
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("pts/ptmx", "ptmx"),
+];
+
+/// What the staging thread needs.
+pub struct Stage {
+    /// The plan.
+    pub plan: Plan,
+    /// Folders of the host that an overlay must not show.
+    pub hidden: Vec<PathBuf>,
+    /// First host id of the guest's range.
+    pub first_id: u32,
+    /// The guest's user namespace.
+    pub user_namespace: OwnedFd,
+    /// Loop device of each disk: major and minor.
+    pub devices: Vec<(u32, u32)>,
+    /// Folder that exists on the host and is covered in the staging namespace.
+    pub work_dir: PathBuf,
+    /// True if the guest gets a pseudo-terminal.
+    pub terminal: bool,
+}
+
+/// The built tree.
+pub struct Staged {
+    /// Where the root is attached, in the staging namespace.
+    pub live: PathBuf,
+    /// Mounts that are given up after the guest has ended, so that unmounting happens in our own context.
+    pub mounts: Vec<Mount>,
+    /// The guest's terminal.
+    pub pty: Option<Pty>,
+    /// The guest's own init, where the plan asks for one.
+    pub init: Option<String>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+impl Stage {
+    /// Builds the tree. Runs on the staging thread. Our PID 1 is also the no-op that stands for left-out scripts.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn build(self, pid1: &Pid1Program) -> Result<Staged, Error> {
+        FileSystem::new("tmpfs")
+            .source("subhost")
+            .option("mode", "0711")
+            .attributes(MountAttributes::NODEV | MountAttributes::NOSUID)
+            .mount()
+            .and_then(|mount| mount.attach_at(&self.work_dir))
+            .step("mount the staging folder")?;
+        let live = self.work_dir.join("live");
+        std::fs::create_dir(&live).step(format!("make {}", live.display()))?;
+        // The terminal comes first: its slave must be a mount of this namespace to be bound into the guest.
+        let pty = if self.terminal { Some(self.open_pty()?) } else { None };
+        self.build_dev(pty.as_ref())?;
+        let mut staged = Staged { live, mounts: Vec::new(), pty, init: None, notes: Vec::new() };
+        self.mount_root(&mut staged)?;
+        let root = RootDir::open(&staged.live).step("open the root file system")?;
+        self.check_init(&root, &mut staged)?;
+        self.attach(&root, "/dev", bind(Path::new("/dev"), true), MountPoint::Directory)?;
+        self.mount_run(&root)?;
+        self.mount_disks(&root, &mut staged)?;
+        if self.plan.init == PlannedInit::Subhost {
+            self.cover_scripts(&root, pid1)?;
+        }
+        Ok(staged)
+    }
+
+    fn open_pty(&self) -> Result<Pty, Error> {
+        let pty = Pty::open().step("open a pseudo-terminal")?;
+        pty.set_owner(self.first_id, self.first_id + TTY_GID).step("own the pseudo-terminal")?;
+        Ok(pty)
+    }
+
+    /// `/dev` is made over the staging namespace's own, so that `/dev/vda1` names the guest's disk when it is
+    /// mounted: `df`, `mount` and fstab in the guest then agree.
+    fn build_dev(&self, pty: Option<&Pty>) -> Result<(), Error> {
+        let owner = self.first_id;
+        let mount = self.tmpfs("dev", "0755", MountAttributes::NOSUID | MountAttributes::NOEXEC)?;
+        let dev = mount.root().step("open /dev")?;
+        let node =
+            |name: &str, kind, mode, major, minor, owner: Option<u32>| -> Result<(), subhost_mount::Error> {
+                let name = Path::new(name);
+                dev.make_node(name, kind, mode, major, minor)?;
+                owner.map_or(Ok(()), |owner| dev.chown(name, owner, owner))
+            };
+        for (name, major, minor) in NODES {
+            node(name, NodeKind::Char, 0o666, major, minor, Some(owner)).step(format!("make /dev/{name}"))?;
+        }
+        for (target, name) in LINKS {
+            let link = dev.symlink(Path::new(target), Path::new(name));
+            link.and_then(|()| dev.chown(Path::new(name), owner, owner)).step(format!("make /dev/{name}"))?;
+        }
+        for (disk, (major, minor)) in self.plan.disks.iter().zip(&self.devices) {
+            // Of the host's root: raw writes under a mounted file system attack the kernel.
+            node(&disk.node, NodeKind::Block, 0o600, *major, *minor, None)
+                .step(format!("make /dev/{}", disk.node))?;
+        }
+        self.link_disks(&dev).step("make /dev/disk")?;
+        for name in ["pts", "shm", "mqueue"] {
+            dev.create_dir(Path::new(name), 0o755).step(format!("make /dev/{name}"))?;
+            dev.chown(Path::new(name), owner, owner).step(format!("own /dev/{name}"))?;
+        }
+        if pty.is_some() {
+            dev.create_file(Path::new("console"), 0o600, b"").step("make /dev/console")?;
+        } else {
+            node("console", NodeKind::Char, 0o666, 1, 3, Some(owner)).step("make /dev/console")?;
+        }
+        mount.attach_at(Path::new("/dev")).step("attach /dev")?;
+        let pts = FileSystem::new("devpts")
+            .source("devpts")
+            .option("mode", "0620")
+            .option("ptmxmode", "0666")
+            .option("gid", (owner + TTY_GID).to_string())
+            .attributes(MountAttributes::NOSUID | MountAttributes::NOEXEC)
+            .mount()
+            .and_then(|mount| mount.attach_at(Path::new("/dev/pts")));
+        pts.step("mount /dev/pts")?;
+        let shm = self.tmpfs("shm", "1777", MountAttributes::NOSUID | MountAttributes::NODEV)?;
+        shm.attach_at(Path::new("/dev/shm")).step("attach /dev/shm")?;
+        if let Some(pty) = pty {
+            let bound = bind_fd(pty.slave.as_fd(), false).and_then(|mount| {
+                let attributes = MountAttributes::NOSUID | MountAttributes::NOEXEC;
+                mount.set_attributes(attributes, MountAttributes::empty(), false)?;
+                mount.attach_at(Path::new("/dev/console"))
+            });
+            bound.step("attach /dev/console")?;
+        }
+        Ok(())
+    }
+
+    /// Links by UUID and label, for the guest's own disks only.
+    fn link_disks(&self, dev: &RootDir) -> Result<(), subhost_mount::Error> {
+        let mut links = BTreeSet::new();
+        for disk in &self.plan.disks {
+            for (folder, value) in [("by-uuid", &disk.uuid), ("by-label", &disk.label)] {
+                let safe = |text: &&String| {
+                    !text.is_empty()
+                        && !text.starts_with('.')
+                        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+                };
+                // Copies of one image share their UUID: the first disk has the link, as with udev.
+                if let Some(value) = value.as_ref().filter(safe)
+                    && !links.iter().any(|(f, v, _): &(&str, &String, &String)| (*f, *v) == (folder, value))
+                {
+                    links.insert((folder, value, &disk.node));
+                }
+            }
+        }
+        if !links.is_empty() {
+            dev.create_dir(Path::new("disk"), 0o755)?;
+            for folder in links.iter().map(|link| link.0).collect::<BTreeSet<_>>() {
+                dev.create_dir(&Path::new("disk").join(folder), 0o755)?;
+            }
+        }
+        links.iter().try_for_each(|(folder, value, node)| {
+            dev.symlink(&Path::new("../..").join(node), &Path::new("disk").join(folder).join(value))
+        })
+    }
+
+    fn mount_root(&self, staged: &mut Staged) -> Result<(), Error> {
+        match &self.plan.root {
+            PlannedRoot::Disk => {
+                let mount = self.mount_disk(0, MountAttributes::empty())?;
+                mount.attach_at(&staged.live).step("attach the root file system")?;
+                staged.mounts.push(mount);
+            }
+            PlannedRoot::Overlay(lower) => {
+                let layers = self.work_dir.join("layers");
+                let mount = overlay::mount_ephemeral(
+                    lower,
+                    &layers,
+                    self.user_namespace.as_fd(),
+                    self.first_id,
+                    &self.hidden,
+                )?;
+                mount.attach_at(&staged.live).step("attach the overlay")?;
+            }
+            PlannedRoot::Tree(tree) => {
+                let step = || format!("bind {}", tree.display());
+                let mount = bind(tree, false).step(step())?;
+                mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), false).step(step())?;
+                mount.idmap(self.user_namespace.as_fd()).step(step())?;
+                mount.attach_at(&staged.live).step("attach the root folder")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Mounts a disk of the plan, idmapped, detached.
+    fn mount_disk(&self, index: usize, attributes: MountAttributes) -> Result<Mount, Error> {
+        let disk = &self.plan.disks[index];
+        let kind = disk.filesystem.as_deref().unwrap_or_default();
+        let mut filesystem = FileSystem::new(kind)
+            .source(format!("/dev/{}", disk.node))
+            .attributes(MountAttributes::NODEV | attributes);
+        match kind {
+            // The image's own superblock may ask for a panic of the host.
+            "ext2" | "ext3" | "ext4" => filesystem = filesystem.option("errors", "remount-ro"),
+            "xfs" => filesystem = filesystem.flag("nouuid"),
+            _ => {}
+        }
+        if attributes.contains(MountAttributes::RDONLY) {
+            filesystem = filesystem.flag("ro");
+        }
+        let image = self.plan.images[disk.image].display();
+        let step = || format!("mount {} partition {} ({image})", disk.node, disk.partition);
+        let mount = filesystem.mount().map_err(|error| {
+            let hint = crate::observe::hint_of(&error);
+            Error::Step { step: step(), source: error.into(), hint }
+        })?;
+        mount.idmap(self.user_namespace.as_fd()).step(step())?;
+        Ok(mount)
+    }
+
+    fn check_init(&self, root: &RootDir, staged: &mut Staged) -> Result<(), Error> {
+        match &self.plan.init {
+            PlannedInit::Subhost if !guest::has_start_scripts(root) => {
+                return Err(Error::refused(guest::no_start_scripts(root)));
+            }
+            PlannedInit::Guest(path) => staged.init = Some(path.clone()),
+            PlannedInit::Auto => match guest::own_init(root) {
+                Some((path, _)) => staged.init = Some(path.to_owned()),
+                None if guest::has_start_scripts(root) => {}
+                None => return Err(Error::refused(guest::no_start_scripts(root))),
+            },
+            PlannedInit::Subhost | PlannedInit::Payload => {}
+        }
+        Ok(())
+    }
+
+    /// `/run` with the FIFO of init(8), which must be there before rcS: a `/run` that is mounted is respected.
+    fn mount_run(&self, root: &RootDir) -> Result<(), Error> {
+        let mount = self.tmpfs("run", "0755", MountAttributes::NOSUID | MountAttributes::NODEV)?;
+        let run = mount.root().step("open /run")?;
+        let own = |name: &Path| run.chown(name, self.first_id, self.first_id);
+        let (initctl, lock, shm) = (Path::new("initctl"), Path::new("lock"), Path::new("shm"));
+        run.make_node(initctl, NodeKind::Fifo, 0o600, 0, 0)
+            .and_then(|()| own(initctl))
+            .step("make /run/initctl")?;
+        run.create_dir(lock, 0o1777).and_then(|()| own(lock)).step("make /run/lock")?;
+        // bootclean of Debian's initscripts counts its absence as a failure.
+        run.symlink(Path::new("/dev/shm"), shm).and_then(|()| own(shm)).step("make /run/shm")?;
+        self.attach(root, "/run", Ok(mount), MountPoint::Directory)
+    }
+
+    /// The further disks, where the guest's fstab says; it cannot mount block devices itself.
+    fn mount_disks(&self, root: &RootDir, staged: &mut Staged) -> Result<(), Error> {
+        if self.plan.disks.len() < 2 {
+            return Ok(());
+        }
+        let table = guest::fstab(root);
+        let further = usize::from(self.plan.root == PlannedRoot::Disk);
+        for (index, disk) in self.plan.disks.iter().enumerate().skip(further) {
+            let (uuid, label) = (disk.uuid.as_deref(), disk.label.as_deref());
+            let Some(entry) = table.iter().find(|entry| entry.matches(&disk.node, uuid, label)) else {
+                staged.notes.push(format!(
+                    "disk {}: the guest's fstab does not name it, so it is not mounted",
+                    disk.node
+                ));
+                continue;
+            };
+            if entry.has("noauto") || entry.target == "/" {
+                staged.notes.push(format!("disk {}: not mounted, as the guest's fstab says", disk.node));
+                continue;
+            }
+            if disk.filesystem.is_none() {
+                staged
+                    .notes
+                    .push(format!("disk {}: not mounted, as no file system is known in it", disk.node));
+                continue;
+            }
+            let mut attributes = MountAttributes::empty();
+            for (option, attribute) in [
+                ("ro", MountAttributes::RDONLY),
+                ("nosuid", MountAttributes::NOSUID),
+                ("noexec", MountAttributes::NOEXEC),
+            ] {
+                if entry.has(option) {
+                    attributes |= attribute;
+                }
+            }
+            let mount = self.mount_disk(index, attributes)?;
+            let target = root.mount_point(Path::new(&entry.target), MountPoint::Directory);
+            target
+                .and_then(|target| mount.attach(target.as_fd()))
+                .step(format!("attach {} at the guest's {}", disk.node, entry.target))?;
+            staged.mounts.push(mount);
+        }
+        Ok(())
+    }
+
+    /// Start scripts that assume a machine are covered by a program that does nothing.
+    fn cover_scripts(&self, root: &RootDir, pid1: &Pid1Program) -> Result<(), Error> {
+        for script in &self.plan.skip_scripts {
+            let path = format!("/etc/init.d/{script}");
+            let Ok(target) = root.mount_point(Path::new(&path), MountPoint::File) else { continue };
+            let step = || format!("leave out {path}");
+            let no_op = pid1.mount().step(step())?;
+            Mount::from(no_op).attach(target.as_fd()).step(step())?;
+        }
+        Ok(())
+    }
+
+    fn attach(
+        &self,
+        root: &RootDir,
+        path: &str,
+        mount: Result<Mount, subhost_mount::Error>,
+        kind: MountPoint,
+    ) -> Result<(), Error> {
+        let step = || format!("attach the guest's {path}");
+        let mount = mount.step(step())?;
+        let target = root.mount_point(Path::new(path), kind).step(step())?;
+        mount.attach(target.as_fd()).step(step())
+    }
+
+    /// A tmpfs whose root belongs to the guest's root.
+    fn tmpfs(&self, source: &str, mode: &str, attributes: MountAttributes) -> Result<Mount, Error> {
+        let owner = self.first_id.to_string();
+        FileSystem::new("tmpfs")
+            .source(source)
+            .option("mode", mode)
+            .option("uid", &owner)
+            .option("gid", &owner)
+            .attributes(attributes)
+            .mount()
+            .step(format!("mount a tmpfs for {source}"))
+    }
+}

@@ -1,0 +1,232 @@
+//! The record of a running subhost: what the next command needs to find and prove what is ours.
+//!
+//! A record is evidence, not truth: whether the subhost runs is asked from the kernel each time, by the
+//! identity of its init. Publishing a record is the commit point of a boot (see [`Draft`]).
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use subhost_init::process::ProcessIdentity;
+
+use crate::layout::{Layout, Name};
+use crate::lock::make_private_dir;
+
+/// Largest record that is read, in bytes.
+const RECORD_MAX_BYTES: u64 = 1 << 20;
+
+/// Version of the record's format; another one is not read.
+pub const RECORD_VERSION: u32 = 1;
+
+/// A process, told apart from a later one with the same number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Number in the host's PID namespace.
+    pub pid: u32,
+    /// Start time, in clock ticks since boot.
+    pub start_time: u64,
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// Inode of its PID namespace.
+    pub pid_namespace: u64,
+}
+
+/// A cable, as made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CableRecord {
+    /// Host end.
+    pub host: String,
+    /// Interface index of the host end.
+    pub host_ifindex: u32,
+    /// Guest end.
+    pub guest: String,
+    /// MAC address of the guest end.
+    pub mac: String,
+    /// Bridge of the host end.
+    pub bridge: Option<String>,
+}
+
+/// A disk, as attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRecord {
+    /// Device name in the guest, such as `vda1`.
+    pub node: String,
+    /// Image on the host.
+    pub image: PathBuf,
+    /// Partition index; 0 is the whole image.
+    pub partition: u32,
+    /// Device number of the image's file system.
+    pub image_device: u64,
+    /// Inode of the image.
+    pub image_inode: u64,
+    /// Loop device number, if there is one.
+    pub loop_number: Option<u32>,
+}
+
+/// Everything that later commands need of a running subhost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// Name of the subhost.
+    pub name: String,
+    /// The command that made it: `boot` or `run`.
+    pub command: String,
+    /// PID 1 of the subhost.
+    pub init: Process,
+    /// Program of PID 1: `subhost-init`, or a path in the guest.
+    pub init_program: String,
+    /// The supervising `subhostctl`.
+    pub supervisor: Process,
+    /// Index of the id range in the pool, if it came from there.
+    pub range_index: Option<u32>,
+    /// First host id of the range.
+    pub first_id: u32,
+    /// Number of ids.
+    pub id_count: u32,
+    /// Inode of the network namespace.
+    pub netns_inode: u64,
+    /// True if the netns is pinned under the subhost's name.
+    pub pinned: bool,
+    /// Cables, in order.
+    pub cables: Vec<CableRecord>,
+    /// Disks, in order; the first holds the root file system.
+    pub disks: Vec<DiskRecord>,
+    /// Longest orderly stop, in milliseconds.
+    pub stop_timeout_ms: u64,
+    /// Seconds since 1970 when it was committed.
+    pub started: u64,
+}
+
+impl Process {
+    /// The identity of a process that is there now.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn of(pid: u32) -> Result<Process, subhost_init::Error> {
+        let identity = ProcessIdentity::of(pid)?;
+        Ok(Process {
+            pid: identity.pid,
+            start_time: identity.start_time_ticks,
+            boot_id: identity.boot_id,
+            pid_namespace: identity.pidns_inode,
+        })
+    }
+
+    /// The identity in the form that opens the process.
+    pub fn identity(&self) -> ProcessIdentity {
+        ProcessIdentity {
+            pid: self.pid,
+            start_time_ticks: self.start_time,
+            boot_id: self.boot_id.clone(),
+            pidns_inode: self.pid_namespace,
+        }
+    }
+
+    /// True while that very process lives.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.identity().open(), Ok(Some(_)))
+    }
+}
+
+/// A record that nobody can see yet.
+///
+/// The launch child inherits its fd and takes "has a name" for "go on", so the one `linkat` of [`publish`]
+/// is the commit point: killed before it, nothing at all is left; killed after it, the subhost runs and is found.
+///
+/// [`publish`]: Draft::publish
+#[derive(Debug)]
+pub struct Draft {
+    file: File,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Opens an unnamed file beside the records.
+    ///
+    /// # Errors
+    /// The folder of records cannot be made.
+    pub fn new(layout: &Layout, name: &Name) -> io::Result<Draft> {
+        make_private_dir(&layout.run_dir)?;
+        let dir = layout.records();
+        make_private_dir(&dir)?;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&dir, flags, Mode::from_raw_mode(0o600))?;
+        Ok(Draft { file: file.into(), path: layout.record(name) })
+    }
+
+    /// The fd for the launch child.
+    ///
+    /// # Errors
+    /// No fd is left.
+    pub fn commit_fd(&self) -> io::Result<OwnedFd> {
+        self.file.as_fd().try_clone_to_owned()
+    }
+
+    /// Writes the record and gives it its name, in one step for others.
+    ///
+    /// # Errors
+    /// A record of that name is there, or it cannot be written.
+    pub fn publish(mut self, record: &Record) -> io::Result<()> {
+        self.file.write_all(&serde_json::to_vec(record)?)?;
+        rustix::fs::linkat(&self.file, "", CWD, &self.path, AtFlags::EMPTY_PATH)?;
+        Ok(())
+    }
+}
+
+/// Reads the record of a name; `None` when there is none.
+///
+/// # Errors
+/// It cannot be read, is not a file of root alone, or has another format.
+pub fn read(layout: &Layout, name: &Name) -> io::Result<Option<Record>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(layout.record(name), flags, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        other => File::from(other?),
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
+        return Err(io::Error::other("is not a file that only root may write"));
+    }
+    let mut bytes = Vec::new();
+    file.take(RECORD_MAX_BYTES).read_to_end(&mut bytes)?;
+    let record: Record = serde_json::from_slice(&bytes)?;
+    if record.version != RECORD_VERSION || record.name != name.as_str() {
+        return Err(io::Error::other("is of another version or another name"));
+    }
+    Ok(Some(record))
+}
+
+/// Removes the record of a name; that it is gone already is success.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove(layout: &Layout, name: &Name) -> io::Result<()> {
+    match std::fs::remove_file(layout.record(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The names that have a record, in order.
+///
+/// # Errors
+/// The folder cannot be read; that it is missing is an empty list.
+pub fn recorded(layout: &Layout) -> io::Result<Vec<Name>> {
+    let entries = match std::fs::read_dir(layout.records()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Some(name) = entry?.file_name().to_str().and_then(|text| text.parse().ok()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
