@@ -1,8 +1,27 @@
 //! Terminals: a pty of the guest's own, and the relay between it and the caller's terminal or pipes.
+//!
+//! A guest never gets the caller's terminal itself: whoever holds a terminal can put characters into its input
+//! (`TIOCSTI`), which the caller's shell would then execute.
 
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::Result;
+use rustix::fs::{fchown, fstat, fstatfs, major};
+use rustix::process::{Gid, Uid};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+use crate::{Error, Result};
+
+mod relay;
+
+pub use relay::{Pipes, relay_pipes, relay_terminal};
+
+/// Major device number of the slaves of `/dev/pts`.
+const UNIX98_PTY_SLAVE_MAJOR: u32 = 136;
+
+/// Magic number of the file system of `/dev/pts` (linux/magic.h).
+const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
 
 /// A pseudo terminal.
 #[derive(Debug)]
@@ -14,113 +33,107 @@ pub struct Pty {
 }
 
 impl Pty {
-    /// Opens a new one through the calling thread's `/dev/ptmx`.
+    /// Opens a new one through the calling thread's `/dev/ptmx`. The slave is got from the master and not
+    /// by its path, which somebody else may have put there.
     ///
     /// # Errors
-    /// Of the system calls; [`crate::Error::Refused`] if what comes is no pty.
+    /// [`Error::System`]: `ENOSPC` when `/proc/sys/kernel/pty/max` is reached; [`Error::Refused`] if what comes is no pty.
     pub fn open() -> Result<Pty> {
-        todo!()
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).map_err(|e| on_pty("open", e))?;
+        unlockpt(&master).map_err(|e| on_pty("unlock", e))?;
+        let slave = ioctl_tiocgptpeer(&master, flags).map_err(|e| on_pty("open the peer of", e))?;
+        let device = fstat(&slave).map_err(|e| on_pty("stat", e))?.st_rdev;
+        let magic = fstatfs(&slave).map_err(|e| on_pty("stat the file system of", e))?.f_type;
+        if major(device) != UNIX98_PTY_SLAVE_MAJOR || u64::try_from(magic) != Ok(DEVPTS_SUPER_MAGIC) {
+            return Err(Error::Refused {
+                object: "/dev/ptmx".to_owned(),
+                reason: "gives no terminal of /dev/pts",
+            });
+        }
+        Ok(Pty { master, slave })
     }
 
     /// Gives the slave to a user and group (ids of the caller's user namespace), so that programs of a user namespace can
     /// open it by name.
     ///
     /// # Errors
-    /// Of `fchown`.
+    /// [`Error::System`] of `fchown`.
     pub fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
-        let _ = (uid, gid);
-        todo!()
+        fchown(&self.slave, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+            .map_err(|e| on_pty("change the owner of", e))
     }
 }
 
 /// Sets the size of a terminal, in rows and columns.
 ///
 /// # Errors
-/// Of the `TIOCSWINSZ` ioctl.
+/// [`Error::System`] of the `TIOCSWINSZ` ioctl.
 pub fn set_window_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> Result<()> {
-    let _ = (terminal, rows, columns);
-    todo!()
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(terminal, size).map_err(|e| on_pty("set the size of", e))
 }
 
 /// The size of a terminal, rows and columns.
 ///
 /// # Errors
-/// Of the `TIOCGWINSZ` ioctl.
+/// [`Error::System`] of the `TIOCGWINSZ` ioctl: `ENOTTY` when it is none.
 pub fn window_size(terminal: BorrowedFd<'_>) -> Result<(u16, u16)> {
-    let _ = terminal;
-    todo!()
+    let size = tcgetwinsize(terminal).map_err(|e| on_pty("read the size of", e))?;
+    Ok((size.ws_row, size.ws_col))
 }
 
-/// The caller's terminal in raw mode, until it is dropped.
+/// The caller's terminal in raw mode, until this is dropped.
 #[derive(Debug)]
 pub struct RawMode<'fd> {
     terminal: BorrowedFd<'fd>,
+    before: Termios,
 }
 
 impl<'fd> RawMode<'fd> {
     /// Puts the terminal in raw mode.
     ///
     /// # Errors
-    /// Of `tcgetattr` and `tcsetattr`.
+    /// [`Error::System`] of `tcgetattr` and `tcsetattr`: `ENOTTY` when it is none.
     pub fn enter(terminal: BorrowedFd<'fd>) -> Result<RawMode<'fd>> {
-        Ok(RawMode { terminal })
-    }
-
-    /// The terminal.
-    #[must_use]
-    pub fn terminal(&self) -> BorrowedFd<'fd> {
-        self.terminal
+        let before = tcgetattr(terminal).map_err(|e| on_pty("read the mode of", e))?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(terminal, OptionalActions::Drain, &raw).map_err(|e| on_pty("set the mode of", e))?;
+        Ok(RawMode { terminal, before })
     }
 }
 
-/// Copies `stdin` to the master and the master to `stdout` until `until` (a pidfd) is readable, then what the master
-/// still holds. The window size of `stdin`, when it is a terminal, is carried over.
-///
-/// # Errors
-/// Of `poll` and of reading the master; a closed `stdin` or `stdout` is none.
-pub fn relay_terminal(
-    master: BorrowedFd<'_>,
-    stdin: BorrowedFd<'_>,
-    stdout: BorrowedFd<'_>,
-    until: BorrowedFd<'_>,
-) -> Result<()> {
-    let _ = (master, stdin, stdout, until);
-    todo!()
-}
-
-/// The caller's ends of the pipes of a command without terminal.
-#[derive(Debug)]
-pub struct Pipes {
-    /// Write end of its standard input.
-    pub stdin: OwnedFd,
-    /// Read end of its standard output.
-    pub stdout: OwnedFd,
-    /// Read end of its standard error.
-    pub stderr: OwnedFd,
-}
-
-impl Pipes {
-    /// Three pipes: our ends, and the command's.
-    ///
-    /// # Errors
-    /// Of `pipe2`.
-    pub fn open() -> Result<(Pipes, [OwnedFd; 3])> {
-        todo!()
+impl Drop for RawMode<'_> {
+    fn drop(&mut self) {
+        let _ = tcsetattr(self.terminal, OptionalActions::Drain, &self.before);
     }
 }
 
-/// Copies `stdin` into the command and what it says to `stdout` and `stderr`, until `until` (a pidfd) is readable, then
-/// what the pipes still hold.
-///
-/// # Errors
-/// Of `poll`; closed descriptors of the caller are none.
-pub fn relay_pipes(
-    pipes: Pipes,
-    stdin: BorrowedFd<'_>,
-    stdout: BorrowedFd<'_>,
-    stderr: BorrowedFd<'_>,
-    until: BorrowedFd<'_>,
-) -> Result<()> {
-    let _ = (pipes, stdin, stdout, stderr, until);
-    todo!()
+fn on_pty(operation: &'static str, source: impl Into<io::Error>) -> Error {
+    Error::System { operation, object: "terminal".to_owned(), source: source.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn raw_mode_ends_with_its_guard() {
+        let pty = Pty::open().unwrap();
+        let echo = || tcgetattr(&pty.slave).unwrap().local_modes.contains(rustix::termios::LocalModes::ECHO);
+        assert!(echo());
+        let raw = RawMode::enter(pty.slave.as_fd()).unwrap();
+        assert!(!echo());
+        drop(raw);
+        assert!(echo());
+    }
+
+    #[test]
+    fn both_sides_see_the_window_size() {
+        let pty = Pty::open().unwrap();
+        set_window_size(pty.master.as_fd(), 33, 111).unwrap();
+        assert_eq!(window_size(pty.slave.as_fd()).unwrap(), (33, 111));
+    }
 }

@@ -1,10 +1,23 @@
 //! Runs a command inside a guest that runs already.
 
+use std::convert::Infallible;
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 
-use crate::Result;
+use rustix::fs::Mode;
+use rustix::process::{Gid, chdir, umask};
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+
 use crate::capability::CapabilitySet;
+use crate::child::{Channel, Credentials, Failure, Status, Stdio, at, keep_list, null_stdio, spawn, wait};
+use crate::sys::exec::StringArray;
+use crate::{Error, Result, Step, sys};
+
+/// Where a command without a slash is looked for when the environment has no `PATH`.
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A command to be run in all namespaces of a process: a guest's PID 1.
 #[derive(Debug)]
@@ -99,8 +112,133 @@ impl<'fd> Enter<'fd> {
     /// # Errors
     /// [`crate::Error::LaunchStep`]; see [`crate::Error::exit_status`] for the status that a shell would give.
     pub fn start(self) -> Result<Entered> {
-        todo!()
+        let Some(command) = self.argv.first() else {
+            return Err(Error::Refused { object: "command".to_owned(), reason: "is empty" });
+        };
+        let name = command.to_string_lossy().escape_debug().to_string();
+        let system = |operation: &'static str, source: io::Error| Error::System {
+            operation,
+            object: name.clone(),
+            source,
+        };
+        let candidates = candidates(command, &self.environment);
+        let namespaces = namespaces_to_join(self.init)
+            .map_err(|source| system("find the namespaces of the guest for", source))?;
+        let stdio = match self.stdio {
+            Some(stdio) => stdio,
+            None => null_stdio().map_err(|e| system("open /dev/null for", e))?,
+        };
+        let stdio = Stdio::new(stdio).map_err(|e| system("move a descriptor for", e))?;
+        let channels = Channel::pair().map_err(|e| system("make a socket for", e))?;
+        let mut kept: Vec<BorrowedFd<'_>> = stdio.fds().collect();
+        kept.push(channels.1.as_fd());
+        let keep = keep_list(&kept);
+        let (uid, gid, groups) = self.user;
+        let groups = groups.into_iter().map(Gid::from_raw).collect();
+        let child = Child {
+            keep: &keep,
+            credentials: &Credentials { uid, gid, groups, dropped: self.dropped },
+            stdio: &stdio,
+            controlling_terminal: self.controlling_terminal,
+            working_directory: &self.working_directory,
+            candidates: &candidates,
+            argv: &StringArray::new(self.argv),
+            environment: &StringArray::new(self.environment),
+        };
+        // All at once: a process that is half in the guest would be in its reach with what the other half can do.
+        let join = || at(Step::JoinNamespaces, move_into_thread_name_spaces(self.init, namespaces));
+        let object = |step| match step {
+            Step::WorkingDirectory => self.working_directory.to_string_lossy().escape_debug().to_string(),
+            Step::JoinNamespaces => "the guest".to_owned(),
+            _ => name.clone(),
+        };
+        let cgroup = self.cgroup.as_ref().map(AsFd::as_fd);
+        let spawned = spawn(cgroup, 0, channels, &join, &|_: &Channel| child.run(), &object)?;
+        Ok(Entered { pid: spawned.pid, pidfd: spawned.pidfd })
     }
+}
+
+/// All that the child needs, made ready before it is cloned.
+struct Child<'a> {
+    keep: &'a [RawFd],
+    credentials: &'a Credentials,
+    stdio: &'a Stdio,
+    controlling_terminal: bool,
+    working_directory: &'a CString,
+    candidates: &'a [CString],
+    argv: &'a StringArray,
+    environment: &'a StringArray,
+}
+
+impl Child<'_> {
+    /// Runs in the child, which is in the guest; returns only what went wrong.
+    fn run(&self) -> std::result::Result<Infallible, Failure> {
+        at(Step::CloseInherited, sys::files::close_all_but(self.keep))?;
+        self.credentials.take()?;
+        umask(Mode::WGRP | Mode::WOTH);
+        // As the user, who may not be allowed to go there.
+        at(Step::WorkingDirectory, chdir(self.working_directory))?;
+        self.stdio.start_session(self.controlling_terminal)?;
+        self.stdio.place()?;
+        sys::signals::reset_dispositions();
+        at(Step::Execute, sys::signals::unblock_all())?;
+        let mut failure = io::Error::from_raw_os_error(libc::ENOENT);
+        for path in self.candidates {
+            let error = sys::exec::execve(path, self.argv, self.environment);
+            match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR) => {}
+                // Perhaps a later folder has one that may be executed, as with execvp(3).
+                Some(libc::EACCES) => failure = error,
+                _ => {
+                    failure = error;
+                    break;
+                }
+            }
+        }
+        at(Step::Execute, Err(failure))
+    }
+}
+
+/// The paths to try for a command.
+fn candidates(command: &CString, environment: &[CString]) -> Vec<CString> {
+    if command.as_bytes().contains(&b'/') {
+        return vec![command.clone()];
+    }
+    let path = environment.iter().find_map(|variable| variable.as_bytes().strip_prefix(b"PATH="));
+    let folders = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
+    folders
+        .map(|folder| {
+            // An empty one is the working directory.
+            let folder = if folder.is_empty() { b"." } else { folder };
+            let bytes = [folder, b"/", command.as_bytes()].concat();
+            CString::new(bytes).expect("parts of strings without zero bytes have none")
+        })
+        .collect()
+}
+
+/// All kinds; but the kernel refuses to join the user namespace that one is in already (setns(2)).
+fn namespaces_to_join(init: BorrowedFd<'_>) -> io::Result<ThreadNameSpaceType> {
+    let kinds = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::PROCESS_ID
+        | ThreadNameSpaceType::NETWORK
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::CONTROL_GROUP;
+    let user_namespace =
+        |process: &str| fs::metadata(format!("/proc/{process}/ns/user")).map(|file| file.ino());
+    let theirs = user_namespace(&pid_of(init)?.to_string())?;
+    // While the process is there, nobody else has its pid, and what was looked at was its.
+    pid_of(init)?;
+    Ok(if theirs == user_namespace("thread-self")? { kinds } else { kinds | ThreadNameSpaceType::USER })
+}
+
+/// The pid behind a pidfd; `ESRCH` when it has ended.
+fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<u32> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("Pid:"))
+        .and_then(|pid| pid.trim().parse().ok())
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
 }
 
 /// A command that runs in a guest. Dropped, it goes on.
@@ -128,6 +266,32 @@ impl Entered {
     /// # Errors
     /// Of `waitid`.
     pub fn wait(&mut self) -> Result<i32> {
-        todo!()
+        match wait(self.pidfd.as_fd()) {
+            Ok(Status::Exited(code)) => Ok(code),
+            Ok(Status::Killed(signal)) => Ok(128 + signal),
+            Err(source) => {
+                Err(Error::System { operation: "wait for", object: format!("process {}", self.pid), source })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_for_a_command_as_a_shell_does() {
+        let find = |command: &str, variables: &[&str]| {
+            let environment: Vec<_> = variables.iter().map(|v| CString::new(*v).unwrap()).collect();
+            candidates(&CString::new(command).unwrap(), &environment)
+                .iter()
+                .map(|path| path.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(find("/bin/sh", &["PATH=/x"]), ["/bin/sh"]);
+        assert_eq!(find("./sh", &[]), ["./sh"]);
+        assert_eq!(find("sh", &["XPATH=/y", "PATH=/a::/b", "PATH=/c"]), ["/a/sh", "./sh", "/b/sh"]);
+        assert_eq!(find("sh", &[])[5], "/bin/sh");
     }
 }

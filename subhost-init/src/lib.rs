@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod capability;
+mod child;
 pub mod console;
 pub mod enter;
 mod error;
@@ -9,6 +10,7 @@ pub mod handoff;
 pub mod launch;
 pub mod pid1;
 pub mod process;
+mod sys;
 pub mod userns;
 
 pub use error::{Error, Result, Step};

@@ -1,11 +1,27 @@
 //! The identity of a process, so that no signal ever reaches a stranger.
 
+use std::fs;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
-use crate::Result;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::{Error, Result, sys};
 
 /// What identifies a process for ever: its pid alone is used again.
+///
+/// ```
+/// use subhost_init::process::ProcessIdentity;
+/// let me = ProcessIdentity::of(std::process::id())?;
+/// assert!(me.open()?.is_some());
+/// let stranger = ProcessIdentity { start_time_ticks: 1, ..me };
+/// assert!(stranger.open()?.is_none());
+/// # Ok::<(), subhost_init::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessIdentity {
     /// The pid in the caller's PID namespace.
@@ -21,36 +37,63 @@ pub struct ProcessIdentity {
 impl ProcessIdentity {
     /// The identity of the process that has this pid now.
     ///
+    /// The pid has to be held, as by an unreaped child of the caller, or what is found may be of another process.
+    ///
     /// # Errors
     /// When there is none, or `/proc` does not tell.
     pub fn of(pid: u32) -> Result<ProcessIdentity> {
-        let _ = pid;
-        todo!()
+        let boot_id = boot_id().map_err(|source| Error::System {
+            operation: "read the boot id of",
+            object: "this host".to_owned(),
+            source,
+        })?;
+        let (start_time_ticks, pidns_inode) =
+            observe(pid).map_err(|source| error("read the start time of", pid, source))?;
+        Ok(ProcessIdentity { pid, start_time_ticks, boot_id, pidns_inode })
     }
 
-    /// A handle of that very process, or `None` when it is gone (and whoever has its pid now is someone else).
+    /// A handle of that very process, or `None` when it has ended (and whoever has its pid now is someone else).
     ///
     /// # Errors
     /// Of `pidfd_open` and of reading `/proc`.
     pub fn open(&self) -> Result<Option<ProcessHandle>> {
-        todo!()
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        // First the handle, then the look: a pid that is exchanged in between shows another start time.
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Ok(None),
+            // The number is now that of a thread.
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(error("open", self.pid, errno.into())),
+        };
+        let handle = ProcessHandle { pid: self.pid, pidfd };
+        match ProcessIdentity::of(self.pid) {
+            Ok(found) if found == *self && !handle.wait_gone(Instant::now())? => Ok(Some(handle)),
+            Ok(_) => Ok(None),
+            Err(Error::System { source, .. }) if is_gone(&source) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
 /// A process held by pidfd.
 #[derive(Debug)]
 pub struct ProcessHandle {
+    pid: u32,
     pidfd: OwnedFd,
 }
 
 impl ProcessHandle {
-    /// Sends a signal by number. `false` when the process has ended already.
+    /// Sends a signal by its number (real-time signals too). `false` when the process has ended and was reaped already.
     ///
     /// # Errors
     /// Of `pidfd_send_signal`.
     pub fn signal(&self, number: i32) -> Result<bool> {
-        let _ = number;
-        todo!()
+        match sys::signals::send(self.pidfd.as_fd(), number) {
+            Ok(()) => Ok(true),
+            Err(source) if is_gone(&source) => Ok(false),
+            Err(source) => Err(error("signal", self.pid, source)),
+        }
     }
 
     /// Waits until the process has ended, `false` when the deadline came first.
@@ -58,8 +101,22 @@ impl ProcessHandle {
     /// # Errors
     /// Of `poll`.
     pub fn wait_gone(&self, deadline: Instant) -> Result<bool> {
-        let _ = deadline;
-        todo!()
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+            match poll(&mut fds, Some(&timespec(left))) {
+                Ok(0) if left.is_zero() => return Ok(false),
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(true),
+                Err(errno) => return Err(error("wait for", self.pid, errno.into())),
+            }
+        }
+    }
+
+    /// The pid that it was opened by.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// The pidfd.
@@ -72,5 +129,80 @@ impl ProcessHandle {
 impl AsFd for ProcessHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+}
+
+fn observe(pid: u32) -> io::Result<(u64, u64)> {
+    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    let start_time = start_time_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
+    let namespace = fs::metadata(format!("/proc/{pid}/ns/pid"))?.ino();
+    Ok((start_time, namespace))
+}
+
+/// Field 22 of `/proc/PID/stat`. The second is the name in parentheses, which may hold anything, parentheses too.
+fn start_time_ticks(stat: &[u8]) -> Option<u64> {
+    let end_of_name = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[end_of_name + 1..]).ok()?;
+    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: i64::from(i32::MAX), tv_nsec: 0 })
+}
+
+fn error(operation: &'static str, pid: u32, source: io::Error) -> Error {
+    Error::System { operation, object: format!("process {pid}"), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn reads_the_start_time_behind_any_name() {
+        let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        assert_eq!(start_time_ticks(format!("17 (sh) {fields}").as_bytes()), Some(4242));
+        assert_eq!(start_time_ticks(format!("17 (a) b) 9 (\n) {fields}").as_bytes()), Some(4242));
+        assert_eq!(start_time_ticks(b"17 (sh) S 1"), None);
+        assert_eq!(start_time_ticks(b""), None);
+    }
+
+    #[test]
+    fn opens_signals_and_awaits_the_very_process() {
+        let mut child = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
+        let identity = ProcessIdentity::of(child.id()).unwrap();
+        let handle = identity.open().unwrap().unwrap();
+        assert!(!handle.wait_gone(Instant::now()).unwrap());
+        assert!(handle.signal(libc::SIGKILL).unwrap());
+        assert!(handle.wait_gone(Instant::now() + Duration::from_secs(60)).unwrap());
+        // A zombie still has its pid and start time.
+        assert!(identity.open().unwrap().is_none());
+        child.wait().unwrap();
+        assert!(identity.open().unwrap().is_none());
+        assert!(!handle.signal(libc::SIGKILL).unwrap());
+    }
+
+    #[test]
+    fn refuses_whoever_is_not_the_recorded_one() {
+        let me = ProcessIdentity::of(std::process::id()).unwrap();
+        assert!(me.open().unwrap().is_some());
+        let other_start = ProcessIdentity { start_time_ticks: me.start_time_ticks + 1, ..me.clone() };
+        let other_boot =
+            ProcessIdentity { boot_id: "00000000-0000-0000-0000-000000000000".into(), ..me.clone() };
+        let other_namespace = ProcessIdentity { pidns_inode: me.pidns_inode + 1, ..me.clone() };
+        let no_pid = ProcessIdentity { pid: 0, ..me.clone() };
+        let huge_pid = ProcessIdentity { pid: u32::MAX, ..me };
+        for forged in [other_start, other_boot, other_namespace, no_pid, huge_pid] {
+            assert!(forged.open().unwrap().is_none(), "{forged:?}");
+        }
     }
 }

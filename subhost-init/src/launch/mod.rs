@@ -1,15 +1,26 @@
 //! Starts a guest: namespaces, root, ids, and the program that becomes its PID 1.
 
 use std::ffi::CString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::Result;
-use crate::capability::CapabilitySet;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::capability::CapabilitySet;
+use crate::child::{Channel, Credentials, Failure, Stdio, at, keep_list, null_stdio, raise, spawn};
+use crate::sys::exec::StringArray;
+use crate::{Error, Result, Step};
+
+mod child;
 mod prepared;
 mod program;
+mod root;
 mod running;
+
+use child::{Child, Executable};
 
 pub use prepared::Prepared;
 pub use program::{DEFAULT_PROGRAM_DIR, Pid1Program};
@@ -164,6 +175,110 @@ impl<'fd> Launch<'fd> {
     /// # Errors
     /// [`crate::Error::LaunchStep`] for what failed in the child.
     pub fn start(self) -> Result<Prepared> {
-        todo!()
+        let root = self.root.display().to_string();
+        let system = |operation: &'static str, source: io::Error| Error::System {
+            operation,
+            object: root.clone(),
+            source,
+        };
+        let refused = |reason| Error::Refused { object: root.clone(), reason };
+
+        let program = self.program.ok_or_else(|| refused("has no program to be launched with"))?;
+        let root_path = CString::new(self.root.as_os_str().as_bytes())
+            .map_err(|_| refused("has a zero byte in its path"))?;
+        let stdio = match self.stdio {
+            Some(stdio) => stdio,
+            None => null_stdio().map_err(|e| system("open /dev/null for", e))?,
+        };
+        let flags = SocketFlags::CLOEXEC;
+        let (socket, init_socket) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .map_err(|e| system("make a socket for", e.into()))?;
+        let mut files = Vec::from(stdio);
+        let (executable, argv, name) = match program {
+            Program::Subhost(argv) => {
+                let pid1 = match self.pid1_program {
+                    Some(pid1) => pid1,
+                    None => Pid1Program::ensure(Path::new(DEFAULT_PROGRAM_DIR))?,
+                };
+                files.push(init_socket);
+                files.extend(self.console_master);
+                let file = raise(pid1.into()).map_err(|e| system("move a descriptor for", e))?;
+                (Executable::File(file), argv, "PID 1 of subhost".to_owned())
+            }
+            Program::Guest { path, argv } => {
+                drop(init_socket);
+                let name = path.to_string_lossy().escape_debug().to_string();
+                (Executable::Path(path), argv, name)
+            }
+        };
+        let stdio = Stdio::new(files).map_err(|e| system("move a descriptor for", e))?;
+        let record = self.record.map(raise).transpose().map_err(|e| system("move a descriptor for", e))?;
+        let argv = StringArray::new(argv);
+        let environment = StringArray::new(self.environment);
+        let credentials = Credentials { uid: 0, gid: 0, groups: Vec::new(), dropped: self.dropped };
+        let channels = Channel::pair().map_err(|e| system("make a socket for", e))?;
+
+        let mut kept: Vec<BorrowedFd<'_>> = stdio.fds().collect();
+        kept.push(channels.1.as_fd());
+        kept.extend(record.as_ref().map(AsFd::as_fd));
+        if let Executable::File(file) = &executable {
+            kept.push(file.as_fd());
+        }
+        let keep = keep_list(&kept);
+        let child = Child {
+            keep: &keep,
+            root: &root_path,
+            hostname: self.hostname.as_deref(),
+            credentials: &credentials,
+            stdio: &stdio,
+            controlling_terminal: self.controlling_terminal,
+            record: record.as_ref().map(AsFd::as_fd),
+            program: &executable,
+            argv: &argv,
+            environment: &environment,
+        };
+        let join = || join(self.user_namespace, self.network_namespace);
+        let run = |channel: &Channel| child.run(channel);
+        let object = |step| match step {
+            Step::AttachProc => "/proc".to_owned(),
+            Step::AttachSys => "/sys".to_owned(),
+            Step::HostName => self.hostname.clone().unwrap_or_default().escape_debug().to_string(),
+            Step::Loopback => "lo".to_owned(),
+            Step::Execute => name.clone(),
+            _ => root.clone(),
+        };
+        let cgroup = self.cgroup.as_ref().map(AsFd::as_fd);
+        let spawned = spawn(
+            cgroup,
+            Self::clone_flags(self.network_namespace.is_some()),
+            channels,
+            &join,
+            &run,
+            &object,
+        )?;
+        Prepared::new(spawned, socket, record, name)
     }
+
+    /// The namespaces that the child is born into. Its cgroup namespace has the cgroup as root that the intermediate was
+    /// born into.
+    fn clone_flags(has_network_namespace: bool) -> u32 {
+        let new = libc::CLONE_NEWPID
+            | libc::CLONE_NEWNS
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWCGROUP
+            | if has_network_namespace { 0 } else { libc::CLONE_NEWNET };
+        new.cast_unsigned()
+    }
+}
+
+/// In the intermediate: the user namespace first, as it owns the other.
+fn join(user: Option<BorrowedFd<'_>>, network: Option<BorrowedFd<'_>>) -> std::result::Result<(), Failure> {
+    if let Some(user) = user {
+        at(Step::JoinUserNamespace, move_into_link_name_space(user, Some(LinkNameSpaceType::User)))?;
+    }
+    if let Some(network) = network {
+        at(Step::JoinNetworkNamespace, move_into_link_name_space(network, Some(LinkNameSpaceType::Network)))?;
+    }
+    Ok(())
 }

@@ -1,8 +1,13 @@
 //! A guest that runs.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::Result;
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::child::{Status, wait, wait_if_ended};
+use crate::{Error, Result};
 
 /// How a guest ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +54,7 @@ impl Running {
     /// # Errors
     /// Of `waitid`: `ECHILD` when it was reaped already.
     pub fn wait(&mut self) -> Result<Ended> {
-        todo!()
+        wait(self.pidfd.as_fd()).map(Ended::from).map_err(|e| self.error("wait for", e))
     }
 
     /// As [`Running::wait`], but returns `None` while the guest runs.
@@ -57,7 +62,8 @@ impl Running {
     /// # Errors
     /// As [`Running::wait`].
     pub fn try_wait(&mut self) -> Result<Option<Ended>> {
-        todo!()
+        let status = wait_if_ended(self.pidfd.as_fd()).map_err(|e| self.error("wait for", e))?;
+        Ok(status.map(Ended::from))
     }
 
     /// Kills PID 1 and with it the guest.
@@ -65,12 +71,32 @@ impl Running {
     /// # Errors
     /// Of `pidfd_send_signal`; that it is gone already is success.
     pub fn kill(&self) -> Result<()> {
-        todo!()
+        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(errno) => Err(self.error("kill", errno.into())),
+        }
     }
 
     /// Forgets the guest, which goes on, and returns its pidfd and socket.
     #[must_use]
     pub fn leave(self) -> (OwnedFd, OwnedFd) {
         (self.pidfd, self.socket)
+    }
+
+    fn error(&self, operation: &'static str, source: io::Error) -> Error {
+        Error::System { operation, object: format!("process {}", self.pid), source }
+    }
+}
+
+impl From<Status> for Ended {
+    /// `reboot(2)` in a PID namespace ends its init by these signals, which it never dies of otherwise: an init gets no
+    /// signal that it does not handle, but SIGKILL.
+    fn from(status: Status) -> Ended {
+        match status {
+            Status::Exited(code) => Ended::Exited(code),
+            Status::Killed(libc::SIGINT) => Ended::PowerOff,
+            Status::Killed(libc::SIGHUP) => Ended::Reboot,
+            Status::Killed(signal) => Ended::Killed(signal),
+        }
     }
 }

@@ -1,2 +1,0 @@
-//! Launches small guests for real; needs root.
-fn main() {}

@@ -1,0 +1,150 @@
+//! Commands run inside a guest that runs.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
+
+use subhost_init::enter::Enter;
+use subhost_init::launch::{Launch, Program, Running};
+
+use crate::Test;
+use crate::stage::{Stage, finish, on_stage, output_pipe, read_all, strings};
+
+pub(crate) const TESTS: [Test; 6] = [
+    ("a_command_is_in_all_namespaces_of_the_guest", a_command_is_in_all_namespaces_of_the_guest),
+    ("a_command_hands_back_its_status", a_command_hands_back_its_status),
+    ("a_command_is_as_confined_as_the_guest", a_command_is_as_confined_as_the_guest),
+    ("a_command_runs_as_the_user_asked_for", a_command_runs_as_the_user_asked_for),
+    ("a_command_that_cannot_be_executed_is_a_typed_error", a_command_that_cannot_be_executed),
+    ("a_guest_without_user_namespace_can_be_entered", a_guest_without_user_namespace_can_be_entered),
+];
+
+/// A guest that does nothing.
+fn idle_guest(stage: &Stage) -> Running {
+    stage.script("sleep 600").start().unwrap().go().unwrap()
+}
+
+fn enter<'a>(guest: &'a Running, words: &[&str]) -> Enter<'a> {
+    // Tests run on threads, so the caller has several.
+    assert!(fs::read_dir("/proc/self/task").unwrap().count() > 1);
+    Enter::new(guest.pidfd()).argv(strings(words)).environment(strings(&["PATH=/sbin:/bin"]))
+}
+
+/// Runs a script in the guest: its status and what it said.
+fn say(guest: &Running, script: &str) -> (i32, String) {
+    let (stdio, mut output) = output_pipe();
+    let mut entered = enter(guest, &["sh", "-c", script]).stdio(stdio).start().unwrap();
+    let text = read_all(&mut output);
+    (entered.wait().unwrap(), text)
+}
+
+fn a_command_is_in_all_namespaces_of_the_guest() {
+    on_stage(|stage| {
+        let guest = idle_guest(stage);
+        let script = "for kind in cgroup ipc mnt net pid user uts; do \
+             test $(readlink /proc/1/ns/$kind) = $(readlink /proc/self/ns/$kind) && echo $kind; done; \
+             readlink /proc/self/cwd; readlink /proc/self/root; ls /proc/self/fd";
+        let (status, text) = say(&guest, script);
+        // The fourth descriptor is that of the folder that ls reads.
+        assert_eq!(text, "cgroup\nipc\nmnt\nnet\npid\nuser\nuts\n/\n/\n0\n1\n2\n3\n");
+        assert_eq!(status, 0);
+        finish(guest);
+    });
+}
+
+fn a_command_hands_back_its_status() {
+    on_stage(|stage| {
+        let guest = idle_guest(stage);
+        assert_eq!(say(&guest, "exit 0").0, 0);
+        assert_eq!(say(&guest, "exit 42").0, 42);
+        assert_eq!(say(&guest, "kill -9 $$").0, 137);
+        assert_eq!(say(&guest, "kill -TERM $$").0, 143);
+        finish(guest);
+    });
+}
+
+fn a_command_is_as_confined_as_the_guest() {
+    on_stage(|stage| {
+        let guest = idle_guest(stage);
+        let look = "grep -E '^(Cap|Groups|Sig(Blk|Ign))' /proc";
+        let (_, inside) = say(&guest, &format!("{look}/self/status"));
+        let (_, init) = say(&guest, &format!("{look}/1/status"));
+        assert_eq!(inside, init);
+        assert!(inside.contains("CapInh:\t0000000000000000\n"), "{inside}");
+        assert!(inside.contains("CapAmb:\t0000000000000000\n"), "{inside}");
+        finish(guest);
+    });
+}
+
+fn a_command_runs_as_the_user_asked_for() {
+    on_stage(|stage| {
+        let guest = idle_guest(stage);
+        let (stdio, mut output) = output_pipe();
+        let mut entered =
+            enter(&guest, &["sh", "-c", "id -u; id -g; id -G; grep ^CapEff /proc/self/status; pwd"])
+                .user(1000, 1001, vec![1001, 27])
+                .working_directory(c"/tmp".to_owned())
+                .stdio(stdio)
+                .start()
+                .unwrap();
+        assert_eq!(read_all(&mut output), "1000\n1001\n1001 27\nCapEff:\t0000000000000000\n/tmp\n");
+        assert_eq!(entered.wait().unwrap(), 0);
+
+        fs::create_dir(stage.live.join("etc/closed")).unwrap();
+        fs::set_permissions(
+            stage.live.join("etc/closed"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o700),
+        )
+        .unwrap();
+        let error = enter(&guest, &["sh"])
+            .user(1000, 1000, Vec::new())
+            .working_directory(c"/etc/closed".to_owned())
+            .start()
+            .unwrap_err();
+        assert_eq!(error.to_string(), "change directory to /etc/closed: Permission denied (os error 13)");
+        finish(guest);
+    });
+}
+
+fn a_command_that_cannot_be_executed() {
+    on_stage(|stage| {
+        fs::write(stage.live.join("bin/data"), "data").unwrap();
+        let guest = idle_guest(stage);
+        let error = enter(&guest, &["none"]).start().unwrap_err();
+        assert_eq!(error.to_string(), "execute none: No such file or directory (os error 2)");
+        assert_eq!(error.exit_status(), Some(127));
+        let error = enter(&guest, &["data"]).start().unwrap_err();
+        assert_eq!(error.to_string(), "execute data: Permission denied (os error 13)");
+        assert_eq!(error.exit_status(), Some(126));
+        let error = enter(&guest, &[]).start().unwrap_err();
+        assert_eq!(error.to_string(), "command: is empty");
+        let pidfd = guest.pidfd().try_clone_to_owned().unwrap();
+        finish(guest);
+        let error = Enter::new(pidfd.as_fd()).argv(strings(&["sh"])).start().unwrap_err();
+        assert!(error.to_string().ends_with("No such process (os error 3)"), "{error}");
+    });
+}
+
+fn a_guest_without_user_namespace_can_be_entered() {
+    on_stage(|stage| {
+        let (stdio, output) = output_pipe();
+        let guest = Launch::new(&stage.live)
+            .program(Program::Guest {
+                path: c"/bin/busybox".to_owned(),
+                argv: strings(&["sh", "-c", "echo up; sleep 600"]),
+            })
+            .environment(strings(&["PATH=/bin"]))
+            .stdio(stdio)
+            .start()
+            .unwrap()
+            .go()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).unwrap();
+        let (status, text) = say(&guest, "readlink /proc/self/ns/pid; id -u; exit 7");
+        let host = fs::read_link("/proc/self/ns/pid").unwrap();
+        assert!(text.ends_with("\n0\n") && !text.contains(host.to_str().unwrap()), "{text}");
+        assert_eq!(status, 7);
+        finish(guest);
+    });
+}
