@@ -140,8 +140,12 @@ impl Observed {
     }
 
     fn disk(&mut self, spec: &DiskSpec, purpose: Purpose) -> Result<ObservedDisk, Complaint> {
-        let object =
-            |error: subhost_mount::Error| complaint_of(&format!("disk {}", spec.node_name()), &error);
+        let node = spec.node_name();
+        let object = |error: subhost_mount::Error| complaint_of(&format!("disk {node}"), &error);
+        let within = |error: subhost_mount::Error| {
+            complaint_of(&format!("disk {node}: {}", spec.image.display()), &error)
+                .hint(format!("subhostctl partitions {} shows what is there", spec.image.display()))
+        };
         let opening = |error: subhost_mount::Error, running: &[Record]| {
             let in_use = matches!(error, subhost_mount::Error::ImageInUse { .. });
             let mut complaint = object(error);
@@ -167,11 +171,11 @@ impl Observed {
         let range = if spec.partition == 0 {
             ByteRange { start: 0, len: image.len_bytes() }
         } else {
-            let table = image.partition_table().map_err(object)?;
+            let table = image.partition_table().map_err(within)?;
             self.notes.extend(table.notes.iter().map(|note| format!("{}: {note}", spec.image.display())));
-            table.find(spec.partition).map_err(object)?
+            table.find(spec.partition).map_err(within)?
         };
-        let superblock = probe(image.reader(range), 0).map_err(object)?;
+        let superblock = probe(image.reader(range), 0).map_err(within)?;
         if let Some(reason) = superblock.as_ref().and_then(Superblock::refusal) {
             return Err(Complaint::new(format!("disk {}: {reason}", spec.node_name())));
         }

@@ -119,6 +119,11 @@ impl Plan {
     /// All reasons for which it cannot be done.
     pub fn make(request: &Request, observed: &Observed, layout: &Layout) -> Result<Plan, Vec<Complaint>> {
         let mut complaints = observed.complaints.clone();
+        // Our PID 1 has no single-user level to come back from.
+        if !matches!(request.runlevel, '1'..='5' | '7'..='9') {
+            complaints
+                .push(Complaint::new(format!("RUNLEVEL={}: is not 1 to 5 or 7 to 9", request.runlevel)));
+        }
         let root = match &request.root {
             Root::Disk => PlannedRoot::Disk,
             Root::Overlay(path) => PlannedRoot::Overlay(path.clone()),
@@ -253,6 +258,9 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
         let Some(found) = found else { continue };
         let end = found.range.start.saturating_add(found.range.len);
         for other in &disks {
+            if other.node == spec.node_name() {
+                complaints.push(Complaint::new(format!("disk {}: is there twice", other.node)));
+            }
             let apart = other.start_bytes >= end || found.range.start >= other.start_bytes + other.len_bytes;
             if other.image == found.image && !apart {
                 complaints.push(Complaint::new(format!(
@@ -278,7 +286,7 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
 }
 
 fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedCable> {
-    let mut cables = Vec::new();
+    let mut cables: Vec<PlannedCable> = Vec::new();
     for (index, spec) in (0_u32..).zip(&request.cables) {
         let HostName { name, altname } = match host_end(request.name.as_str(), index) {
             Ok(host) => host,
@@ -296,6 +304,13 @@ fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Comp
         let guest_mac = spec
             .mac
             .map_or_else(|| Mac::stable(&observed.machine_id, request.name.as_str(), index), Mac::new);
+        let same = |other: &&PlannedCable| other.guest_mac == guest_mac.to_string();
+        if let Some(other) = cables.iter().find(same) {
+            complaints.push(Complaint::new(format!(
+                "cable {index}: {guest_mac} is the MAC address of {} as well",
+                other.guest
+            )));
+        }
         let mut bridge_ifindex = None;
         if let Some(bridge) = &spec.bridge {
             match observed.bridge(bridge) {

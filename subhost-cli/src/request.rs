@@ -68,7 +68,7 @@ impl Request {
             stop_timeout: config.stop_timeout.value,
             immediate: config.poweroff.value == PowerOff::Immediate,
             skip_scripts: config.skip_scripts.value.clone(),
-            user_namespace: config.userns.value.clone(),
+            user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
         }
