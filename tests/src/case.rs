@@ -25,7 +25,7 @@ pub const CLEAN_UP: Duration = Duration::from_secs(3);
 const CASE: Duration = Duration::from_secs(180);
 
 /// What a line on standard error begins with that is shown of a case that passes, too.
-pub const NOTE: &str = "note: ";
+pub const FIGURE: &str = "figure: ";
 
 /// The argument that makes the test binary run one case inside its namespaces.
 const RUN_CASE: &str = "--run-one-case";
@@ -109,7 +109,7 @@ fn run_outside(case: &Case) -> Result<Completion, Failed> {
     let args = [OsStr::new(RUN_CASE), OsStr::new(case.name), folder.path().as_os_str()];
     let command = isolate::command(args).map_err(Failed::from)?;
     let outcome = program::run(command, CASE).map_err(Failed::from)?;
-    for line in outcome.stderr.lines().filter(|line| line.starts_with(NOTE)) {
+    for line in outcome.stderr.lines().filter(|line| line.starts_with(FIGURE)) {
         eprintln!("{}: {line}", case.name);
     }
     if outcome.code == 0 { Ok(Completion::Completed) } else { Err(outcome.to_string().into()) }

@@ -4,10 +4,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use subhost_tests::case::{Case, Need, Verdict};
+use subhost_tests::case::{self, Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::guest::Guest;
 use subhost_tests::host::Host;
+use subhost_tests::leak::Snapshot;
 use subhost_tests::wire;
 
 use crate::{BRIDGE, MAC, address, boot, bridge};
@@ -40,12 +41,15 @@ fn life(host: &Host, fixture: Fixture, part: u32) -> Verdict {
     let name = host.name("deb");
     host.two_lines(&name, part, &image, BRIDGE, MAC)?;
 
+    let before = Snapshot::take(&host.scope())?;
     let guest = boot(host, &name)?;
-    serves(host, &guest, &name)?;
+    serves(host, &guest, &name, if part == 0 { "/dev/vda" } else { "/dev/vda1" })?;
     assert_eq!(host.subhostctl(&["enter", &name, "--", "sh", "-c", "exit 7"])?.code, 7);
     // The guest may be gone before the tool can tell its status.
     host.subhostctl(&["enter", &name, "--", "poweroff"])?;
     assert!(guest.ends(PATIENCE)?, "still there after its own poweroff");
+    // The file system is unmounted when nothing is left.
+    case::nothing_left(host, &before)?;
     // Written by rc 0, and found on the disk afterwards: the stop was an orderly one.
     assert_eq!(on_disk(host, &image, part, "/var/log/boot-log")?, "rc 2 reached\nrc 0 reached\n");
     assert!(was_unmounted(host, &image, part)?, "the file system was not unmounted cleanly");
@@ -58,7 +62,7 @@ fn life(host: &Host, fixture: Fixture, part: u32) -> Verdict {
 }
 
 /// What must be seen of a guest that has booted, each by somebody else than the program.
-fn serves(host: &Host, guest: &Guest, name: &str) -> Verdict {
+fn serves(host: &Host, guest: &Guest, name: &str, root: &str) -> Verdict {
     let eth0 = host.witness("ip", &["-n", name, "-o", "link", "show", "dev", "eth0"])?;
     assert!(eth0.contains(&format!("link/ether {MAC} ")), "{eth0}");
     assert!(eth0.contains("state UP"), "{eth0}");
@@ -71,7 +75,7 @@ fn serves(host: &Host, guest: &Guest, name: &str) -> Verdict {
     assert!(banner.starts_with("SSH-2.0-OpenSSH"), "{banner}");
 
     let source = host.done(&["enter", name, "--", "findmnt", "-n", "-o", "SOURCE", "/"])?;
-    assert_eq!(source.trim_end(), "/dev/vda1");
+    assert_eq!(source.trim_end(), root);
     Ok(())
 }
 

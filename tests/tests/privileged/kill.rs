@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{Duration, Instant, SystemTime};
 
-use subhost_tests::case::{self, Case, NOTE, Need, Verdict};
+use subhost_tests::case::{self, Case, FIGURE, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
@@ -34,7 +34,7 @@ fn forty_kills(host: &Host) -> Verdict {
     case::nothing_left(host, &before)?;
 
     let seed = seed();
-    eprintln!("{NOTE}SUBHOST_SEED={seed} repeats these moments, as far as the machine does");
+    eprintln!("{FIGURE}SUBHOST_SEED={seed} repeats these moments, as far as the machine does");
     let mut random = Random(seed);
     let (mut nothing, mut running) = (0, 0);
     for _ in 0..40 {
@@ -56,7 +56,7 @@ fn forty_kills(host: &Host) -> Verdict {
         }
         case::nothing_left(host, &before)?;
     }
-    eprintln!("{NOTE}of 40 kills {nothing} left nothing and {running} left a running guest");
+    eprintln!("{FIGURE}of 40 kills {nothing} left nothing and {running} left a running guest");
     assert!(
         nothing > 0 && running > 0,
         "all kills fell on one side: {nothing} left nothing, {running} a guest"

@@ -112,7 +112,7 @@ fn names(host: &Host) -> Verdict {
     assert!(outcome.stderr.contains(&long), "{outcome}");
     let missing = host.subhostctl(&["boot", "no-such-subhost"])?;
     assert_eq!(missing.code, 2, "{missing}");
-    assert!(missing.stderr.contains("no-such-subhost/config"), "{missing}");
+    assert!(missing.stderr.contains("sub/no-such-subhost"), "{missing}");
     Ok(())
 }
 
@@ -215,7 +215,7 @@ fn foreign_names(host: &Host) -> Verdict {
     host.two_lines(&name, 1, &image, BRIDGE, MAC)?;
 
     let link = format!("{name}0");
-    host.witness("ip", &["link", "add", &link, "type", "dummy"])?;
+    host.witness("ip", &["link", "add", &link, "type", "bridge"])?;
     refused(host, &name, &[&link, "not ours"])?;
     assert!(wire::link(&link)?.is_some(), "the foreign link is gone");
     host.witness("ip", &["link", "del", &link])?;
