@@ -245,3 +245,59 @@ fn no_answer(request: &Request) -> Error {
         what: "the kernel gave no answer",
     }
 }
+
+#[cfg(test)]
+#[cfg(target_endian = "little")]
+mod tests {
+    use super::*;
+    use crate::message;
+
+    /// A refusal as the kernel sends it: errno 22 and the words, after the header of the request or all of it.
+    fn refusal(flags: u16, echo: &[u8]) -> Vec<u8> {
+        let payload = [
+            &[0xea, 0xff, 0xff, 0xff][..],
+            echo,
+            &[8, 0, 2, 0, 16, 0, 0, 0], // the offset of what is wrong
+            &[0x0d, 0, 1, 0, b't', b'o', b'o', b' ', b'b', b'i', b'g', b'!', 0, 0, 0, 0], // the words
+        ]
+        .concat();
+        let length = u32::try_from(16 + payload.len()).unwrap().to_le_bytes();
+        [&length[..], &[2, 0], &flags.to_le_bytes(), &[7, 0, 0, 0, 0, 0, 0, 0], &payload].concat()
+    }
+
+    fn error(datagram: &[u8]) -> String {
+        let message = decode::messages(datagram).next().unwrap();
+        acknowledgement(&message::delete_link(3, "web0"), message).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn kernels_own_words_are_in_the_error() {
+        let request = message::delete_link(3, "web0").to_bytes(7);
+        let words = "delete link web0: Invalid argument (os error 22): too big!";
+        assert_eq!(error(&refusal(0x300, &request[..16])), words);
+        assert_eq!(error(&refusal(0x200, &request)), words);
+    }
+
+    #[test]
+    fn refusal_without_words_is_the_errno_alone() {
+        let bare = [
+            36, 0, 0, 0, 2, 0, 0, 1, 7, 0, 0, 0, 0, 0, 0, 0, // NLMSG_ERROR, capped
+            0xed, 0xff, 0xff, 0xff, 32, 0, 0, 0, 17, 0, 5, 0, 7, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        assert_eq!(error(&bare), "delete link web0: No such device (os error 19)");
+        assert_eq!(
+            error(&[18, 0, 0, 0, 2, 0, 0, 1, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            "delete link web0: the kernel gave no answer"
+        );
+    }
+
+    #[test]
+    fn errno_nought_is_an_acknowledgement() {
+        let bare = [
+            36, 0, 0, 0, 2, 0, 0, 1, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 17, 0, 5, 0, 7, 0, 0,
+            0, 0, 0, 0, 0,
+        ];
+        let message = decode::messages(&bare).next().unwrap();
+        assert!(acknowledgement(&message::delete_link(3, "web0"), message).is_ok());
+    }
+}

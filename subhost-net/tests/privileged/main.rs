@@ -1,4 +1,5 @@
 //! What needs root: each test in a fresh network namespace that plays the host, with `ip` and `bridge` as witnesses.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bridges;
 mod cables;
