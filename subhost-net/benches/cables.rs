@@ -1,11 +1,12 @@
-//! How long cables take, against `ip -batch` doing the same in one process, and one message as bare as can be.
+//! How long cables take, against `ip -batch` doing the same in one process, and against the creating messages alone,
+//! built beforehand and sent as they are.
 //!
 //! Needs root; everything happens in namespaces of its own. Medians of rounds in turn, each after a pause, as a warm
 //! kernel is up to four times as fast: `cargo bench -p subhost-net`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,22 +25,29 @@ fn main() -> Result<()> {
     }
     Netns::create(None)?.run_inside(|| {
         let homenet = bridge::create("homenet")?;
-        println!("| cables | ours, ms | per cable | ip -batch, ms | ratio |");
-        println!("| ---: | ---: | ---: | ---: | ---: |");
+        println!("| cables | ours, ms | per cable | bare messages, ms | ratio | ip -batch, ms | ratio |");
+        println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
         for count in [1, 4, 16, 64, 500] {
-            let (mut ours, mut peer) = (Vec::new(), Vec::new());
+            let (mut ours, mut bare, mut peer) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..if count > 64 { 3 } else { ROUNDS } {
                 ours.push(timed(count, |guest| {
                     create_all(guest.as_fd(), &cables(count, homenet)).map(drop)
+                })?);
+                let (socket, messages) = (bare_socket(), bare_messages(count, homenet));
+                bare.push(timed(count, |guest| {
+                    send_bare(&socket, &messages, guest);
+                    Ok(())
                 })?);
                 peer.push(timed(count, |guest| {
                     ip_batch(count, guest);
                     Ok(())
                 })?);
             }
-            let (ours, peer) = (median(ours), median(peer));
-            let each = ours / f64::from(count);
-            println!("| {count} | {ours:.2} | {each:.3} | {peer:.2} | {:.2} |", ours / peer);
+            let (ours, bare, peer) = (median(ours), median(bare), median(peer));
+            let (each, to_bare, to_peer) = (ours / f64::from(count), ours / bare, ours / peer);
+            println!(
+                "| {count} | {ours:.2} | {each:.3} | {bare:.2} | {to_bare:.2} | {peer:.2} | {to_peer:.2} |"
+            );
         }
         let mut made: Vec<f64> = Vec::new();
         for _ in 0..ROUNDS {
@@ -84,6 +92,61 @@ fn timed(count: u32, make: impl FnOnce(&Netns) -> Result<()>) -> Result<f64> {
     drop(guest);
     wait_gone(&(0..count).map(name).collect::<Vec<_>>(), Duration::from_secs(60))?;
     Ok(time)
+}
+
+fn bare_socket() -> netlink_sys::Socket {
+    let mut socket =
+        netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE).expect("netlink is there");
+    socket.bind_auto().expect("the kernel finds a port");
+    socket.set_cap_ack(true).expect("every kernel has it");
+    socket
+}
+
+/// The messages for these cables, the descriptor of the namespace still to be put in.
+fn bare_messages(count: u32, bridge: u32) -> Vec<Vec<u8>> {
+    let pad = |mut bytes: Vec<u8>| {
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let attribute = |kind: u16, value: &[u8]| {
+        let length = u16::try_from(4 + value.len()).expect("short");
+        pad([&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat())
+    };
+    let message = |number: u32| {
+        let [_, _, high, low] = number.to_be_bytes();
+        let mac = |first| [first, 0xa7, 0xdd, 0xb4, high, low];
+        let name = |name: &str| attribute(3, format!("{name}{number}\0").as_bytes());
+        let peer = [vec![0; 16], attribute(28, &[0; 4]), name("eth"), attribute(1, &mac(6))].concat();
+        let info = [attribute(1, b"veth\0"), attribute(2, &attribute(1, &peer))].concat();
+        let up = 1_u32.to_ne_bytes();
+        let master = attribute(10, &bridge.to_ne_bytes());
+        let header = [&[0; 8][..], &up, &up].concat();
+        let body = [header, name("web"), attribute(1, &mac(0xfe)), master, attribute(18, &info)].concat();
+        let length = u32::try_from(16 + body.len()).expect("short").to_ne_bytes();
+        [&length[..], &16_u16.to_ne_bytes(), &0x605_u16.to_ne_bytes(), &[0; 8], &body].concat()
+    };
+    (0..count).map(message).collect()
+}
+
+fn send_bare(socket: &netlink_sys::Socket, messages: &[Vec<u8>], guest: &Netns) {
+    let descriptor = guest.as_fd().as_raw_fd().to_ne_bytes();
+    let netns_fd_attribute = [&8_u16.to_ne_bytes()[..], &28_u16.to_ne_bytes()].concat();
+    for chunk in messages.chunks(64) {
+        let mut bytes = Vec::new();
+        for message in chunk {
+            let at =
+                message.windows(4).position(|window| window == netns_fd_attribute).expect("put in above") + 4;
+            bytes.extend(&message[..at]);
+            bytes.extend(descriptor);
+            bytes.extend(&message[at + 4..]);
+        }
+        socket.send_to(&bytes, &netlink_sys::SocketAddr::new(0, 0), 0).expect("sent");
+        for _ in chunk {
+            let mut answer = [0; 64];
+            socket.recv(&mut &mut answer[..], 0).expect("acknowledged");
+            assert_eq!(&answer[16..20], &[0; 4], "refused");
+        }
+    }
 }
 
 /// The same cables, and as few requests as `ip` can say it in.
