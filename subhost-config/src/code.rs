@@ -36,7 +36,7 @@ pub const COMMAND_SUBSTITUTION: &str = "E0210";
 pub const ARITHMETIC: &str = "E0211";
 /// `${…}` with anything but a name inside.
 pub const EXPANSION: &str = "E0212";
-/// `$1`, `$@`, `$?`, `$$` and the like.
+/// `$1`, `$@`, `$?`, `$$` and the like, and a lone `$` where bash gives it a meaning.
 pub const SPECIAL_PARAMETER: &str = "E0213";
 /// `<(…)` or `>(…)`.
 pub const PROCESS_SUBSTITUTION: &str = "E0214";

@@ -83,14 +83,41 @@ fn is_printable(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_ok_and(|text| text.chars().all(is_printable_character))
 }
 
-/// What glibc's `iswprint` says in a UTF-8 locale, for assigned characters.
+/// What glibc's `iswprint` says in a UTF-8 locale, apart from what one of the two Unicode versions lacks.
 fn is_printable_character(character: char) -> bool {
-    !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}')
+    if character.is_ascii() {
+        return !character.is_ascii_control();
+    }
+    // Blanks, format characters and private use, which `escape_debug` escapes and glibc prints.
+    let is_printed_by_glibc = matches!(character,
+        '\u{a0}' | '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+        | '\u{8e2}' | '\u{1680}' | '\u{180e}' | '\u{2000}'..='\u{200f}' | '\u{202a}'..='\u{202f}'
+        | '\u{205f}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{3000}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{13438}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0001}' | '\u{e0020}'..='\u{e007f}'
+        | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}');
+    // Behind a letter, since `escape_debug` always escapes a combining character that comes first.
+    let mut buffer = [b'a'; 5];
+    let length = 1 + character.encode_utf8(&mut buffer[1..]).len();
+    let behind_letter = std::str::from_utf8(&buffer[..length]).expect("a letter and a character are UTF-8");
+    is_printed_by_glibc || behind_letter.escape_debug().count() == 2
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn knows_what_is_printable() {
+        for printable in ['a', ' ', '\'', 'é', '日', '\u{301}', '\u{a0}', '\u{200b}', '\u{e000}', '\u{1f600}']
+        {
+            assert!(is_printable_character(printable), "{printable:?}");
+        }
+        for unprintable in ['\n', '\x7f', '\u{80}', '\u{2028}', '\u{378}', '\u{5f5}', '\u{ffff}', '\u{1fffe}']
+        {
+            assert!(!is_printable_character(unprintable), "{unprintable:?}");
+        }
+    }
 
     #[test]
     fn quotes_only_what_needs_it() {

@@ -69,8 +69,8 @@ impl Variables {
 
     /// The lines that `declare -p` prints for them in bash 5.2, in its order, each with its newline.
     ///
-    /// The same text for all that is ASCII or an assigned Unicode character; the few unassigned ones that
-    /// bash escapes are printed as they are, and read back the same.
+    /// Which characters bash escapes depends on the Unicode version of its C library; for the newest ones the
+    /// text may differ, and is read back the same.
     pub fn to_declare_p(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for (name, variable) in &self.by_name {

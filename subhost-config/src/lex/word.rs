@@ -225,7 +225,21 @@ impl Reader<'_, '_> {
                     if quoted { "for a dollar sign write `\\$`" } else { "for a dollar sign write `'$'`" };
                 self.complaints.error(code::SPECIAL_PARAMETER, span, message, hint);
             }
-            _ => self.push(b"$", quoted),
+            _ => {
+                // Behind a variable, a lone `$` turns off the splitting of the whole word in bash 5.2.
+                let behind_variable = self.parts.iter().any(|part| matches!(part, WordPart::Variable { .. }));
+                if !quoted && behind_variable && self.context == WordContext::Element {
+                    let span = Span::new(start, start + 1);
+                    let message = "a lone `$` behind a variable changes how bash splits the word";
+                    self.complaints.error(
+                        code::SPECIAL_PARAMETER,
+                        span,
+                        message,
+                        "for a dollar sign write `'$'`",
+                    );
+                }
+                self.push(b"$", quoted);
+            }
         }
     }
 
