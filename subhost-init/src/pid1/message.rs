@@ -32,6 +32,7 @@ pub enum End {
 
 /// Who asked for the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Why {
     /// A request in `/run/initctl`.
     Initctl,
@@ -47,6 +48,7 @@ pub enum Why {
 
 /// What PID 1 was doing when a system call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
     /// Reading its own arguments; PID 1 then exits with 125.
     Arguments,
@@ -70,6 +72,7 @@ pub enum Step {
 
 /// What PID 1 tells the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Message {
     /// A program was started.
     Started(Program),
@@ -119,6 +122,7 @@ pub enum Message {
 
 /// What the supervisor asks of PID 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Request {
     /// Power off in order, as `init 0`.
     PowerOff,

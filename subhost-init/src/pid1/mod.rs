@@ -31,3 +31,33 @@ mod sys;
 
 /// The program: a static ELF executable for this architecture.
 pub const IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/subhost-init"));
+
+#[cfg(test)]
+mod tests {
+    use super::IMAGE;
+
+    fn word(at: usize, length: usize) -> usize {
+        IMAGE[at..at + length].iter().rev().fold(0, |word, byte| word << 8 | usize::from(*byte))
+    }
+
+    #[test]
+    fn image_is_a_small_static_executable() {
+        const EXECUTABLE: usize = 2;
+        const LOAD: usize = 1;
+        const DYNAMIC: usize = 2;
+        const INTERPRETER: usize = 3;
+        assert_eq!(&IMAGE[..6], b"\x7fELF\x02\x01", "64 bits, little endian");
+        assert_eq!(word(16, 2), EXECUTABLE);
+        let (start, size, count) = (word(32, 8), word(54, 2), word(56, 2));
+        let kinds: Vec<usize> = (0..count).map(|index| word(start + index * size, 4)).collect();
+        assert!(kinds.contains(&LOAD), "{kinds:?}");
+        assert!(!kinds.contains(&DYNAMIC) && !kinds.contains(&INTERPRETER), "{kinds:?}");
+        assert!(IMAGE.len() < 32 * 1024, "{} bytes", IMAGE.len());
+    }
+
+    #[test]
+    fn image_tells_no_path_of_the_machine_that_built_it() {
+        let root = env!("CARGO_MANIFEST_DIR").as_bytes();
+        assert!(!IMAGE.windows(root.len()).any(|window| window == root));
+    }
+}

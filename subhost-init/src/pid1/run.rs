@@ -36,7 +36,9 @@ struct Init {
     fifo: Fifo,
     signals: Fd,
     host: Option<i32>,
-    /// The console's other end, once PID 1 has to read it.
+    /// The console's other end.
+    console: Option<i32>,
+    /// The same, once PID 1 has to read it.
     drained: Option<i32>,
     /// Whether there may be more children to reap.
     reaping: bool,
@@ -55,6 +57,9 @@ pub(crate) fn run(args: Args) -> ! {
     sys::close_from(CONSOLE + 1);
     // What programs of the guest look for to know that sysvinit runs.
     sys::set_name(c"init");
+    // Looked at before anything is opened, which takes these numbers where they are free.
+    let host = sys::close_on_exec(HOST).is_ok().then_some(HOST);
+    let console = (sys::close_on_exec(CONSOLE).is_ok() && sys::is_pty_master(CONSOLE)).then_some(CONSOLE);
     let config = Config::parse(args.words.skip(1)).unwrap_or_else(|Invalid(word)| {
         say(&[b"argument not understood: ", word.to_bytes()]);
         report(Step::Arguments, sys::EINVAL);
@@ -80,11 +85,11 @@ pub(crate) fn run(args: Args) -> ! {
         decoder: Decoder::new(config.immediate),
         fifo: Fifo::new(config.payload.is_none()),
         signals,
-        host: sys::close_on_exec(HOST).is_ok().then_some(HOST),
+        host,
+        console,
         drained: None,
         reaping: false,
     };
-    let _ = sys::close_on_exec(CONSOLE);
     init.renew_fifo();
     init.react(Event::Start);
     if init.host.is_none() {
@@ -184,8 +189,7 @@ impl Init {
             Effect::RecordLevel { level, previous } => self.record(Record::Level { level, previous }),
             Effect::Tell(message) => self.tell(message),
             Effect::DrainConsole => {
-                let drains = sys::is_pty_master(CONSOLE) && sys::nonblocking(CONSOLE).is_ok();
-                self.drained = drains.then_some(CONSOLE);
+                self.drained = self.console.filter(|console| sys::nonblocking(*console).is_ok());
             }
             Effect::Sync => {
                 if let Ok(root) = sys::open_directory(c"/") {

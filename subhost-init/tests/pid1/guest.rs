@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes the mounts, then becomes PID 1: the socket comes as standard input, a console's other end as standard error.
 const BEFORE: &str = "mount -t tmpfs tmpfs /run && mount -t proc proc /proc || exit 99
-exec 3<&0
+[ -n \"$ALONE\" ] || exec 3<&0
 if [ -n \"$CONSOLE\" ]; then exec 4<&2 0<&1 2>&1; else exec 0</dev/null; fi
-unset CONSOLE
+unset CONSOLE ALONE
 exec \"$@\"";
 
 /// What a guest is made of.
@@ -92,15 +92,22 @@ impl Guest {
     }
 
     pub(crate) fn start(&self, args: &Pid1Args) -> Running {
-        self.spawn(args, Stdio::piped(), Stdio::piped(), "")
+        self.spawn(args, Stdio::piped(), Stdio::piped(), ("ALONE", ""))
+    }
+
+    /// Starts without a socket to the supervisor.
+    pub(crate) fn start_alone(&self, args: &Pid1Args) -> Running {
+        let mut running = self.spawn(args, Stdio::piped(), Stdio::piped(), ("ALONE", "yes"));
+        running.abandon();
+        running
     }
 
     /// Starts with a pty as the console: its slave, and its master for PID 1.
     pub(crate) fn start_on_console(&self, args: &Pid1Args, slave: OwnedFd, master: OwnedFd) -> Running {
-        self.spawn(args, slave.into(), master.into(), "yes")
+        self.spawn(args, slave.into(), master.into(), ("CONSOLE", "yes"))
     }
 
-    fn spawn(&self, args: &Pid1Args, stdout: Stdio, stderr: Stdio, console: &str) -> Running {
+    fn spawn(&self, args: &Pid1Args, stdout: Stdio, stderr: Stdio, variable: (&str, &str)) -> Running {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .unwrap();
@@ -109,7 +116,7 @@ impl Guest {
             .args(["--pid", "--fork", "--kill-child", "--mount", "--", "/bin/sh", "-c", BEFORE, "sh"])
             .arg(self.path("init"))
             .args(words[1..].iter().map(|word| word.to_str().unwrap()))
-            .env("CONSOLE", console)
+            .env(variable.0, variable.1)
             .stdin(theirs)
             .stdout(stdout)
             .stderr(stderr)
@@ -181,6 +188,29 @@ impl Running {
     /// Whether the guest still runs after this time, in which nothing disturbs it.
     pub(crate) fn stays(&self, time: Duration) -> bool {
         !wait_until_ended(&self.child, time)
+    }
+
+    /// How often PID 1 went to sleep, and how many clock ticks it ran, in this time in which nothing disturbs it.
+    pub(crate) fn activity(&self, time: Duration) -> [u64; 2] {
+        let look = || {
+            let switches = self.figure("voluntary_ctxt_switches", "status");
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+            let ticks = stat.split_whitespace().skip(13).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+            [switches, ticks.sum()]
+        };
+        // What still goes on from before has its time too.
+        assert!(self.stays(Duration::from_millis(200)));
+        let before = look();
+        assert!(self.stays(time));
+        let after = look();
+        [after[0] - before[0], after[1] - before[1]]
+    }
+
+    /// A figure of PID 1 in `/proc`.
+    pub(crate) fn figure(&self, name: &str, file: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// Waits for the end.
