@@ -135,6 +135,21 @@ impl Observed {
         Ok(observed)
     }
 
+    /// A host with these links and subhosts, and no image.
+    #[cfg(test)]
+    pub(crate) fn of_host(links: Vec<subhost_net::observe::Link>, running: Vec<Record>) -> Observed {
+        Observed {
+            images: Vec::new(),
+            disks: Vec::new(),
+            links: subhost_net::observe::Observed { links },
+            running,
+            purpose: Purpose::Look,
+            machine_id: b"0123456789abcdef".to_vec(),
+            complaints: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     fn record_of(&self, name: &str) -> Option<&Record> {
         self.running.iter().find(|record| record.name == name)
     }

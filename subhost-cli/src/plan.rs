@@ -183,13 +183,11 @@ impl Plan {
                 disk.node
             ));
         }
-        let map = match self.id_range {
-            Some((first, count)) => format!("0:{first}:{count}"),
-            None => "0:FIRST:65536".to_owned(),
+        let (map, note) = match self.id_range {
+            Some((first, count)) => (format!("0:{first}:{count}"), ""),
+            None => ("0:FIRST:65536".to_owned(), "  # FIRST: a free range of the pool"),
         };
-        lines.push(format!(
-            "unshare --user --map-users {map} --map-groups {map}  # FIRST: a free range of the pool"
-        ));
+        lines.push(format!("unshare --user --map-users {map} --map-groups {map}{note}"));
         lines.push(format!("ip netns add {}  # owned by that user namespace", self.name));
         for cable in &self.cables {
             let port =
@@ -232,7 +230,7 @@ impl Plan {
         for (kind, at) in [("tmpfs", "dev"), ("devpts", "dev/pts"), ("tmpfs", "dev/shm"), ("tmpfs", "run")] {
             lines.push(format!("mount -t {kind} {kind} {live}/{at}"));
         }
-        if self.init == PlannedInit::Subhost {
+        if self.init != PlannedInit::Payload {
             lines.push(format!("mkfifo -m 600 {live}/run/initctl"));
             for script in &self.skip_scripts {
                 lines.push(format!("mount --bind NO-OP {live}/etc/init.d/{script}  # if it is there"));
@@ -338,5 +336,117 @@ fn shell(word: &str) -> String {
         word.to_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use subhost_config::schema::CableSpec;
+    use subhost_net::observe::Link;
+
+    use super::*;
+
+    const MAC: [u8; 6] = [0x06, 0xa7, 0xdd, 0xb4, 0x02, 0xf2];
+
+    fn link(index: u32, name: &str, kind: &str) -> Link {
+        let mut link = Link::default();
+        (link.index, link.name, link.kind) = (index, name.to_owned(), Some(kind.to_owned()));
+        link
+    }
+
+    fn request(name: &str, cables: &[(Option<&str>, Option<[u8; 6]>)]) -> Request {
+        Request {
+            name: name.parse().unwrap(),
+            named: true,
+            root: Root::Tree("/srv/tree".into()),
+            disks: Vec::new(),
+            cables: cables
+                .iter()
+                .map(|(bridge, mac)| CableSpec { bridge: bridge.map(str::to_owned), mac: *mac })
+                .collect(),
+            hostname: None,
+            init: InitChoice::Subhost,
+            runlevel: '2',
+            stop_timeout: Duration::from_secs(30),
+            immediate: false,
+            skip_scripts: Vec::new(),
+            user_namespace: UserNs::Range { first: 600_000, count: 65_536 },
+            payload: None,
+            hidden: Vec::new(),
+        }
+    }
+
+    fn plan(request: &Request, links: Vec<Link>) -> Result<Plan, Vec<String>> {
+        Plan::make(request, &Observed::of_host(links, Vec::new()), &Layout::new("/opt/sub"))
+            .map_err(|complaints| complaints.into_iter().map(|complaint| complaint.message).collect())
+    }
+
+    #[test]
+    fn the_commands_are_those_that_one_would_type() {
+        let plan =
+            plan(&request("web", &[(Some("br0"), Some(MAC))]), vec![link(2, "br0", "bridge")]).unwrap();
+        let commands = plan.commands();
+        assert_eq!(
+            commands[..5],
+            [
+                "unshare --user --map-users 0:600000:65536 --map-groups 0:600000:65536",
+                "ip netns add web  # owned by that user namespace",
+                "ip link add web0 address fe:a7:dd:b4:02:f2 master br0 up type veth peer name eth0 address 06:a7:dd:b4:02:f2 netns web",
+                "unshare --mount  # staging: all that follows ends with it",
+                "mount --bind -o nodev,X-mount.idmap=0:600000:65536 /srv/tree /run/subhost/record/live",
+            ]
+        );
+        assert!(commands.last().unwrap().ends_with("then PID 1: subhost-init runlevel=2"));
+    }
+
+    #[test]
+    fn a_missing_bridge_is_refused_with_those_there() {
+        let links = vec![link(1, "lo", "loopback"), link(2, "br0", "bridge"), link(3, "homenet", "bridge")];
+        let refused = plan(&request("web", &[(Some("br9"), Some(MAC))]), links).unwrap_err();
+        assert_eq!(refused, ["bridge br9: no such bridge; there are: br0 homenet"]);
+    }
+
+    #[test]
+    fn all_complaints_come_at_once() {
+        let mut request = request("web", &[(Some("veth1"), Some(MAC)), (None, Some(MAC))]);
+        request.runlevel = 'S';
+        let refused = plan(&request, vec![link(2, "veth1", "veth"), link(3, "web0", "dummy")]).unwrap_err();
+        assert_eq!(
+            refused,
+            [
+                "RUNLEVEL=S: is not 1 to 5 or 7 to 9",
+                "cable 0: an interface web0 is there already: it is dummy, index 3, and not ours",
+                "bridge veth1: is not a bridge but veth",
+                "cable 1: 06:a7:dd:b4:02:f2 is the MAC address of eth0 as well",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cable_without_a_mac_has_the_same_one_each_time() {
+        let one = plan(&request("web", &[(None, None)]), Vec::new()).unwrap();
+        let again = plan(&request("web", &[(None, None)]), Vec::new()).unwrap();
+        let other = plan(&request("web2", &[(None, None)]), Vec::new()).unwrap();
+        assert_eq!(one.cables, again.cables);
+        assert_ne!(one.cables[0].guest_mac, other.cables[0].guest_mac);
+    }
+
+    #[test]
+    fn a_long_name_is_shortened_and_kept_as_altname() {
+        let plan = plan(&request("a-very-long-name-of-a-subhost", &[(None, Some(MAC))]), Vec::new()).unwrap();
+        assert!(plan.cables[0].host.len() <= 15, "{}", plan.cables[0].host);
+        assert_eq!(plan.cables[0].altname.as_deref(), Some("a-very-long-name-of-a-subhost0"));
+    }
+
+    #[test]
+    fn a_disk_root_without_disks_is_refused() {
+        let mut request = request("web", &[]);
+        request.root = Root::Disk;
+        assert_eq!(
+            plan(&request, Vec::new()).unwrap_err(),
+            ["subhost web: DISKS is empty, so there is no root file system"]
+        );
     }
 }

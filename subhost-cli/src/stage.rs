@@ -91,7 +91,7 @@ impl Stage {
         self.attach(&root, "/dev", bind(Path::new("/dev"), true), MountPoint::Directory)?;
         self.mount_run(&root)?;
         self.mount_disks(&root, &mut staged)?;
-        if self.plan.init == PlannedInit::Subhost {
+        if self.plan.init != PlannedInit::Payload {
             self.cover_scripts(&root, pid1)?;
         }
         Ok(staged)

@@ -67,6 +67,11 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
             let master = pty.master.try_clone().step("duplicate the console")?;
             streams.push(Stream::console(master, if shown { Some(stdout()?) } else { None }));
         }
+        if announce && booted.record.init_program != "subhost-init" {
+            // A guest's own init does not tell when it is ready.
+            announce = false;
+            leave_caller()?;
+        }
         let mut relay = Relay::new(streams, signals.take());
         let ended = watch(&mut booted, &mut relay, &mut announce, request.stop_timeout)?;
         signals = relay.signals.take();
