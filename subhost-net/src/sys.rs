@@ -3,7 +3,9 @@
 use std::ffi::{c_int, c_ulong, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 
+use nix::sys::prctl::{get_dumpable, set_dumpable};
 use nix::sys::signal::{SigSet, SigmaskHow};
 
 /// `_IO(0xb7, 1)`: the user namespace that owns a namespace.
@@ -38,6 +40,26 @@ struct Task {
 /// memory and file descriptors and has us wait (as vfork does), so that nothing is copied, and the descriptor that
 /// it opens is ours already. Its credentials and namespaces are its own, and end with it.
 pub(crate) fn new_netns(user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, (Step, io::Error)> {
+    if user_namespace.is_none() {
+        return clone_netns(user_namespace);
+    }
+    // Whoever has capabilities in that user namespace could trace the child once it is inside, and with it read and
+    // write the memory that it shares with us, were that not marked as not to be dumped. Where another user owns the
+    // namespace the kernel marks it by itself, and for good. One at a time, so that none takes the mark of another one's
+    // child for the state before.
+    static CHILD: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = CHILD.lock().unwrap_or_else(PoisonError::into_inner);
+    let unmarked = get_dumpable() == Ok(true);
+    // Neither call can fail with these values.
+    let _ = set_dumpable(false);
+    let result = clone_netns(user_namespace);
+    if unmarked {
+        let _ = set_dumpable(true);
+    }
+    result
+}
+
+fn clone_netns(user_namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, (Step, io::Error)> {
     let mut task = Task {
         user_namespace: user_namespace.map_or(-1, |fd| fd.as_raw_fd()),
         outcome: Err((Step::Clone, libc::ECHILD)),

@@ -67,15 +67,17 @@ fn parse(text: &str) -> Value {
     if text.trim().is_empty() { Value::Array(Vec::new()) } else { serde_json::from_str(text).unwrap() }
 }
 
-/// A fresh user namespace without an id map.
+/// A fresh user namespace without an id map, owned by root.
 pub(crate) fn user_namespace() -> OwnedFd {
-    let mut child = Command::new("unshare")
-        .args(["--user", "cat"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // What cat echoes shows that unshare has done its work.
+    user_namespace_of("unshare --user cat")
+}
+
+/// The user namespace that `command` makes, which ends in a `cat` inside it.
+pub(crate) fn user_namespace_of(command: &str) -> OwnedFd {
+    let mut words = command.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    let mut child = command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // What cat echoes shows that all before it have done their work.
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"x").unwrap();
     child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use subhost_net::Error;
 use subhost_net::netns::Netns;
 
-use crate::host::{Test, link_names, run, user_namespace};
+use crate::host::{Test, link_names, run, user_namespace, user_namespace_of};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -19,6 +19,10 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("netns_is_made_from_many_threads_at_once", netns_is_made_from_many_threads_at_once),
     ("calling_thread_stays_in_its_namespaces", calling_thread_stays_in_its_namespaces),
+    (
+        "user_namespace_of_another_user_leaves_the_process_dumpable",
+        user_namespace_of_another_user_leaves_dumpable,
+    ),
     ("what_is_no_user_namespace_is_refused_by_its_step", what_is_no_user_namespace_is_refused_by_its_step),
     ("programs_run_inside_see_only_the_inside", programs_run_inside_see_only_the_inside),
     ("panic_inside_goes_on_outside", panic_inside_goes_on_outside),
@@ -75,6 +79,13 @@ fn calling_thread_stays_in_its_namespaces() {
     let netns = Netns::create(Some(user_namespace.as_fd())).unwrap();
     netns.run_inside(|| ()).unwrap();
     assert_eq!((namespaces(), blocked()), before);
+}
+
+fn user_namespace_of_another_user_leaves_dumpable() {
+    let other = user_namespace_of("setpriv --reuid 65534 --clear-groups unshare --user cat");
+    let netns = Netns::create(Some(other.as_fd())).unwrap();
+    assert_eq!(inode_of(&netns.user_namespace().unwrap()), inode_of(&other));
+    assert!(nix::sys::prctl::get_dumpable().unwrap());
 }
 
 fn what_is_no_user_namespace_is_refused_by_its_step() {
