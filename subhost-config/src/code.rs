@@ -83,6 +83,8 @@ pub const CRLF: &str = "W0501";
 pub const BYTE_ORDER_MARK: &str = "W0502";
 /// A variable that was never set is used, and is empty.
 pub const UNSET_VARIABLE: &str = "W0503";
+/// There are more warnings than are worth printing.
+pub const TOO_MANY_WARNINGS: &str = "W0504";
 
 /// An element of `DISKS` is malformed.
 pub const DISK: &str = "E1001";

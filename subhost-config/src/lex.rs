@@ -14,13 +14,15 @@ use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
 /// After this many, the rest is not worth printing.
-const MAX_DIAGNOSTICS: usize = 200;
+const MAX_ERRORS: usize = 200;
+const MAX_WARNINGS: usize = 100;
 
 /// A state of [`Complaints`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     length: usize,
     errors: usize,
+    warnings: usize,
     stopped: bool,
 }
 
@@ -29,23 +31,34 @@ pub(crate) struct Mark {
 pub(crate) struct Complaints {
     list: Vec<Diagnostic>,
     errors: usize,
+    warnings: usize,
     stopped: bool,
 }
 
 impl Complaints {
-    /// Adds one, unless there are too many already.
+    /// Adds one, unless there are too many of its kind already. Warnings never take the place of an error.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        self.errors += usize::from(diagnostic.is_error());
-        if self.stopped {
+        let span = diagnostic.span;
+        if diagnostic.is_error() {
+            self.errors += 1;
+            match self.errors {
+                ..=MAX_ERRORS => self.list.push(diagnostic),
+                _ if self.stopped => {}
+                _ => {
+                    self.stopped = true;
+                    let message = format!("more than {MAX_ERRORS} errors; the rest is not shown");
+                    self.list.push(Diagnostic::error(code::TOO_MANY, message).at(span));
+                }
+            }
             return;
         }
-        if self.list.len() >= MAX_DIAGNOSTICS {
-            self.stopped = true;
-            let message = format!("more than {MAX_DIAGNOSTICS} things are wrong; the rest is not shown");
-            self.list.push(Diagnostic::error(code::TOO_MANY, message).at(diagnostic.span));
-            return;
+        self.warnings += 1;
+        if self.warnings <= MAX_WARNINGS {
+            self.list.push(diagnostic);
+        } else if self.warnings == MAX_WARNINGS + 1 {
+            let message = format!("more than {MAX_WARNINGS} warnings; the rest is not shown");
+            self.list.push(Diagnostic::warning(code::TOO_MANY_WARNINGS, message).at(span));
         }
-        self.list.push(diagnostic);
     }
 
     /// Adds an error at a place.
@@ -56,13 +69,14 @@ impl Complaints {
 
     /// The state now, to go back to.
     pub(crate) fn mark(&self) -> Mark {
-        Mark { length: self.list.len(), errors: self.errors, stopped: self.stopped }
+        Mark { length: self.list.len(), errors: self.errors, warnings: self.warnings, stopped: self.stopped }
     }
 
     /// Forgets what came after the mark: the text is about to be read in another way.
     pub(crate) fn forget_after(&mut self, mark: Mark) {
         self.list.truncate(mark.length);
         self.errors = mark.errors;
+        self.warnings = mark.warnings;
         self.stopped = mark.stopped;
     }
 
