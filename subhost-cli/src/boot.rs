@@ -17,7 +17,7 @@ use subhost_mount::staging::Staging;
 use subhost_net::cable::{Cable, create_all_waiting};
 use subhost_net::mac::Mac;
 use subhost_net::name::LinkName;
-use subhost_net::netns::{Netns, unpin};
+use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 
 use crate::error::{Complaint, Context, Error};
 use crate::idrange::{IdRange, reserve};
@@ -95,6 +95,7 @@ fn claim(request: &Request, layout: &Layout) -> Result<Lock, Error> {
     match state_of(layout, name).step(format!("read the record of {name}"))? {
         State::Stopped => {}
         State::Running(record) => {
+            complete(layout, name, &record)?;
             return Err(Error::refused(
                 Complaint::new(format!("subhost {name}: is running, with init {}", record.init.pid))
                     .hint(format!("subhostctl stop {name} ends it")),
@@ -105,17 +106,40 @@ fn claim(request: &Request, layout: &Layout) -> Result<Lock, Error> {
     Ok(lock)
 }
 
+/// Puts the names in place that a killed boot did not get to: a guest that runs is whole afterwards.
+///
+/// # Errors
+/// Its netns cannot be opened or pinned.
+pub fn complete(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
+    let step = || format!("pin the network namespace of {name}");
+    let there = pinned_inode(&layout.netns_dir, name.as_str()).step(step())?;
+    if !record.pinned || matches!(there, Some(PinState::Netns { .. } | PinState::Foreign)) {
+        return Ok(());
+    }
+    let file = std::fs::File::open(format!("/proc/{}/ns/net", record.init.pid)).step(step())?;
+    let netns = Netns::from_fd(file.into()).step(step())?;
+    // The number may have passed to another process meanwhile.
+    if netns.inode() == record.netns_inode {
+        netns.pin(&layout.netns_dir, name.as_str()).step(step())?;
+    }
+    Ok(())
+}
+
 /// Removes the names that an ended subhost left: the pin of its netns, then its record.
 ///
 /// # Errors
 /// Something is not ours, or cannot be removed.
 pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
-    if record.pinned {
-        unpin(&layout.netns_dir, name.as_str(), record.netns_inode)
-            .map_err(|error| Error::Left(vec![Complaint::new(error.to_string())]))?;
+    let mut left = Vec::new();
+    if record.pinned
+        && let Err(error) = unpin(&layout.netns_dir, name.as_str(), record.netns_inode)
+    {
+        left.push(Complaint::new(error.to_string()).hint("what is not ours is left alone"));
     }
-    remove(layout, name)
-        .map_err(|error| Error::Left(vec![Complaint::new(format!("remove the record of {name}: {error}"))]))
+    if let Err(error) = remove(layout, name) {
+        left.push(Complaint::new(format!("remove the record of {name}: {error}")));
+    }
+    if left.is_empty() { Ok(()) } else { Err(Error::Left(left)) }
 }
 
 fn apply(
@@ -146,11 +170,19 @@ fn apply(
     let record = make_record(request, &plan, command, &prepared, &staged, cables, &resources)?;
     // The commit point: from here on the subhost is found, and runs whatever becomes of us.
     draft.publish(&record).step(format!("publish the record of {}", request.name))?;
-    let running = match start(request, &plan, layout, prepared, &resources.netns) {
+    if plan.netns.is_some()
+        && let Err(error) = resources.netns.pin(&layout.netns_dir, request.name.as_str())
+    {
+        // Without its name the record is no commitment any more, and what waits for GO ends.
+        remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
+        drop(prepared);
+        return Err(error).step("pin the network namespace");
+    }
+    let running = match prepared.go() {
         Ok(running) => running,
         Err(error) => {
             sweep(layout, &request.name, &record)?;
-            return Err(error);
+            return Err(error).step("start PID 1");
         }
     };
     Ok(Booted {
@@ -162,20 +194,6 @@ fn apply(
         name: request.name.clone(),
         resources,
     })
-}
-
-/// Pins the netns under the subhost's name and lets PID 1 go.
-fn start(
-    request: &Request,
-    plan: &Plan,
-    layout: &Layout,
-    prepared: Prepared,
-    netns: &Netns,
-) -> Result<Running, Error> {
-    if plan.netns.is_some() {
-        netns.pin(&layout.netns_dir, request.name.as_str()).step("pin the network namespace")?;
-    }
-    prepared.go().step("start PID 1")
 }
 
 fn make_cables(plan: &Plan, netns: &Netns) -> Result<Vec<CableRecord>, Error> {

@@ -11,7 +11,7 @@ use subhost_init::launch::Ended;
 
 use super::{Context, need_root};
 use crate::args;
-use crate::boot::{Booted, Streams, boot as apply};
+use crate::boot::{Booted, Streams, boot as apply, complete};
 use crate::config::{Loaded, demand_trust, path_of, request};
 use crate::error::{Complaint, Context as _, Error};
 use crate::observe::{State, state_of};
@@ -30,6 +30,7 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
     need_root(&format!("boot {}", args.name))?;
     if args.detach && !args.background {
         if let Ok(State::Running(record)) = state_of(&context.layout, &args.name) {
+            complete(&context.layout, &args.name, &record)?;
             report::note(
                 context.quiet,
                 &format!("{}: is running already, with init {}", args.name, record.init.pid),
