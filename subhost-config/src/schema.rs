@@ -12,10 +12,10 @@ mod spec_error;
 
 use std::time::Duration;
 
-pub use cable::CableSpec;
-pub use disk::DiskSpec;
+pub use cable::{CableSpec, check_cables};
+pub use disk::{DiskSpec, check_disks};
 pub use environment::Environment;
-pub use scalar::{InitChoice, PowerOff, UserNs};
+pub use scalar::{InitChoice, PowerOff, UserNs, parse_duration};
 pub use setting::{Origin, Setting};
 pub use settings::{SETTINGS, SettingInfo};
 pub use spec_error::SpecError;
@@ -92,8 +92,13 @@ impl SubhostConfig {
         let mut reader = Reader::new(variables, source, environment);
         let default = Self::default();
         let config = Self {
-            disks: reader.list("DISKS", default.disks, DiskSpec::parse, disk::check_all),
-            cables: reader.list("BRIDGES", default.cables, |it| CableSpec::parse(it, b':'), cable::check_all),
+            disks: reader.list("DISKS", default.disks, DiskSpec::parse, disk::check_disks),
+            cables: reader.list(
+                "BRIDGES",
+                default.cables,
+                |it| CableSpec::parse(it, b':'),
+                cable::check_cables,
+            ),
             hostname: reader.scalar("HOSTNAME", default.hostname, scalar::hostname),
             init: reader.scalar("INIT", default.init, scalar::init),
             runlevel: reader.scalar("RUNLEVEL", default.runlevel, scalar::runlevel),

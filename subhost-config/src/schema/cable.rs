@@ -100,8 +100,9 @@ fn octets(text: &[u8]) -> Option<[u8; 6]> {
     octets.collect::<Option<Vec<u8>>>()?.try_into().ok()
 }
 
-/// What is wrong with cables beside each other, with the position of the later one.
-pub(super) fn check_all(cables: &[CableSpec]) -> Vec<(usize, SpecError)> {
+/// What is wrong with cables beside each other (one MAC address), with the position of the later one. For cables that
+/// come from elsewhere than [`SubhostConfig::from_variables`](super::SubhostConfig::from_variables).
+pub fn check_cables(cables: &[CableSpec]) -> Vec<(usize, SpecError)> {
     let mut seen = BTreeMap::new();
     let mut errors = Vec::new();
     for (position, cable) in cables.iter().enumerate() {
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn refuses_two_cables_with_one_address() {
         let cable = |text: &str| CableSpec::parse(text.as_bytes(), b':').unwrap();
-        let errors = check_all(&[
+        let errors = check_cables(&[
             cable("a:06:a7:dd:b4:02:f2"),
             cable("a:"),
             cable("b:06:A7:DD:B4:02:F2"),

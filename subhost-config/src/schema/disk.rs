@@ -127,8 +127,10 @@ fn is_terminal(node: &str) -> bool {
     })
 }
 
-/// What is wrong with disks beside each other, with the position of the later one.
-pub(super) fn check_all(disks: &[DiskSpec]) -> Vec<(usize, SpecError)> {
+/// What is wrong with disks beside each other (one device name, one part of an image), with the position of the
+/// later one. Images are told apart by their paths alone. [`SubhostConfig::from_variables`](super::SubhostConfig::from_variables)
+/// has done this; it is for disks that come from elsewhere.
+pub fn check_disks(disks: &[DiskSpec]) -> Vec<(usize, SpecError)> {
     let mut nodes = BTreeMap::new();
     let mut images: BTreeMap<_, Vec<u32>> = BTreeMap::new();
     let mut errors = Vec::new();
@@ -212,7 +214,7 @@ mod tests {
     fn refuses_disks_that_share_a_node_or_an_image() {
         let check = |specs: &[&str]| {
             let disks: Vec<_> = specs.iter().map(|spec| DiskSpec::parse(spec.as_bytes()).unwrap()).collect();
-            check_all(&disks).into_iter().map(|(position, _)| position).collect::<Vec<_>>()
+            check_disks(&disks).into_iter().map(|(position, _)| position).collect::<Vec<_>>()
         };
         assert_eq!(check(&["vda:1:/a", "vda:2:/a", "vdb:1:/b"]), []);
         assert_eq!(check(&["vda:1:/a", "vda:1:/b"]), [1]);

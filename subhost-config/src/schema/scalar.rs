@@ -19,6 +19,13 @@ pub enum InitChoice {
     Path(String),
 }
 
+impl InitChoice {
+    /// Reads `auto` or an absolute path of the guest, as in `INIT`. Nothing at all is [`InitChoice::Subhost`].
+    pub fn parse(text: &[u8]) -> Result<Self, SpecError> {
+        init(text).map(|read| read.value)
+    }
+}
+
 impl fmt::Display for InitChoice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -132,7 +139,11 @@ pub(super) fn runlevel(text: &[u8]) -> Result<Read<char>, SpecError> {
     }
 }
 
-/// `30`, `30s`, `2m`, `1h`, `500ms`.
+/// Reads a time as in `STOP_TIMEOUT`: `30`, `30s`, `2m`, `1h`, `500ms`; a day at most.
+pub fn parse_duration(text: &[u8]) -> Result<Duration, SpecError> {
+    duration(text).map(|read| read.value)
+}
+
 pub(super) fn duration(text: &[u8]) -> Result<Read<Duration>, SpecError> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = text.split_at(digits);
