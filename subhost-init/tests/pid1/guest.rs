@@ -2,9 +2,8 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::io::{IoSlice, Read};
+use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -51,8 +50,7 @@ pub(crate) struct Ended {
 impl Guest {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("init"), IMAGE).unwrap();
-        fs::set_permissions(dir.path().join("init"), fs::Permissions::from_mode(0o755)).unwrap();
+        install(&dir.path().join("init"), IMAGE);
         Self { dir }
     }
 
@@ -67,10 +65,13 @@ impl Guest {
 
     /// Writes a shell script, in whose text `$D` is the guest's directory.
     pub(crate) fn script(&self, name: &str, text: &str) -> CString {
+        self.executable(name, &format!("#!/bin/sh\nD={}\n{text}\n", self.dir.path().display()))
+    }
+
+    /// Writes an executable file of this text alone.
+    pub(crate) fn executable(&self, name: &str, text: &str) -> CString {
         let path = self.path(name);
-        let dir = self.dir.path().display();
-        fs::write(&path, format!("#!/bin/sh\nD={dir}\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        install(&path, text.as_bytes());
         CString::new(path.into_os_string().into_encoded_bytes()).unwrap()
     }
 
@@ -181,7 +182,7 @@ impl Running {
     pub(crate) fn write_initctl(&mut self, bytes: &[u8]) -> &mut Self {
         let mut options = fs::OpenOptions::new();
         let mut fifo = options.write(true).open(self.inside("/run/initctl")).unwrap();
-        std::io::Write::write_all(&mut fifo, bytes).unwrap();
+        fifo.write_all(bytes).unwrap();
         self
     }
 
@@ -273,6 +274,19 @@ pub(crate) fn request(cmd: u32, level: u8, data: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(data);
     bytes.resize(384, 0);
     bytes
+}
+
+/// Writes an executable file. A process of its own does: a descriptor of ours, inherited for a moment by what another
+/// thread starts, would make its execution fail with ETXTBSY.
+fn install(path: &Path, bytes: &[u8]) {
+    let mut install = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    install.stdin.take().unwrap().write_all(bytes).unwrap();
+    assert!(install.wait().unwrap().success());
 }
 
 fn wait_until_ended(child: &Child, time: Duration) -> bool {

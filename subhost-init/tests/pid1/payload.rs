@@ -1,7 +1,6 @@
 //! Payload mode.
 
 use std::ffi::CString;
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -62,8 +61,7 @@ fn commands_that_cannot_run_are_126_and_127() {
 
 fn a_file_that_is_no_program_goes_to_the_shell() {
     let guest = Guest::new();
-    let script = guest.script("script", "");
-    fs::write(guest.path("script"), "echo $1 $2\n").unwrap();
+    let script = guest.executable("script", "echo $1 $2\n");
     let payload = Some(vec![script, c"a b".into(), c"c".into()]);
     let ended = guest.start(&Pid1Args { payload, ..Pid1Args::default() }).end();
     assert_eq!((ended.code(), ended.output.as_str()), (0, "a b c\n"));
