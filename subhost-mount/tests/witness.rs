@@ -1,4 +1,5 @@
 //! What sfdisk and blkid read from the tables and file systems that their own tools wrote.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod harness;
 
@@ -32,6 +33,11 @@ impl Numbers {
         self.0 ^= self.0 << 17;
         self.0 % limit
     }
+
+    fn choose<T: Copy>(&mut self, from: &[T]) -> T {
+        let position = self.below(from.len() as u64);
+        from[usize::try_from(position).unwrap()]
+    }
 }
 
 fn table_case(number: u64) -> Case {
@@ -61,7 +67,7 @@ fn mbr_script(numbers: &mut Numbers) -> String {
     for slot in 1..=4 {
         if slot == extended {
             let size = 200_000;
-            let code = ["5", "f", "85"][numbers.below(3) as usize];
+            let code = numbers.choose(&["5", "f", "85"]);
             script.push_str(&format!("{slot} : start={sector}, size={size}, type={code}\n"));
             let end = sector + size;
             let mut inside = sector;
@@ -71,14 +77,14 @@ fn mbr_script(numbers: &mut Numbers) -> String {
                 if start + size > end {
                     break;
                 }
-                let code = TYPES[numbers.below(6) as usize];
+                let code = numbers.choose(&TYPES);
                 script.push_str(&format!("{logical} : start={start}, size={size}, type={code}\n"));
                 inside = start + size;
             }
             sector = end + numbers.below(100);
         } else if numbers.below(4) != 0 {
             let size = 1 + numbers.below(60_000);
-            let code = TYPES[numbers.below(6) as usize];
+            let code = numbers.choose(&TYPES);
             let bootable = if numbers.below(3) == 0 { ", bootable" } else { "" };
             script.push_str(&format!("{slot} : start={sector}, size={size}, type={code}{bootable}\n"));
             sector += size + numbers.below(100);
@@ -98,7 +104,7 @@ fn gpt_script(numbers: &mut Numbers) -> String {
         ["", ", name=\"root\"", ", name=\"with blanks, and more\"", ", name=\"naïve ☃\""];
     let mut script = "label: gpt\n".to_owned();
     if numbers.below(3) == 0 {
-        script.push_str(&format!("table-length: {}\n", [4, 32, 64, 200][numbers.below(4) as usize]));
+        script.push_str(&format!("table-length: {}\n", numbers.choose(&[4, 32, 64, 200])));
     }
     let mut sector = 2048;
     let mut number = 0;
@@ -109,8 +115,8 @@ fn gpt_script(numbers: &mut Numbers) -> String {
             break;
         }
         let size = 1 + numbers.below(20_000);
-        let code = TYPES[numbers.below(4) as usize];
-        let name = NAMES[numbers.below(4) as usize];
+        let code = numbers.choose(&TYPES);
+        let name = numbers.choose(&NAMES);
         let attributes = if numbers.below(4) == 0 { ", attrs=LegacyBIOSBootable" } else { "" };
         script.push_str(&format!("{number} : start={sector}, size={size}, type={code}{name}{attributes}\n"));
         sector += size + numbers.below(5000);

@@ -79,7 +79,10 @@ impl Image {
         match rustix::fs::flock(&image.file, operation) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                let holders = holder::find(image.stat.id, image.stat.block_device)?;
+                let stat = image.stat;
+                // Or this process would count as one that has it open.
+                drop(image);
+                let holders = holder::find(stat.id, stat.block_device)?;
                 return Err(Error::ImageInUse { image: path.to_owned(), holders });
             }
             Err(errno) => return Err(Error::system("lock image", path, errno)),

@@ -61,8 +61,9 @@ impl Disk {
     /// One header and its entries, with right sums.
     pub(crate) fn gpt_half(mut self, header: &GptHeader, entries: &[u8]) -> Disk {
         let size = self.sector_size;
-        self.put(header.own as usize * size, &header.bytes(entries));
-        self.put(header.array_at as usize * size, entries);
+        let place = |sector| usize::try_from(sector).unwrap() * size;
+        self.put(place(header.own), &header.bytes(entries));
+        self.put(place(header.array_at), entries);
         self
     }
 
@@ -114,9 +115,9 @@ impl GptHeader {
 /// 128 entries, of which the first ones are used.
 pub(crate) fn gpt_entries(extents: &[Extent]) -> Vec<u8> {
     let mut entries = vec![0; 128 * 128];
-    for (slot, (entry, Extent(first, last))) in entries.chunks_exact_mut(128).zip(extents).enumerate() {
+    for (number, (entry, Extent(first, last))) in (1..).zip(entries.chunks_exact_mut(128).zip(extents)) {
         entry[..16].fill(0x83);
-        entry[16..32].fill(slot as u8 + 1);
+        entry[16..32].fill(number);
         entry[32..40].copy_from_slice(&first.to_le_bytes());
         entry[40..48].copy_from_slice(&last.to_le_bytes());
     }

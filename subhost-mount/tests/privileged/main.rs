@@ -1,1 +1,28 @@
-fn main() {}
+//! What needs root: loop devices, locks, mounts. Each case works in a mount namespace and a folder of its own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+mod locks;
+mod loops;
+mod mounts;
+mod overlays;
+mod scene;
+mod trees;
+
+use std::process::ExitCode;
+
+use harness::Case;
+
+/// A name, the programs, and the test.
+type Row = (&'static str, &'static [&'static str], fn());
+
+fn main() -> ExitCode {
+    let rows = [loops::CASES, locks::CASES, mounts::CASES, overlays::CASES, trees::CASES].concat();
+    let conclusion = harness::run(rows.into_iter().map(case).collect());
+    harness::finish(&conclusion, &scene::left_behind())
+}
+
+fn case((name, programs, run): Row) -> Case {
+    Case { name: name.to_owned(), needs_root: true, programs, run: Box::new(run) }
+}

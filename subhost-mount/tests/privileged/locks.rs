@@ -1,0 +1,181 @@
+//! Who may have an image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use subhost_mount::rootdir::MountPoint;
+use subhost_mount::{Access, Error, FileSystem, Holder, Image, LoopDevice, LoopOptions, RootDir, Staging};
+
+use crate::{Row, harness, scene};
+
+pub(crate) const CASES: &[Row] = &[
+    ("image_open_for_writing_is_refused_to_a_second_and_its_holder_named", &[], second_writer),
+    ("image_is_shared_by_readers_and_refused_to_a_writer", &[], readers_share),
+    ("image_lends_several_partitions_through_one_lock", &["losetup"], several_partitions),
+    ("image_stays_locked_while_only_a_mount_of_it_lives", &["sfdisk", "mkfs.ext4"], mount_keeps_lock),
+    ("image_behind_a_foreign_loop_device_is_refused", &["losetup"], foreign_loop),
+    ("image_held_by_a_killed_process_is_free_again", &["flock"], killed_holder),
+    ("block_device_is_an_image_and_refused_while_mounted", &["losetup", "mkfs.ext4"], block_device),
+];
+
+const WRITABLE: LoopOptions = LoopOptions { read_only: false, block_size: None, direct_io: false };
+
+fn holders(path: &Path, access: Access) -> Vec<Holder> {
+    match Image::open(path, access) {
+        Err(Error::ImageInUse { image, holders }) => {
+            assert_eq!(image, path);
+            holders
+        }
+        other => panic!("not refused as in use: {other:?}"),
+    }
+}
+
+fn ourselves() -> Holder {
+    let comm = fs::read_to_string("/proc/self/comm").unwrap();
+    Holder::Process { pid: std::process::id(), comm: comm.trim_end().to_owned() }
+}
+
+fn second_writer() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let first = Image::open(&path, Access::ReadWrite).unwrap();
+    assert_eq!(holders(&path, Access::ReadWrite), [ourselves()]);
+    assert_eq!(holders(&path, Access::ReadOnly), [ourselves()]);
+    let other_name = folder.path().join("link");
+    fs::hard_link(&path, &other_name).unwrap();
+    assert_eq!(holders(&other_name, Access::ReadWrite), [ourselves()]);
+    Image::open_unlocked(&path).unwrap();
+    drop(first);
+    Image::open(&path, Access::ReadWrite).unwrap();
+}
+
+fn readers_share() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let first = Image::open(&path, Access::ReadOnly).unwrap();
+    let second = Image::open(&path, Access::ReadOnly).unwrap();
+    let options = LoopOptions { read_only: true, ..WRITABLE };
+    let one = LoopDevice::attach(&first, first.range(0).unwrap(), &options).unwrap();
+    let two = LoopDevice::attach(&second, second.range(0).unwrap(), &options).unwrap();
+    let mut numbers = [one.number(), two.number()];
+    numbers.sort_unstable();
+    let [low, high] = numbers.map(|number| Holder::Loop { number, mounted_at: Vec::new() });
+    assert_eq!(holders(&path, Access::ReadWrite), [low, high, ourselves()]);
+}
+
+fn several_partitions() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 4);
+    let image = Image::open(&path, Access::ReadWrite).unwrap();
+    let range = |start| subhost_mount::ByteRange { start, len: 1 << 20 };
+    let one = LoopDevice::attach(&image, range(0), &WRITABLE).unwrap();
+    let two = LoopDevice::attach(&image, range(1 << 20), &WRITABLE).unwrap();
+    assert_ne!(one.number(), two.number());
+    assert_eq!(scene::loops_over(&path).len(), 2);
+    // One of them is enough to keep the image.
+    drop((image, one));
+    scene::wait_until("one loop device is gone", || scene::loops_over(&path).len() == 1);
+    assert_eq!(
+        holders(&path, Access::ReadWrite),
+        [Holder::Loop { number: two.number(), mounted_at: Vec::new() }]
+    );
+    drop(two);
+    scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
+}
+
+fn mount_keeps_lock() {
+    let folder = scene::folder();
+    let path = scene::ext4_image(folder.path());
+    let live = folder.path().join("live");
+    fs::create_dir(&live).unwrap();
+    let image = Image::open(&path, Access::ReadWrite).unwrap();
+    let device = LoopDevice::attach(&image, image.range(1).unwrap(), &WRITABLE).unwrap();
+    let number = device.number();
+    let staging = Staging::new().unwrap();
+    let (source, at) = (device.path(), live.clone());
+    staging.run(move || {
+        let target = RootDir::open(&at).unwrap().mount_point(Path::new(""), MountPoint::Directory).unwrap();
+        let mount = FileSystem::new("ext4").source(source).option("errors", "remount-ro").mount().unwrap();
+        mount.attach(std::os::fd::AsFd::as_fd(&target)).unwrap();
+    });
+    drop((device, image));
+    // From here nobody sees where it is mounted, from there one does.
+    assert_eq!(holders(&path, Access::ReadWrite), [Holder::Loop { number, mounted_at: Vec::new() }]);
+    let inside = path.clone();
+    let seen = staging.run(move || holders(&inside, Access::ReadWrite));
+    assert_eq!(seen, [Holder::Loop { number, mounted_at: vec![live] }]);
+    drop(staging);
+    scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
+}
+
+/// Attaches as an administrator would, without any lock.
+fn losetup(path: &Path, options: &[&str]) -> (PathBuf, u32) {
+    let args = [options, &["--find", "--show", path.to_str().unwrap()]].concat();
+    let device = PathBuf::from(harness::output("losetup", &args).trim());
+    let number = device.to_str().unwrap().trim_start_matches("/dev/loop").parse().unwrap();
+    (device, number)
+}
+
+fn foreign_loop() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let (device, number) = losetup(&path, &[]);
+    let foreign = Holder::Loop { number, mounted_at: Vec::new() };
+    for access in [Access::ReadWrite, Access::ReadOnly] {
+        assert_eq!(holders(&path, access), std::slice::from_ref(&foreign));
+    }
+    harness::output("losetup", &["--detach", device.to_str().unwrap()]);
+    scene::wait_until("the loop device is gone", || scene::loops_over(&path).is_empty());
+    let (device, number) = losetup(&path, &["--read-only"]);
+    Image::open(&path, Access::ReadOnly).unwrap();
+    assert_eq!(holders(&path, Access::ReadWrite), [Holder::Loop { number, mounted_at: Vec::new() }]);
+    harness::output("losetup", &["--detach", device.to_str().unwrap()]);
+    scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
+}
+
+fn killed_holder() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let mut child =
+        Command::new("flock").args(["--no-fork", path.to_str().unwrap(), "sleep", "1000"]).spawn().unwrap();
+    let pid = child.id();
+    let locked_by_sleep = || match Image::open(&path, Access::ReadWrite) {
+        Err(Error::ImageInUse { holders, .. }) => {
+            holders == [Holder::Process { pid, comm: "sleep".to_owned() }]
+        }
+        _ => false,
+    };
+    scene::wait_until("the other process holds the image", locked_by_sleep);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Image::open(&path, Access::ReadWrite).unwrap();
+}
+
+fn block_device() {
+    let folder = scene::folder();
+    let path = folder.path().join("disk.raw");
+    fs::File::create(&path).unwrap().set_len(16 << 20).unwrap();
+    harness::output("mkfs.ext4", &["-q", path.to_str().unwrap()]);
+    let (device, _) = losetup(&path, &[]);
+    let image = Image::open(&device, Access::ReadWrite).unwrap();
+    assert!(image.is_block_device());
+    assert_eq!(image.len_bytes(), 16 << 20);
+    assert_eq!(image.partition_table().unwrap().sector_size, 512);
+    assert!(matches!(Image::open(&device, Access::ReadWrite), Err(Error::ImageInUse { .. })));
+    let over = LoopDevice::attach(&image, image.range(0).unwrap(), &WRITABLE).unwrap();
+    drop((over, image));
+    let staging = Staging::new().unwrap();
+    let (source, at) = (device.clone(), folder.path().join("live"));
+    fs::create_dir(&at).unwrap();
+    staging.run(move || {
+        let mounted = || FileSystem::new("ext4").source(&source).mount();
+        scene::wait_until("the device is free", || mounted().is_ok());
+        mounted().unwrap().attach_at(&at).unwrap();
+        assert_eq!(holders(&source, Access::ReadWrite), [Holder::Mount { at: at.clone() }]);
+        assert_eq!(holders(&source, Access::ReadOnly), [Holder::Mount { at }]);
+    });
+    drop(staging);
+    harness::output("losetup", &["--detach", device.to_str().unwrap()]);
+    scene::wait_until("the loop device is gone", || scene::loops_over(&path).is_empty());
+}

@@ -1,0 +1,153 @@
+//! Loop devices.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use subhost_mount::{Access, ByteRange, Error, Image, LoopDevice, LoopOptions};
+
+use crate::{Row, scene};
+
+pub(crate) const CASES: &[Row] = &[
+    ("loop_shows_its_range_and_clears_itself", &["losetup"], shows_its_range_and_clears_itself),
+    ("loop_over_a_read_only_image_cannot_be_written", &["losetup"], read_only_cannot_be_written),
+    ("loop_takes_its_block_size_and_direct_io", &["losetup"], takes_options),
+    ("loop_ranges_that_cannot_be_shown_are_refused", &[], bad_ranges_are_refused),
+    ("loop_devices_are_given_to_many_at_once", &["losetup"], many_at_once),
+    ("loop_shows_the_image_that_was_opened_whatever_its_path_becomes", &[], exchanged_path),
+];
+
+const WRITABLE: LoopOptions = LoopOptions { read_only: false, block_size: None, direct_io: false };
+const READ_ONLY: LoopOptions = LoopOptions { read_only: true, block_size: None, direct_io: false };
+
+/// The number that a sector of a numbered image begins with.
+fn number_at(path: PathBuf, sector: u64) -> u32 {
+    let mut bytes = [0; 4];
+    File::open(path).unwrap().read_exact_at(&mut bytes, sector * 512).unwrap();
+    u32::from_le_bytes(bytes)
+}
+
+fn shows_its_range_and_clears_itself() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 4);
+    let image = Image::open(&path, Access::ReadWrite).unwrap();
+    let device = LoopDevice::attach(&image, ByteRange { start: 1 << 20, len: 2 << 20 }, &WRITABLE).unwrap();
+    let witness = scene::loops_over(&path);
+    assert_eq!(witness.len(), 1);
+    assert_eq!(witness[0]["name"], device.path().to_str().unwrap());
+    assert_eq!(witness[0]["offset"], 1 << 20);
+    assert_eq!(witness[0]["sizelimit"], 2 << 20);
+    assert_eq!(witness[0]["autoclear"], true);
+    assert_eq!(witness[0]["ro"], false);
+    assert_eq!(device.major_minor().0, 7);
+    assert_eq!(number_at(device.path(), 0), 2048);
+    assert_eq!(number_at(device.path(), 4095), 6143);
+    let sectors = fs::read_to_string(format!("/sys/block/loop{}/size", device.number())).unwrap();
+    assert_eq!(sectors.trim(), "4096");
+    drop(device);
+    scene::wait_until("the loop device is gone", || scene::loops_over(&path).is_empty());
+}
+
+fn read_only_cannot_be_written() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let image = Image::open(&path, Access::ReadOnly).unwrap();
+    let error = LoopDevice::attach(&image, image.range(0).unwrap(), &WRITABLE).unwrap_err();
+    assert!(matches!(error, Error::NotOpenedFor { opened: "for reading only", .. }), "{error}");
+    let device = LoopDevice::attach(&image, image.range(0).unwrap(), &READ_ONLY).unwrap();
+    assert_eq!(scene::loops_over(&path)[0]["ro"], true);
+    // The kernel refuses the opening or the writing, whichever its version.
+    let written = File::options().write(true).open(device.path()).and_then(|file| file.write_at(b"x", 0));
+    assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+fn takes_options() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let image = Image::open(&path, Access::ReadWrite).unwrap();
+    let options = LoopOptions { block_size: Some(4096), direct_io: true, ..WRITABLE };
+    let _device = LoopDevice::attach(&image, image.range(0).unwrap(), &options).unwrap();
+    assert_eq!(scene::loops_over(&path)[0]["log-sec"], 4096);
+}
+
+fn bad_ranges_are_refused() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let image = Image::open(&path, Access::ReadWrite).unwrap();
+    let path = path.display();
+    for (start, len, complaint) in [
+        (100, 512, "512 bytes from byte 100 are not whole sectors of 512 bytes"),
+        (0, 513, "513 bytes from byte 0 are not whole sectors of 512 bytes"),
+        (0, 0, "there is nothing to attach"),
+        (512, 1 << 20, "1048576 bytes from byte 512 go beyond its end at 1048576"),
+        (u64::MAX - 511, 512, "512 bytes from byte 18446744073709551104 go beyond its end at 1048576"),
+    ] {
+        let error = LoopDevice::attach(&image, ByteRange { start, len }, &WRITABLE).unwrap_err();
+        assert_eq!(error.to_string(), format!("attach loop device to {path}: {complaint}"));
+    }
+    let unlocked = Image::open_unlocked(image.path()).unwrap();
+    let error = LoopDevice::attach(&unlocked, ByteRange::whole(1 << 20), &READ_ONLY).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("attach loop device to {path}: the image was opened without a lock")
+    );
+}
+
+fn many_at_once() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let image = Arc::new(Image::open(&path, Access::ReadWrite).unwrap());
+    let threads: Vec<_> = (0..40_u32)
+        .map(|sector| {
+            let image = Arc::clone(&image);
+            thread::spawn(move || {
+                let range = ByteRange { start: u64::from(sector) * 512, len: 512 };
+                let device = LoopDevice::attach(&image, range, &WRITABLE).unwrap();
+                assert_eq!(number_at(device.path(), 0), sector);
+                device
+            })
+        })
+        .collect();
+    let devices: Vec<LoopDevice> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let mut numbers: Vec<u32> = devices.iter().map(LoopDevice::number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 40);
+    assert_eq!(scene::loops_over(&path).len(), 40);
+    drop(devices);
+    scene::wait_until("the loop devices are gone", || scene::loops_over(&path).is_empty());
+}
+
+/// Row L1: the path is exchanged all the time, and yet the loop device shows what was opened and locked.
+fn exchanged_path() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let secret = folder.path().join("secret.raw");
+    fs::write(&secret, vec![0xff; 1 << 20]).unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let racer = {
+        let (done, path, secret) = (Arc::clone(&done), path.clone(), secret.clone());
+        thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                renameat_with(CWD, &path, CWD, &secret, RenameFlags::EXCHANGE).unwrap();
+            }
+        })
+    };
+    let mut seen = [0, 0];
+    for _ in 0..1000 {
+        // The one just let go of may still be held by its loop device for a moment.
+        let Ok(image) = Image::open(&path, Access::ReadOnly) else { continue };
+        let device = LoopDevice::attach(&image, image.range(0).unwrap(), &READ_ONLY).unwrap();
+        let mut opened = [0; 4];
+        image.read_at(&mut opened, 512).unwrap();
+        assert_eq!(number_at(device.path(), 1), u32::from_le_bytes(opened));
+        seen[usize::from(opened == [0xff; 4])] += 1;
+    }
+    done.store(true, Ordering::Relaxed);
+    racer.join().unwrap();
+    assert!(seen[0] > 0 && seen[1] > 0, "the race was not one: {seen:?}");
+}

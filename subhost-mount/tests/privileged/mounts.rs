@@ -1,0 +1,213 @@
+//! File systems, id maps and binds.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use subhost_mount::bind::{bind, bind_fd};
+use subhost_mount::mountinfo::MountTable;
+use subhost_mount::rootdir::NodeKind;
+use subhost_mount::{
+    Access, Error, FileSystem, Image, LoopDevice, LoopOptions, Mount, MountAttributes, Staging, fstype,
+};
+
+use crate::{Row, scene};
+
+pub(crate) const CASES: &[Row] = &[
+    (
+        "ext4_partition_is_mounted_idmapped_under_the_name_that_its_fstab_expects",
+        &["sfdisk", "mkfs.ext4", "unshare"],
+        partition_under_its_name,
+    ),
+    ("file_system_that_the_kernel_does_not_know_is_named_with_those_it_does", &[], unknown_file_system),
+    ("option_that_is_wrong_is_refused_in_the_words_of_the_kernel", &[], wrong_option),
+    ("file_system_that_cannot_be_idmapped_is_named", &["unshare"], not_idmappable),
+    ("mounts_of_a_staging_namespace_are_seen_nowhere_else_and_die_with_it", &[], staging_is_private),
+    ("detached_mount_can_be_filled_before_it_is_attached", &[], detached_is_filled),
+    ("bind_of_a_file_covers_a_file", &[], bind_of_a_file),
+    ("bind_that_is_recursive_takes_what_is_below_and_makes_it_read_only", &[], recursive_bind),
+    ("panic_in_a_job_continues_in_the_caller", &[], panic_in_a_job),
+];
+
+/// The entry of the topmost mount at `path`.
+fn mounted_at(path: &Path) -> Option<subhost_mount::mountinfo::MountEntry> {
+    MountTable::read(None).unwrap().at(path).last().cloned()
+}
+
+fn tmpfs() -> Mount {
+    FileSystem::new("tmpfs").option("mode", "0755").mount().unwrap()
+}
+
+fn partition_under_its_name() {
+    let folder = scene::folder();
+    let path = scene::ext4_image(folder.path());
+    let image = Image::open(&path, Access::ReadWrite).unwrap();
+    let range = image.range(1).unwrap();
+    let found = fstype::probe(image.reader(range), 0).unwrap().unwrap();
+    assert_eq!((found.kind.as_str(), found.label.as_deref()), ("ext4", Some("root")));
+    assert_eq!(found.refusal(), None);
+    let device = LoopDevice::attach(&image, range, &LoopOptions::default()).unwrap();
+    let users = scene::user_namespace();
+    let live = folder.path().join("live");
+    fs::create_dir(&live).unwrap();
+    let staging = Staging::new().unwrap();
+    staging.run(move || {
+        let (major, minor) = device.major_minor();
+        let dev = tmpfs();
+        dev.root().unwrap().make_node(Path::new("vda1"), NodeKind::Block, 0o600, major, minor).unwrap();
+        dev.attach_at(Path::new("/dev")).unwrap();
+        assert_eq!(fs::metadata("/dev/vda1").unwrap().mode() & 0o7777, 0o600);
+        let mut system = FileSystem::new(found.kind.as_str()).source("/dev/vda1");
+        for (key, value) in fstype::safe_options(&found.kind) {
+            system = match value {
+                Some(value) => system.option(*key, value),
+                None => system.flag(*key),
+            };
+        }
+        let root = system.attributes(MountAttributes::NODEV | MountAttributes::NOSUID).mount().unwrap();
+        root.idmap(users.as_fd()).unwrap();
+        root.set_private(true).unwrap();
+        root.attach_at(&live).unwrap();
+        let witness = mounted_at(&live).unwrap();
+        assert_eq!(witness.source, "/dev/vda1");
+        assert_eq!(witness.kind, "ext4");
+        assert!(witness.has_option("nodev") && witness.has_option("nosuid") && witness.has_option("rw"));
+        // Row L3: the superblock says panic. What is no default of the kernel's shows here.
+        let options = witness.super_options.to_string_lossy().into_owned();
+        assert!(options.contains("errors=remount-ro"), "{options}");
+        let owner = fs::metadata(&live).unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (100_000, 100_000));
+        fs::write(live.join("of-nobody"), "").unwrap_err();
+    });
+}
+
+fn unknown_file_system() {
+    let error = FileSystem::new("nonsensefs").source("/dev/vda1").mount().unwrap_err();
+    let Error::UnknownFileSystem { kind, known, .. } = &error else { panic!("{error}") };
+    assert_eq!(kind, "nonsensefs");
+    assert!(known.contains(&"ext4".to_owned()), "{known:?}");
+    let start = "mount nonsensefs from /dev/vda1: the kernel does not know this file system; it knows ";
+    assert!(error.to_string().starts_with(start), "{error}");
+}
+
+fn wrong_option() {
+    let error = FileSystem::new("tmpfs").option("size", "much").mount().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "mount tmpfs from none: Invalid argument (os error 22): tmpfs: Bad value for 'size'"
+    );
+}
+
+fn not_idmappable() {
+    let users = scene::user_namespace();
+    let error = FileSystem::new("proc").mount().unwrap().idmap(users.as_fd()).unwrap_err();
+    assert!(matches!(error, Error::NotIdmappable { .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "map the ids of proc from none: this file system cannot be idmapped on this kernel: \
+         Invalid argument (os error 22)"
+    );
+}
+
+fn staging_is_private() {
+    let folder = scene::folder();
+    let path = folder.path().to_owned();
+    let staging = Staging::new().unwrap();
+    let at = path.clone();
+    let held = staging.run(move || {
+        tmpfs().attach_at(&at).unwrap();
+        fs::write(at.join("inside"), "").unwrap();
+        mounted_at(&at)
+    });
+    assert_eq!(held.unwrap().kind, "tmpfs");
+    assert_eq!(mounted_at(&path), None);
+    assert!(!path.join("inside").exists());
+    let other = Staging::new().unwrap();
+    let at = path.clone();
+    assert_eq!(other.run(move || mounted_at(&at)), None);
+    // Working directory and umask are the thread's own as well.
+    let umask = |staging: &Staging| staging.run(|| fs::read_to_string("/proc/thread-self/status").unwrap());
+    assert!(umask(&staging).contains("Umask:\t0000\n"));
+}
+
+fn detached_is_filled() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let mount = tmpfs();
+        let tree = mount.root().unwrap();
+        tree.create_dir(Path::new("lock"), 0o1777).unwrap();
+        tree.make_node(Path::new("initctl"), NodeKind::Fifo, 0o600, 0, 0).unwrap();
+        tree.make_node(Path::new("null"), NodeKind::Char, 0o666, 1, 3).unwrap();
+        tree.symlink(Path::new("/proc/self/fd"), Path::new("fd")).unwrap();
+        tree.chown(Path::new("/"), 100_000, 100_001).unwrap();
+        tree.chown(Path::new("fd"), 7, 8).unwrap();
+        mount.attach_at(&at).unwrap();
+        let stat = |name: &str| {
+            let metadata = fs::symlink_metadata(at.join(name)).unwrap();
+            (metadata.mode(), metadata.uid(), metadata.gid())
+        };
+        assert_eq!(stat("lock"), (0o041_777, 0, 0));
+        assert_eq!(stat("initctl"), (0o010_600, 0, 0));
+        assert_eq!(stat("null"), (0o020_666, 0, 0));
+        assert_eq!(fs::symlink_metadata(at.join("null")).unwrap().rdev(), 0x103);
+        assert_eq!(stat("fd"), (0o120_777, 7, 8));
+        assert_eq!(stat(""), (0o040_755, 100_000, 100_001));
+    });
+}
+
+fn bind_of_a_file() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let (over, under) = (at.join("over"), at.join("under"));
+        fs::write(&over, "over").unwrap();
+        fs::write(&under, "under").unwrap();
+        let mount = bind(&over, false).unwrap();
+        mount.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), false).unwrap();
+        mount.attach_at(&under).unwrap();
+        assert_eq!(fs::read_to_string(&under).unwrap(), "over");
+        assert_eq!(fs::write(&under, "x").unwrap_err().raw_os_error(), Some(libc::EROFS));
+        let folder_on_file = bind(&at, false).unwrap().attach_at(&over).unwrap_err();
+        assert_eq!(folder_on_file.raw_os_error(), Some(libc::EINVAL), "{folder_on_file}");
+    });
+}
+
+fn recursive_bind() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let make = |name: &str| -> PathBuf {
+            let path = at.join(name);
+            fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let (tree, copy) = (make("tree"), make("copy"));
+        let below = make("tree/below");
+        tmpfs().attach_at(&below).unwrap();
+        fs::write(below.join("file"), "").unwrap();
+        let flat = bind(&tree, false).unwrap();
+        assert!(!flat.root().unwrap().exists(Path::new("below/file")).unwrap());
+        let fd = fs::File::open(&tree).unwrap();
+        let deep = bind_fd(fd.as_fd(), true).unwrap();
+        assert!(deep.root().unwrap().exists(Path::new("below/file")).unwrap());
+        deep.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), true).unwrap();
+        deep.attach_at(&copy).unwrap();
+        assert!(deep.is_read_only().unwrap());
+        for read_only in [&copy, &copy.join("below")] {
+            let error = fs::write(read_only.join("new"), "").unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EROFS));
+        }
+        fs::write(below.join("new"), "").unwrap();
+    });
+}
+
+fn panic_in_a_job() {
+    let staging = Staging::new().unwrap();
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        staging.run(|| std::panic::resume_unwind(Box::new("oh")))
+    }));
+    assert_eq!(result.unwrap_err().downcast_ref::<&str>(), Some(&"oh"));
+    assert_eq!(staging.run(|| 7), 7);
+}

@@ -1,0 +1,114 @@
+//! What the cases play with: folders and images that can be told from everybody else's, a user namespace, and the
+//! look at what is left of them.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::harness;
+
+/// What the name of every folder begins with, with our process id.
+fn prefix() -> String {
+    format!("subhost-mount-{}-", std::process::id())
+}
+
+pub(crate) fn folder() -> TempDir {
+    tempfile::Builder::new().prefix(&prefix()).tempdir().unwrap()
+}
+
+/// An image of `mib` MiB in which each 512 bytes begin with their number.
+pub(crate) fn numbered_image(folder: &Path, mib: u32) -> PathBuf {
+    let path = folder.join("disk.raw");
+    let mut bytes = vec![0; mib as usize * 2048 * 512];
+    for (number, sector) in (0_u32..).zip(bytes.chunks_exact_mut(512)) {
+        sector[..4].copy_from_slice(&number.to_le_bytes());
+    }
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// An image with one MBR partition of 16 MiB from 1 MiB, which holds an ext4 that would panic the kernel.
+pub(crate) fn ext4_image(folder: &Path) -> PathBuf {
+    let path = folder.join("disk.raw");
+    File::create(&path).unwrap().set_len(20 << 20).unwrap();
+    let text = path.to_str().unwrap();
+    let mut sfdisk = Command::new("sfdisk")
+        .args(["--quiet", "--no-reread", text])
+        .env("PATH", harness::path())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    sfdisk.stdin.take().unwrap().write_all(b"label: dos\nstart=2048, size=32768, type=83\n").unwrap();
+    assert!(sfdisk.wait().unwrap().success());
+    harness::output(
+        "mkfs.ext4",
+        &["-q", "-F", "-e", "panic", "-L", "root", "-E", "offset=1048576,root_owner=0:0", text, "16M"],
+    );
+    path
+}
+
+/// A user namespace in which 0 to 65535 are 100000 to 165535 outside.
+pub(crate) fn user_namespace() -> OwnedFd {
+    let mut child = Command::new("unshare")
+        .args(["--user", "--", "sh", "-c", "echo there; read end"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "there\n");
+    let process = format!("/proc/{}", child.id());
+    for map in ["uid_map", "gid_map"] {
+        fs::write(format!("{process}/{map}"), "0 100000 65536").unwrap();
+    }
+    let namespace = File::open(format!("{process}/ns/user")).unwrap();
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    namespace.into()
+}
+
+/// Waits until `happened`, which the kernel does soon but in its own time.
+pub(crate) fn wait_until(what: &str, happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !happened() {
+        assert!(Instant::now() < deadline, "not in ten seconds: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// What `losetup` says about the loop devices over `image`.
+pub(crate) fn loops_over(image: &Path) -> Vec<serde_json::Value> {
+    let text = harness::output("losetup", &["-l", "-J", "-j", image.to_str().unwrap()]);
+    if text.trim().is_empty() {
+        return Vec::new();
+    }
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["loopdevices"].as_array().unwrap().clone()
+}
+
+/// Loop devices, mounts and folders of ours that should be gone.
+pub(crate) fn left_behind() -> Vec<String> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir("/sys/block").unwrap() {
+        let path = entry.unwrap().path().join("loop/backing_file");
+        let backing = fs::read_to_string(&path).unwrap_or_default();
+        if backing.contains(&prefix()) {
+            left.push(format!("{}: {}", path.display(), backing.trim()));
+        }
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    left.extend(mounts.lines().filter(|line| line.contains(&prefix())).map(str::to_owned));
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap() {
+        let name = entry.unwrap().file_name();
+        if name.to_string_lossy().starts_with(&prefix()) {
+            left.push(name.to_string_lossy().into_owned());
+        }
+    }
+    left
+}
