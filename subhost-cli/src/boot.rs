@@ -120,8 +120,15 @@ pub fn complete(layout: &Layout, name: &Name, record: &Record) -> Result<(), Err
     let netns = Netns::from_fd(file.into()).step(step())?;
     // The number may have passed to another process meanwhile.
     if netns.inode() == record.netns_inode {
-        netns.pin(&layout.netns_dir, name.as_str()).step(step())?;
+        pin(layout, name, &netns).step(step())?;
     }
+    Ok(())
+}
+
+/// Pins a netns, over the empty file that a kill in the middle of that leaves.
+fn pin(layout: &Layout, name: &Name, netns: &Netns) -> Result<(), subhost_net::Error> {
+    unpin(&layout.netns_dir, name.as_str(), netns.inode())?;
+    netns.pin(&layout.netns_dir, name.as_str())?;
     Ok(())
 }
 
@@ -171,7 +178,7 @@ fn apply(
     // The commit point: from here on the subhost is found, and runs whatever becomes of us.
     draft.publish(&record).step(format!("publish the record of {}", request.name))?;
     if plan.netns.is_some()
-        && let Err(error) = resources.netns.pin(&layout.netns_dir, request.name.as_str())
+        && let Err(error) = pin(layout, &request.name, &resources.netns)
     {
         // Without its name the record is no commitment any more, and what waits for GO ends.
         remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
