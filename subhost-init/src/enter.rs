@@ -153,7 +153,7 @@ impl<'fd> Enter<'fd> {
             _ => name.clone(),
         };
         let cgroup = self.cgroup.as_ref().map(AsFd::as_fd);
-        let spawned = spawn(cgroup, 0, channels, &join, &|_: &Channel| child.run(), &object)?;
+        let spawned = spawn(cgroup, 0, channels, &join, &|channel: &Channel| child.run(channel), &object)?;
         Ok(Entered { pid: spawned.pid, pidfd: spawned.pidfd })
     }
 }
@@ -172,7 +172,7 @@ struct Child<'a> {
 
 impl Child<'_> {
     /// Runs in the child, which is in the guest; returns only what went wrong.
-    fn run(&self) -> std::result::Result<Infallible, Failure> {
+    fn run(&self, channel: &Channel) -> std::result::Result<Infallible, Failure> {
         at(Step::CloseInherited, sys::files::close_all_but(self.keep))?;
         self.credentials.take()?;
         umask(Mode::WGRP | Mode::WOTH);
@@ -180,6 +180,9 @@ impl Child<'_> {
         at(Step::WorkingDirectory, chdir(self.working_directory))?;
         self.stdio.start_session(self.controlling_terminal)?;
         self.stdio.place()?;
+        // execve(2) shows for a moment to the guest what it then closes: let that be little.
+        let channel = channel.as_fd().as_raw_fd();
+        at(Step::CloseInherited, sys::files::close_all_but(&[0, 1, 2, channel]))?;
         sys::signals::reset_dispositions();
         at(Step::Execute, sys::signals::unblock_all())?;
         let mut failure = io::Error::from_raw_os_error(libc::ENOENT);

@@ -8,9 +8,10 @@ use subhost_init::enter::Enter;
 use subhost_init::launch::{Launch, Program, Running};
 
 use crate::Test;
-use crate::stage::{Stage, finish, on_stage, output_pipe, read_all, strings};
+use crate::stage::{Stage, finish, on_stage, output_pipe, read_all, strings, with_output};
 
-pub(crate) const TESTS: [Test; 6] = [
+pub(crate) const TESTS: [Test; 7] = [
+    ("a_command_is_never_open_to_the_guest_before_it_runs", a_command_is_never_open_to_the_guest),
     ("a_command_is_in_all_namespaces_of_the_guest", a_command_is_in_all_namespaces_of_the_guest),
     ("a_command_hands_back_its_status", a_command_hands_back_its_status),
     ("a_command_is_as_confined_as_the_guest", a_command_is_as_confined_as_the_guest),
@@ -103,6 +104,30 @@ fn a_command_runs_as_the_user_asked_for() {
             .unwrap_err();
         assert_eq!(error.to_string(), "change directory to /etc/closed: Permission denied (os error 13)");
         finish(guest);
+    });
+}
+
+fn a_command_is_never_open_to_the_guest() {
+    on_stage(|stage| {
+        // Looks at every process it sees with what the shell has built in. The program of a process can be looked at by
+        // whoever may trace it, and before the command is executed that is the program of this test. What execve(2)
+        // is about to close the kernel shows for a moment: beside 0, 1 and 2 that is one end of a socket.
+        let spy = "echo up; while :; do for process in /proc/[0-9]*; do \
+             test $process = /proc/1 && continue; exe=$process/exe; \
+             test -e $exe && ! test $exe -ef /bin/busybox && test -e $exe && echo traceable: $exe; \
+             set -- $process/fd/*; test $# -gt 4 && echo open: $*; done; done";
+        let (launch, output) = with_output(stage.script(spy));
+        let guest = launch.start().unwrap().go().unwrap();
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let _leaks = [(); 20].map(|()| fs::File::open("/").unwrap());
+        for _ in 0..300 {
+            assert_eq!(enter(&guest, &["echo"]).start().unwrap().wait().unwrap(), 0);
+        }
+        finish(guest);
+        assert_eq!(read_all(output.get_mut()), "");
+        assert_eq!(output.buffer(), b"");
     });
 }
 
