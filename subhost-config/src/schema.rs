@@ -17,7 +17,7 @@ pub use disk::{DiskSpec, check_disks};
 pub use environment::Environment;
 pub use scalar::{InitChoice, PowerOff, UserNs, parse_duration};
 pub use setting::{Origin, Setting};
-pub use settings::{SETTINGS, SettingInfo};
+pub use settings::{SETTINGS, SettingInfo, Support};
 pub use spec_error::SpecError;
 
 use crate::diagnostic::Diagnostic;
@@ -37,6 +37,9 @@ pub const DEFAULT_SKIP_SCRIPTS: &[&str] = &[
     "mountdevsubfs.sh",
     "hwclock.sh",
     "udev",
+    // At the end: nothing of this can be unmounted from inside, and it goes with the namespace.
+    "umountfs",
+    "umountroot",
 ];
 
 /// The settings of one subhost. A command line overrides a field with [`Setting::from_flag`].
@@ -51,7 +54,7 @@ pub struct SubhostConfig {
     pub hostname: Setting<Option<String>>,
     /// `INIT`
     pub init: Setting<InitChoice>,
-    /// `RUNLEVEL`: `1` to `5`, `7` to `9` or `S`.
+    /// `RUNLEVEL`: `1` to `5` or `7` to `9`.
     pub runlevel: Setting<char>,
     /// `STOP_TIMEOUT`: how long `stop` waits before it kills.
     pub stop_timeout: Setting<Duration>,

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use subhost_config::schema::{SETTINGS, SettingInfo};
+use subhost_config::schema::{SETTINGS, SettingInfo, Support};
 
 fn row(setting: &SettingInfo) -> String {
     let SettingInfo { name, kind, default, example, summary, .. } = setting;
-    match setting.supported {
-        true => format!("| `{name}` | {kind} | {default} | `{name}={example}` | {summary} |"),
-        false => format!("| `{name}` | {summary} |"),
+    match setting.support {
+        Support::Full => format!("| `{name}` | {kind} | {default} | `{name}={example}` | {summary} |"),
+        Support::Ignored | Support::Refused => format!("| `{name}` | {summary} |"),
     }
 }
 

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use subhost_config::schema::{
-    CableSpec, DiskSpec, Environment, InitChoice, Origin, PowerOff, SETTINGS, Setting, SubhostConfig, UserNs,
+    CableSpec, DiskSpec, Environment, InitChoice, Origin, PowerOff, SETTINGS, Setting, SubhostConfig,
+    Support, UserNs,
 };
 use subhost_config::{Diagnostic, Evaluator, Source, parse};
 
@@ -46,7 +47,7 @@ fn nothing_set_is_the_defaults() {
     assert_eq!(config.stop_timeout.value, Duration::from_secs(30));
     assert_eq!(config.stop_timeout.origin, Origin::Default);
     assert_eq!(config.skip_scripts.value.first().map(String::as_str), Some("checkroot.sh"));
-    assert_eq!(config.skip_scripts.value.len(), 9);
+    assert_eq!(config.skip_scripts.value.len(), 11);
 }
 
 #[test]
@@ -167,23 +168,23 @@ fn conflicts_point_at_the_later_element() {
 
 #[test]
 fn warns_about_names() {
-    let environment = [("SUBHOST_MEMORY", "1G"), ("SUBHOST_RUNLEVL", "3"), ("SUBHOST_LOG", "debug")];
-    let text = "DISK=(vda:1:/a)\nMEMORY=512M\nOWNER=me\nhostname=x\n";
+    let environment = [("SUBHOST_AUTOSTART", "yes"), ("SUBHOST_RUNLEVL", "3"), ("SUBHOST_LOG", "debug")];
+    let text = "DISK=(vda:1:/a)\nAUTOSTART=no\nOWNER=me\nhostname=x\n";
     assert!(config(text, &environment).disks.value.is_empty());
     let found: Vec<_> =
         complaints(text, &environment).into_iter().map(|(code, _, message)| (code, message)).collect();
     let expected = [
-        ("W1102", "SUBHOST_MEMORY has no effect yet"),
+        ("W1102", "SUBHOST_AUTOSTART has no effect yet"),
         ("W1101", "SUBHOST_RUNLEVL is no setting; did you mean SUBHOST_RUNLEVEL?"),
         ("W1101", "DISK is no setting; did you mean DISKS?"),
-        ("W1102", "MEMORY has no effect yet"),
+        ("W1102", "AUTOSTART has no effect yet"),
     ];
     assert_eq!(found, expected.map(|(code, message)| (code, message.to_owned())));
 }
 
 #[test]
 fn every_example_of_the_table_is_accepted_without_a_word() {
-    for setting in SETTINGS.iter().filter(|setting| setting.supported) {
+    for setting in SETTINGS.iter().filter(|setting| setting.support == Support::Full) {
         let text = format!("{}={}\n", setting.name, setting.example);
         assert_eq!(complaints(&text, &[]), [], "{text}");
     }
@@ -194,8 +195,12 @@ fn every_name_of_the_table_is_known() {
     for setting in SETTINGS {
         let text = format!("{}=''\n", setting.name);
         let codes: Vec<_> = complaints(&text, &[]).into_iter().map(|(code, ..)| code).collect();
-        let unsupported = codes == ["W1102"];
-        assert_eq!(unsupported, !setting.supported, "{}: {codes:?}", setting.name);
+        let support = match codes.as_slice() {
+            ["W1102"] => Support::Ignored,
+            ["E1007"] => Support::Refused,
+            _ => Support::Full,
+        };
+        assert_eq!(support, setting.support, "{}: {codes:?}", setting.name);
     }
 }
 

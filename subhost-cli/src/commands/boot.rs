@@ -135,7 +135,11 @@ fn watch(
             },
         }
     }
-    running.wait().step("wait for PID 1")
+    match running.wait().step("wait for PID 1")? {
+        // A restart that was under way when we were asked to end.
+        Ended::Reboot if stopping => Ok(Ended::PowerOff),
+        ended => Ok(ended),
+    }
 }
 
 /// Tells who started us that the subhost is ready, and lets go of his streams.

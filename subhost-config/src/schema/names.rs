@@ -1,16 +1,21 @@
 //! Names of settings: those without effect, and those that are nearly right.
 
-use super::settings::{SETTINGS, SettingInfo};
+use super::settings::{SETTINGS, Support};
 use crate::code;
 use crate::diagnostic::Diagnostic;
 
 /// What there is to say about a variable of this name. `prefix` is what stands before it in the environment.
 pub(super) fn warning(name: &str, prefix: &str) -> Option<Diagnostic> {
-    match SETTINGS.iter().find(|setting| setting.name == name) {
-        Some(SettingInfo { supported: true, .. }) => None,
-        Some(_) => {
+    match SETTINGS.iter().find(|setting| setting.name == name).map(|setting| setting.support) {
+        Some(Support::Full) => None,
+        Some(Support::Ignored) => {
             let message = format!("{prefix}{name} has no effect yet");
             Some(Diagnostic::warning(code::NO_EFFECT_YET, message))
+        }
+        Some(Support::Refused) => {
+            let message = format!("{prefix}{name} is not supported yet");
+            let hint = "it protects or limits, so it is refused rather than left without effect: take it out";
+            Some(Diagnostic::error(code::NOT_SUPPORTED_YET, message).hint(hint))
         }
         None => {
             let nearest = nearest_setting(name)?;

@@ -130,12 +130,11 @@ fn is_guest_program(path: &str) -> bool {
 
 pub(super) fn runlevel(text: &[u8]) -> Result<Read<char>, SpecError> {
     match text {
-        [level @ (b'1'..=b'5' | b'7'..=b'9' | b'S')] => Ok(char::from(*level).into()),
-        b"s" => Ok('S'.into()),
+        [level @ (b'1'..=b'5' | b'7'..=b'9')] => Ok(char::from(*level).into()),
         b"0" | b"6" => {
             Err(wrong(text, "would end the subhost at once").with_hint("write 2 for the usual one"))
         }
-        _ => Err(wrong(text, "is no runlevel").with_hint("write one of 1 2 3 4 5 7 8 9 S")),
+        _ => Err(wrong(text, "is no runlevel").with_hint("write one of 1 2 3 4 5 7 8 9")),
     }
 }
 
@@ -289,8 +288,8 @@ mod tests {
             assert_eq!(name(text), None, "{text}");
         }
         let level = |text: &str| runlevel(text.as_bytes()).map(|read| read.value).ok();
-        assert_eq!([level("2"), level("s"), level("9")], [Some('2'), Some('S'), Some('9')]);
-        assert_eq!([level("0"), level("6"), level(""), level("22")], [None; 4]);
+        assert_eq!([level("2"), level("9")], [Some('2'), Some('9')]);
+        assert_eq!([level("0"), level("6"), level(""), level("22"), level("S")], [None; 5]);
         assert!(script_name(b"hwclock.sh").is_ok());
         for text in ["", "..", "/etc/init.d/udev", "a b", "a\n"] {
             assert!(script_name(text.as_bytes()).is_err(), "{text}");

@@ -14,8 +14,19 @@ pub struct SettingInfo {
     pub example: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
-    /// Whether it has an effect; else it is only warned about.
-    pub supported: bool,
+    /// Whether it has an effect.
+    pub support: Support,
+}
+
+/// What becomes of a setting that somebody writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// It has its effect.
+    Full,
+    /// It has none yet, and that is said.
+    Ignored,
+    /// It has none yet, and as it protects or limits something, it is refused rather than left without effect.
+    Refused,
 }
 
 const fn setting(
@@ -25,11 +36,15 @@ const fn setting(
     example: &'static str,
     summary: &'static str,
 ) -> SettingInfo {
-    SettingInfo { name, kind, default, example, summary, supported: true }
+    SettingInfo { name, kind, default, example, summary, support: Support::Full }
 }
 
 const fn later(name: &'static str, summary: &'static str) -> SettingInfo {
-    SettingInfo { name, kind: "", default: "", example: "", summary, supported: false }
+    SettingInfo { name, kind: "", default: "", example: "", summary, support: Support::Ignored }
+}
+
+const fn refused(name: &'static str, summary: &'static str) -> SettingInfo {
+    SettingInfo { support: Support::Refused, ..later(name, summary) }
 }
 
 /// All settings: those with an effect, then those that are only known by name so far.
@@ -63,7 +78,7 @@ pub const SETTINGS: &[SettingInfo] = &[
         "/sbin/init",
         "What runs as PID 1; `auto` takes the init that is found in the guest.",
     ),
-    setting("RUNLEVEL", "`1`–`5`, `7`–`9`, `S`", "`2`", "3", "The runlevel that `rc` is called with."),
+    setting("RUNLEVEL", "`1`–`5`, `7`–`9`", "`2`", "3", "The runlevel that `rc` is called with."),
     setting(
         "STOP_TIMEOUT",
         "time: `30`, `30s`, `2m`, `1h`, `500ms`",
@@ -82,7 +97,7 @@ pub const SETTINGS: &[SettingInfo] = &[
         "SKIP_SCRIPTS",
         "list of file names in `/etc/init.d`",
         "`checkroot.sh checkroot-bootclean.sh checkfs.sh mountall.sh mountall-bootclean.sh mountkernfs.sh \
-         mountdevsubfs.sh hwclock.sh udev`",
+         mountdevsubfs.sh hwclock.sh udev umountfs umountroot`",
         "( hwclock.sh udev )",
         "Start scripts that do nothing in this guest, instead of those of the default.",
     ),
@@ -96,26 +111,26 @@ pub const SETTINGS: &[SettingInfo] = &[
     later("BASE", "The read-only layers under the guest's tree."),
     later("CMDLINE", "The kernel command line that the guest sees."),
     later("CAPS_ADD", "Capabilities to leave to the guest."),
-    later("CAPS_DROP", "Capabilities to take from the guest."),
-    later("SECCOMP", "The system call filter."),
-    later("PROC_SYS", "What of `/proc` and `/sys` the guest may change."),
+    refused("CAPS_DROP", "Capabilities to take from the guest."),
+    refused("SECCOMP", "The system call filter."),
+    refused("PROC_SYS", "What of `/proc` and `/sys` the guest may change."),
     later("NESTING", "Whether containers may run inside."),
-    later("CPUS", "How much processor time the guest gets."),
-    later("MEMORY", "How much memory the guest gets."),
-    later("TASKS", "How many processes the guest gets."),
-    later("IO_WEIGHT", "The guest's share of the disks."),
+    refused("CPUS", "How much processor time the guest gets."),
+    refused("MEMORY", "How much memory the guest gets."),
+    refused("TASKS", "How many processes the guest gets."),
+    refused("IO_WEIGHT", "The guest's share of the disks."),
     later("BINDS", "Folders of the host inside the guest."),
     later("DEVICES", "Devices of the host inside the guest."),
-    later("EPHEMERAL", "Whether changes are thrown away."),
-    later("READONLY", "Whether the root file system is read-only."),
-    later("TMPFS_SIZE", "The size of the guest's tmpfs mounts."),
+    refused("EPHEMERAL", "Whether changes are thrown away."),
+    refused("READONLY", "Whether the root file system is read-only."),
+    refused("TMPFS_SIZE", "The size of the guest's tmpfs mounts."),
     later("ADDRESSES", "Addresses to give the guest's cables."),
     later("ROUTES", "Routes to give the guest."),
     later("GATEWAY", "The guest's default gateway."),
     later("DNS", "The guest's name servers."),
     later("MTU", "The cables' MTU."),
-    later("ISOLATED", "Whether guests on one bridge see each other."),
-    later("RATE", "How fast the cables are."),
+    refused("ISOLATED", "Whether guests on one bridge see each other."),
+    refused("RATE", "How fast the cables are."),
     later("RESTART", "When to boot again by itself."),
     later("AUTOSTART", "Whether to boot with the host."),
     later("AFTER", "Which subhosts to wait for."),
