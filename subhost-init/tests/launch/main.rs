@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod cgroup;
 mod commit;
 mod entering;
 mod failures;
@@ -24,9 +25,6 @@ fn main() {
         _ => {}
     }
     let root = nix::unistd::geteuid().is_root();
-    if !root && std::env::var_os("CI").is_some_and(|value| value == "true") {
-        panic!("these tests need root, and under CI nothing is skipped");
-    }
     let tests: [&[Test]; 7] = [
         &commit::TESTS,
         &entering::TESTS,
@@ -36,13 +34,24 @@ fn main() {
         &terminal::TESTS,
         &tidiness::TESTS,
     ];
-    let trials = tests.into_iter().flatten().map(|(name, test)| {
-        Trial::test(*name, || {
+    let no_root = (!root).then_some("SKIP: needs root");
+    let no_cgroup = cgroup::mount_point().is_none().then_some("SKIP: needs a mounted cgroup2");
+    let mut trials: Vec<Trial> = tests.into_iter().flatten().map(|test| trial(test, no_root)).collect();
+    trials.extend(cgroup::TESTS.iter().map(|test| trial(test, no_root.or(no_cgroup))));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// What cannot run is counted as ignored, with the reason before its name; under CI it fails.
+fn trial((name, test): &Test, skip: Option<&'static str>) -> Trial {
+    let test = *test;
+    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    Trial::test(*name, move || match skip {
+        Some(reason) => Err(reason.into()),
+        None => {
             test();
             Ok(())
-        })
-        .with_kind(if root { "" } else { "SKIP: needs root" })
-        .with_ignored_flag(!root)
-    });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+        }
+    })
+    .with_kind(skip.unwrap_or_default())
+    .with_ignored_flag(skip.is_some() && !in_ci)
 }
