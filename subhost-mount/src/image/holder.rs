@@ -1,10 +1,9 @@
 //! Finds out who holds an image: loop devices, mounts, and processes with a lock.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -151,12 +150,11 @@ fn lockers(text: &str, (device, inode): (u64, u64)) -> Vec<u32> {
 
 fn has_open(pid: u32, id: (u64, u64)) -> io::Result<bool> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        // O_PATH, as the target may be a FIFO; what is closed meanwhile does not count.
-        if let Ok(file) = rustix::fs::open(entry?.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
-            let metadata = File::from(file).metadata()?;
-            if (metadata.dev(), metadata.ino()) == id {
-                return Ok(true);
-            }
+        // O_PATH, as the target may be a FIFO; what is closed or dead meanwhile does not count.
+        let opened = rustix::fs::open(entry?.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let stat = opened.and_then(rustix::fs::fstat);
+        if stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == id) {
+            return Ok(true);
         }
     }
     Ok(false)
