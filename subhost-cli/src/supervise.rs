@@ -15,6 +15,8 @@ use crate::error::{Context, Error};
 
 /// Bytes moved at once.
 const CHUNK: usize = 16 << 10;
+/// Bytes that a pipe takes at once when it is ready (pipe(7)).
+const PIPE_BUF: usize = 4096;
 /// Bytes of output that are kept to be shown when a boot fails.
 const TAIL: usize = 4 << 10;
 
@@ -92,14 +94,18 @@ impl Stream {
         }
         if let Some(to) = &self.to {
             while !self.pending.is_empty() {
-                if self.lossy && !ready(to.as_fd(), PollFlags::OUT) {
-                    self.pending.clear();
+                if !ready(to.as_fd(), PollFlags::OUT) {
+                    if self.lossy {
+                        self.pending.clear();
+                    }
                     break;
                 }
-                match rustix::io::write(to, &self.pending) {
+                // A pipe that is ready takes so much without waiting. Waiting here, for a payload that waits for
+                // its output to be read, would be for ever.
+                let piece = &self.pending[..self.pending.len().min(PIPE_BUF)];
+                match rustix::io::write(to, piece) {
                     Ok(len) => drop(self.pending.drain(..len)),
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(rustix::io::Errno::AGAIN) => return true,
+                    Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
                     // Nobody reads any more. The guest's output is still drained, so that it never blocks.
                     Err(_) => {
                         self.to = None;

@@ -1,6 +1,7 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
 mod debian;
+mod hostile;
 mod initctl;
 mod kill;
 mod look;
@@ -21,8 +22,16 @@ const MAC: &str = "06:a7:dd:b4:02:f2";
 const MAC_BYTES: [u8; 6] = [0x06, 0xa7, 0xdd, 0xb4, 0x02, 0xf2];
 
 fn main() -> ExitCode {
-    let groups =
-        [debian::CASES, initctl::CASES, kill::CASES, look::CASES, refuse::CASES, run::CASES, tiny::CASES];
+    let groups = [
+        debian::CASES,
+        hostile::CASES,
+        initctl::CASES,
+        kill::CASES,
+        look::CASES,
+        refuse::CASES,
+        run::CASES,
+        tiny::CASES,
+    ];
     let cases: Vec<Case> = groups.concat();
     case::main(&cases)
 }

@@ -1,0 +1,132 @@
+//! A guest whose root means harm, and a tree that was made to.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use subhost_tests::case::{Case, Need, Verdict};
+use subhost_tests::fixture::Fixture;
+use subhost_tests::host::Host;
+
+use crate::{boot, bridge};
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        name: "guest_root_cannot_lift_what_is_locked",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: locked,
+    },
+    Case {
+        name: "a_device_node_in_a_tree_cannot_be_opened",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: node,
+    },
+    Case {
+        name: "a_tree_with_links_in_the_place_of_its_folders_is_refused",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: links,
+    },
+    Case {
+        name: "enter_gives_a_terminal_of_its_own",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: terminal,
+    },
+    Case {
+        name: "a_guests_own_init_boots_and_is_stopped_in_its_own_language",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: own_init,
+    },
+];
+
+fn locked(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let disk = format!("vda:1:{}", image.display());
+    for script in [
+        "mount -o remount,bind,dev,suid /",
+        "mount -o remount,dev /",
+        "umount /dev",
+        "umount -l /dev/pts",
+        "umount /run",
+        "mknod /root/null c 1 3",
+        "dd if=/dev/vda1 of=/dev/null count=1",
+        "dd if=/dev/zero of=/dev/vda1 count=1",
+        "echo x >>/proc/1/exe",
+        "echo 1 >/proc/sys/vm/drop_caches",
+        "echo b >/proc/sysrq-trigger",
+    ] {
+        // A redirection that fails ends a shell with 1, or 2 in some.
+        let outcome = host.subhostctl(&["run", "--disk", &disk, "--", "sh", "-c", script])?;
+        assert!(![0, 125, 126, 127].contains(&outcome.code), "{script}: {outcome}");
+    }
+    Ok(())
+}
+
+fn node(host: &Host) -> Verdict {
+    let tree = host.copy_of(Fixture::TinyTree)?;
+    let path = tree.to_string_lossy();
+    // What any user may open on a host; a disk would be no different.
+    host.witness("mknod", &["-m", "666", &format!("{path}/root/zero"), "c", "1", "5"])?;
+    let script = "mount -o remount,bind,dev / ; head -c 1 /root/zero";
+    let outcome = host.subhostctl(&["run", "--root", &path, "--", "sh", "-c", script])?;
+    assert!(outcome.code == 1 && outcome.stdout.is_empty(), "{outcome}");
+    let outside = host.witness("head", &["-c", "1", &format!("{path}/root/zero")])?;
+    assert_eq!(outside, "\0", "the node is one that can be opened where devices are");
+    Ok(())
+}
+
+fn links(host: &Host) -> Verdict {
+    let tree = host.copy_of(Fixture::TinyTree)?;
+    let canary = host.folder().join("canary");
+    fs::create_dir(&canary)?;
+    for folder in ["dev", "run", "proc", "sys"] {
+        let place = tree.join(folder);
+        fs::remove_dir(&place)?;
+        for target in [canary.clone(), "../canary".into(), "/".into()] {
+            symlink(&target, &place)?;
+            let outcome = host.subhostctl(&["run", "--root", &tree.to_string_lossy(), "--", "/bin/true"])?;
+            assert_eq!(outcome.code, 125, "{folder} -> {}: {outcome}", target.display());
+            assert!(outcome.stderr.contains(&format!("/{folder}")), "{outcome}");
+            fs::remove_file(&place)?;
+        }
+        fs::create_dir(&place)?;
+    }
+    assert_eq!(fs::read_dir(&canary)?.count(), 0, "something was made outside the tree");
+    host.done(&["run", "--root", &tree.to_string_lossy(), "--", "/bin/true"])?;
+    Ok(())
+}
+
+fn terminal(host: &Host) -> Verdict {
+    bridge(host)?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
+    boot(host, &name)?;
+    // script(1) is the terminal; what runs inside must be on another one.
+    let inside = "test -t 0 && test -t 1 && test -t 2 && echo all-three; stty -a | head -1; exit 5";
+    let program = subhost_tests::program::path()?;
+    let line = format!(
+        "stty rows 33 cols 77; {} --root-dir {} enter {name} -- sh -c '{inside}'; echo status=$?; tty",
+        program.display(),
+        host.root_dir().display()
+    );
+    let out = host.witness("script", &["-qec", &line, "/dev/null"])?;
+    assert!(out.contains("all-three"), "{out}");
+    assert!(out.contains("rows 33; columns 77"), "{out}");
+    assert!(out.contains("status=5"), "{out}");
+    // Without a terminal the streams are apart.
+    let apart = host.subhostctl(&["enter", &name, "--", "sh", "-c", "echo out; echo err >&2; test -t 0"])?;
+    assert_eq!((apart.code, apart.stdout.as_str(), apart.stderr.as_str()), (1, "out\n", "err\n"));
+    host.done(&["stop", &name])?;
+    Ok(())
+}
+
+fn own_init(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} )\nINIT=auto\n", image.display()))?;
+    let guest = boot(host, &name)?;
+    assert_eq!(guest.field("init_program"), "/sbin/init");
+    assert_eq!(host.done(&["enter", &name, "--", "cat", "/proc/1/comm"])?, "init\n");
+    host.done(&["stop", &name])?;
+    assert!(guest.ends(std::time::Duration::ZERO)?);
+    Ok(())
+}
