@@ -51,8 +51,11 @@ impl Running {
 
     /// Waits until the guest has ended, and reaps it.
     ///
+    /// Since it executed its program the guest is a child like any other: the caller gets SIGCHLD when it ends.
+    ///
     /// # Errors
-    /// Of `waitid`: `ECHILD` when it was reaped already.
+    /// [`Error::System`] of `waitid`: `ECHILD` when it was reaped already, by a wait for any child or because
+    /// the caller ignores SIGCHLD.
     pub fn wait(&mut self) -> Result<Ended> {
         wait(self.pidfd.as_fd()).map(Ended::from).map_err(|e| self.error("wait for", e))
     }

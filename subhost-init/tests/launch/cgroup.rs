@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use subhost_init::enter::Enter;
 
 use crate::Test;
-use crate::stage::{finish, on_stage, output_pipe, read_all, strings};
+use crate::stage::{IDLE, IdleGuest, on_stage, output_pipe, read_all, strings};
 
 pub(crate) const TESTS: [Test; 1] =
     [("a_guest_and_its_commands_are_in_its_cgroup", a_guest_and_its_commands_are_in_its_cgroup)];
@@ -27,7 +27,7 @@ fn a_guest_and_its_commands_are_in_its_cgroup() {
     fs::create_dir(&path).unwrap();
     on_stage(|stage| {
         let cgroup = || Some(File::open(&path).unwrap().into());
-        let guest = stage.script("sleep 600").cgroup(cgroup()).start().unwrap().go().unwrap();
+        let guest = IdleGuest::of(stage.script(IDLE).cgroup(cgroup()));
         let outside = fs::read_to_string(format!("/proc/{}/cgroup", guest.pid())).unwrap();
         assert!(outside.lines().any(|line| line.ends_with(&format!("/{name}"))), "{outside}");
 
@@ -42,7 +42,7 @@ fn a_guest_and_its_commands_are_in_its_cgroup() {
         // The root of what it sees is its own.
         assert_eq!(read_all(&mut output), "/proc/1/cgroup:0::/\n/proc/self/cgroup:0::/\n");
         assert_eq!(entered.wait().unwrap(), 0);
-        finish(guest);
+        guest.finish();
     });
     fs::remove_dir(&path).unwrap();
 }

@@ -69,6 +69,7 @@ fn launching_process(what: &str, folder: &Path) -> (Child, BufReader<impl Read>,
     let mut helper = Command::new(std::env::current_exe().unwrap())
         .args([HELPER, what])
         .current_dir(folder)
+        .env("TMPDIR", folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -8,7 +8,7 @@ use subhost_init::enter::Enter;
 use subhost_init::launch::{Launch, Program, Running};
 
 use crate::Test;
-use crate::stage::{Stage, finish, on_stage, output_pipe, read_all, strings, with_output};
+use crate::stage::{IDLE, IdleGuest, Stage, finish, on_stage, output_pipe, read_all, strings, with_output};
 
 pub(crate) const TESTS: [Test; 7] = [
     ("a_command_is_never_open_to_the_guest_before_it_runs", a_command_is_never_open_to_the_guest),
@@ -20,9 +20,8 @@ pub(crate) const TESTS: [Test; 7] = [
     ("a_guest_without_user_namespace_can_be_entered", a_guest_without_user_namespace_can_be_entered),
 ];
 
-/// A guest that does nothing.
-fn idle_guest(stage: &Stage) -> Running {
-    stage.script("sleep 600").start().unwrap().go().unwrap()
+fn idle_guest(stage: &Stage) -> IdleGuest {
+    IdleGuest::of(stage.script(IDLE))
 }
 
 fn enter<'a>(guest: &'a Running, words: &[&str]) -> Enter<'a> {
@@ -49,7 +48,7 @@ fn a_command_is_in_all_namespaces_of_the_guest() {
         // The fourth descriptor is that of the folder that ls reads.
         assert_eq!(text, "cgroup\nipc\nmnt\nnet\npid\nuser\nuts\n/\n/\n0\n1\n2\n3\n");
         assert_eq!(status, 0);
-        finish(guest);
+        guest.finish();
     });
 }
 
@@ -60,20 +59,25 @@ fn a_command_hands_back_its_status() {
         assert_eq!(say(&guest, "exit 42").0, 42);
         assert_eq!(say(&guest, "kill -9 $$").0, 137);
         assert_eq!(say(&guest, "kill -TERM $$").0, 143);
-        finish(guest);
+        guest.finish();
     });
 }
 
 fn a_command_is_as_confined_as_the_guest() {
     on_stage(|stage| {
         let guest = idle_guest(stage);
-        let look = "grep -E '^(Cap|Groups|Sig(Blk|Ign))' /proc";
+        let look = "grep -E '^(Cap|Groups)' /proc";
         let (_, inside) = say(&guest, &format!("{look}/self/status"));
         let (_, init) = say(&guest, &format!("{look}/1/status"));
         assert_eq!(inside, init);
         assert!(inside.contains("CapInh:\t0000000000000000\n"), "{inside}");
         assert!(inside.contains("CapAmb:\t0000000000000000\n"), "{inside}");
-        finish(guest);
+        let (stdio, mut output) = output_pipe();
+        let words = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"];
+        let mut entered = enter(&guest, &words).stdio(stdio).start().unwrap();
+        assert_eq!(read_all(&mut output), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+        assert_eq!(entered.wait().unwrap(), 0);
+        guest.finish();
     });
 }
 
@@ -103,7 +107,7 @@ fn a_command_runs_as_the_user_asked_for() {
             .start()
             .unwrap_err();
         assert_eq!(error.to_string(), "change directory to /etc/closed: Permission denied (os error 13)");
-        finish(guest);
+        guest.finish();
     });
 }
 
@@ -144,7 +148,7 @@ fn a_command_that_cannot_be_executed() {
         let error = enter(&guest, &[]).start().unwrap_err();
         assert_eq!(error.to_string(), "command: is empty");
         let pidfd = guest.pidfd().try_clone_to_owned().unwrap();
-        finish(guest);
+        guest.finish();
         let error = Enter::new(pidfd.as_fd()).argv(strings(&["sh"])).start().unwrap_err();
         assert!(error.to_string().ends_with("No such process (os error 3)"), "{error}");
     });
@@ -152,24 +156,12 @@ fn a_command_that_cannot_be_executed() {
 
 fn a_guest_without_user_namespace_can_be_entered() {
     on_stage(|stage| {
-        let (stdio, output) = output_pipe();
-        let guest = Launch::new(&stage.live)
-            .program(Program::Guest {
-                path: c"/bin/busybox".to_owned(),
-                argv: strings(&["sh", "-c", "echo up; sleep 600"]),
-            })
-            .environment(strings(&["PATH=/bin"]))
-            .stdio(stdio)
-            .start()
-            .unwrap()
-            .go()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).unwrap();
+        let program = Program::Guest { path: c"/bin/busybox".to_owned(), argv: strings(&["sh", "-c", IDLE]) };
+        let guest = IdleGuest::of(Launch::new(&stage.live).program(program));
         let (status, text) = say(&guest, "readlink /proc/self/ns/pid; id -u; exit 7");
         let host = fs::read_link("/proc/self/ns/pid").unwrap();
         assert!(text.ends_with("\n0\n") && !text.contains(host.to_str().unwrap()), "{text}");
         assert_eq!(status, 7);
-        finish(guest);
+        guest.finish();
     });
 }

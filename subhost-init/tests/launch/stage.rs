@@ -2,10 +2,12 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{PipeWriter, Read};
+use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use subhost_init::launch::{Ended, Launch, Program, Running};
@@ -60,8 +62,9 @@ fn make_tree(live: &Path) {
         fs::create_dir(live.join(folder)).unwrap();
     }
     let busybox = live.join("bin/busybox");
-    fs::copy("/bin/busybox", &busybox).unwrap();
-    fs::set_permissions(&busybox, fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: a descriptor of ours that is open for writing may be copied to a child of another test, and as
+    // long as that has it the program cannot be executed (ETXTBSY).
+    assert!(Command::new("cp").args(["-p", "/bin/busybox"]).arg(&busybox).status().unwrap().success());
     for applet in APPLETS {
         symlink("busybox", live.join("bin").join(applet)).unwrap();
     }
@@ -93,6 +96,40 @@ impl Stage {
         text
     }
 }
+
+/// A guest that does nothing, until it is finished or its input ends, as when the test fails.
+pub(crate) struct IdleGuest {
+    running: Running,
+    _input: PipeWriter,
+}
+
+impl IdleGuest {
+    pub(crate) fn of(launch: Launch<'_>) -> IdleGuest {
+        let (stdio, mut output) = output_pipe();
+        let (input, writer) = std::io::pipe().unwrap();
+        let [_, out, err] = stdio;
+        let running = launch.stdio([input.into(), out, err]).start().unwrap().go().unwrap();
+        let mut word = [0; 3];
+        output.read_exact(&mut word).unwrap();
+        assert_eq!(&word, b"up\n");
+        IdleGuest { running, _input: writer }
+    }
+
+    pub(crate) fn finish(self) {
+        finish(self.running);
+    }
+}
+
+impl Deref for IdleGuest {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+/// The script of an idle guest.
+pub(crate) const IDLE: &str = "echo up; read forever";
 
 /// Gives the launch an empty input, and a pipe for both outputs, of which the reading end is returned.
 pub(crate) fn with_output(launch: Launch<'_>) -> (Launch<'_>, File) {

@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use subhost_init::console::{Pipes, Pty, relay_pipes, relay_terminal, set_window_size};
+use subhost_init::enter::Enter;
 use subhost_init::launch::Ended;
 
 use crate::Test;
-use crate::stage::{on_stage, read_all};
+use crate::stage::{IDLE, IdleGuest, on_stage, read_all, strings};
 
 pub(crate) const TESTS: [Test; 4] = [
     ("a_guest_has_a_controlling_terminal_of_its_own", a_guest_has_a_controlling_terminal_of_its_own),
@@ -96,11 +97,11 @@ fn a_guest_survives_a_reader_that_leaves() {
 
 fn a_background_writer_does_not_hold_the_relay() {
     on_stage(|stage| {
-        let guest = stage.script("sleep 600").start().unwrap().go().unwrap();
+        let guest = IdleGuest::of(stage.script(IDLE));
         let (pipes, theirs) = Pipes::open().unwrap();
-        let mut entered = subhost_init::enter::Enter::new(guest.pidfd())
-            .argv(crate::stage::strings(&["sh", "-c", "while :; do echo on; done & exit 5"]))
-            .environment(crate::stage::strings(&["PATH=/bin"]))
+        let mut entered = Enter::new(guest.pidfd())
+            .argv(strings(&["sh", "-c", "while :; do echo on; done & exit 5"]))
+            .environment(strings(&["PATH=/bin"]))
             .stdio(theirs)
             .start()
             .unwrap();
@@ -112,6 +113,6 @@ fn a_background_writer_does_not_hold_the_relay() {
             drop(out);
         });
         assert_eq!(entered.wait().unwrap(), 5);
-        crate::stage::finish(guest);
+        guest.finish();
     });
 }
