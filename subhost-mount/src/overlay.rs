@@ -1,12 +1,15 @@
 //! Overlay mounts, safe against layers that others wrote.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{self, MountFlags, UnmountFlags};
 
+use crate::bind::bind;
 use crate::filesystem::{FileSystem, Mount, MountAttributes};
 use crate::{Error, Result};
 
@@ -17,6 +20,9 @@ const MAX_VALUE: usize = 255;
 ///
 /// The paths are the host's, resolved in the calling thread's mount namespace; any name will do. A mount that
 /// is to be a layer, idmapped for instance, is attached first: Linux 6.1 takes no detached ones.
+///
+/// Before Linux 6.7, layers whose names come to more than 255 bytes are mounted on the work directory for a moment,
+/// which should then be in a namespace of one's own ([`Staging`](crate::Staging)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
     /// The layers that are only read, the topmost first.
@@ -38,27 +44,61 @@ impl Overlay {
     pub fn mount(&self, source_name: &str, attributes: MountAttributes) -> Result<Mount> {
         // The fds in the values must stay open until it is mounted.
         let mut held = Vec::new();
+        let layers = self.lower.iter().map(|path| value(path, &mut held)).collect::<Result<Vec<_>>>()?;
+        let lower = layers.join(OsStr::new(":"));
+        let is_long = lower.len() > MAX_VALUE;
+        let rest = [
+            ("upperdir", value(&self.upper, &mut held)?),
+            ("workdir", value(&self.work, &mut held)?),
+            ("redirect_dir", "nofollow".into()),
+            ("metacopy", "off".into()),
+            ("index", "off".into()),
+            ("xino", "off".into()),
+        ];
         let mut system = FileSystem::new("overlay").source(source_name).attributes(attributes);
-        let lower = self.lower.iter().map(|path| value(path, &mut held)).collect::<Result<Vec<_>>>()?;
-        let joined = lower.join(OsStr::new(":"));
-        if joined.len() <= MAX_VALUE {
-            system = system.option("lowerdir", joined);
+        if is_long {
+            system = layers.iter().fold(system, |system, layer| system.option("lowerdir+", layer));
         } else {
-            // One by one, since Linux 6.7.
-            system = lower.iter().fold(system, |system, layer| system.option("lowerdir+", layer));
+            system = system.option("lowerdir", &lower);
         }
-        system = system
-            .option("upperdir", value(&self.upper, &mut held)?)
-            .option("workdir", value(&self.work, &mut held)?)
-            .option("redirect_dir", "nofollow")
-            .option("metacopy", "off")
-            .option("index", "off")
-            .option("xino", "off");
-        let mount = system.mount()?;
+        let system = rest.iter().fold(system, |system, (key, value)| system.option(*key, value));
+        let mount = match system.mount() {
+            // Before Linux 6.7 there is no `lowerdir+`.
+            Err(error) if is_long && error.raw_os_error() == Some(libc::EINVAL) => {
+                self.mount_in_place(source_name, attributes, &lower, &rest)?
+            }
+            other => other?,
+        };
         if mount.is_read_only()? && !attributes.contains(MountAttributes::RDONLY) {
             return Err(Error::ReadOnlyOverlay { object: source_name.to_owned() });
         }
         Ok(mount)
+    }
+
+    /// Mounts by `mount(2)`, which takes a page of options, on the work directory, and takes it off again.
+    fn mount_in_place(
+        &self,
+        source_name: &str,
+        attributes: MountAttributes,
+        lower: &OsStr,
+        rest: &[(&str, OsString)],
+    ) -> Result<Mount> {
+        let failed = |errno| Error::system("mount overlay", source_name, errno);
+        // No value has a comma in it: those that had go through an fd.
+        let mut options = OsString::from("lowerdir=");
+        options.push(lower);
+        for (key, value) in rest {
+            options.push(format!(",{key}="));
+            options.push(value);
+        }
+        let options = CString::new(options.into_vec()).map_err(|_| failed(Errno::INVAL))?;
+        mount::mount(source_name, &self.work, "overlay", MountFlags::empty(), options.as_c_str())
+            .map_err(failed)?;
+        let detached = bind(&self.work, false);
+        mount::unmount(&self.work, UnmountFlags::DETACH).map_err(failed)?;
+        let detached = detached?;
+        detached.set_attributes(attributes, MountAttributes::empty(), false)?;
+        Ok(detached)
     }
 }
 

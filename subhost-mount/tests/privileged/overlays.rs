@@ -9,14 +9,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::XattrFlags;
 use subhost_mount::bind::bind;
 use subhost_mount::mountinfo::MountTable;
-use subhost_mount::{FileSystem, MountAttributes, Overlay, Staging};
+use subhost_mount::{Access, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Overlay, Staging};
 
 use crate::{Row, scene};
 
 pub(crate) const CASES: &[Row] = &[
     ("overlay_merges_layers_of_any_name", &[], names),
     ("overlay_takes_more_layers_than_one_option_can_name", &[], many_layers),
-    ("overlay_of_an_idmapped_lower_and_a_plain_upper_belongs_to_the_range", &["unshare"], idmapped_lower),
+    (
+        "overlay_of_an_idmapped_lower_and_a_plain_upper_belongs_to_the_range",
+        &["sfdisk", "mkfs.ext4", "unshare"],
+        idmapped_lower,
+    ),
     ("overlay_does_not_follow_the_redirect_of_a_hostile_layer", &[], hostile_redirect),
     ("overlay_over_a_layer_that_is_missing_names_it", &[], missing_layer),
 ];
@@ -76,19 +80,33 @@ fn many_layers() {
         }
         let overlay =
             Overlay { lower: paths[..60].to_vec(), upper: paths[60].clone(), work: paths[61].clone() };
-        let tree = overlay.mount("many", MountAttributes::empty()).unwrap().root().unwrap();
-        assert_eq!(tree.list_dir(Path::new("/")).unwrap().len(), 60);
+        let mount = overlay.mount("many", MountAttributes::NODEV).unwrap();
+        assert_eq!(mount.root().unwrap().list_dir(Path::new("/")).unwrap().len(), 60);
+        mount.attach_at(&at).unwrap();
+        let table = MountTable::read(None).unwrap();
+        let entry = table.at(&at).last().unwrap();
+        assert_eq!(entry.source, "many");
+        assert!(entry.has_option("nodev"));
+        // However it was mounted, nothing else of it is left.
+        assert_eq!(table.entries.iter().filter(|entry| entry.source == "many").count(), 1);
     });
 }
 
-/// The way of an ephemeral guest: the base is idmapped, and what is written belongs to the range already.
+/// The way of an ephemeral guest: the base is idmapped, and what is written belongs to the range already. The base is
+/// an ext4, as Linux 6.1 cannot map a tmpfs.
 fn idmapped_lower() {
     let folder = scene::folder();
     let at = folder.path().to_owned();
     let users = scene::user_namespace();
+    let image = Image::open(&scene::ext4_image(&at), Access::ReadWrite).unwrap();
+    let range = image.range(1).unwrap();
+    let device = LoopDevice::attach(&image, range, &LoopOptions::default()).unwrap();
+    let live = at.join("live");
+    fs::create_dir(&live).unwrap();
     Staging::new().unwrap().run(move || {
-        let paths = stage(&at, &["base", "mapped", "upper", "work", "merged"]);
+        let paths = stage(&live, &["base", "mapped", "upper", "work", "merged"]);
         let [base, mapped, upper, work, merged] = paths.as_slice() else { panic!() };
+        FileSystem::new("ext4").source(device.path()).mount().unwrap().attach_at(base).unwrap();
         fs::write(base.join("of-root"), "").unwrap();
         fs::write(base.join("of-5"), "").unwrap();
         chown(base.join("of-5"), Some(5), Some(6)).unwrap();
