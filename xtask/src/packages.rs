@@ -42,6 +42,19 @@ pub(crate) const TEST: &[Tool] = &[
     tool("losetup", "mount"),
     tool("mount", "mount"),
     tool("bash", "bash"),
+    tool("script", "bsdutils"),
+    tool("flock", "util-linux"),
+    tool("blkid", "util-linux"),
+    tool("mkswap", "util-linux"),
+    tool("fdisk", "fdisk"),
+    // File systems that must be recognised.
+    tool("mkfs.xfs", "xfsprogs"),
+    tool("mkfs.btrfs", "btrfs-progs"),
+    tool("mkfs.f2fs", "f2fs-tools"),
+    tool("mkfs.vfat", "dosfstools"),
+    tool("mkfs.erofs", "erofs-utils"),
+    tool("mksquashfs", "squashfs-tools"),
+    tool("cryptsetup", "cryptsetup-bin"),
 ];
 
 /// What the Debian guest is made with.
