@@ -41,6 +41,18 @@ fn is_file(root: &RootDir, path: &str) -> bool {
     matches!(root.kind(Path::new(path)), Ok(Some(FileKind::File)))
 }
 
+/// The complaint about an init that is not there; `None` if it is.
+pub fn missing_init(root: &RootDir, path: &str) -> Option<Complaint> {
+    if is_file(root, path) {
+        return None;
+    }
+    let complaint = Complaint::new(format!("INIT={path}: the root file system has no such program"));
+    Some(match own_init(root) {
+        Some((own, _)) => complaint.hint(format!("its init is {own}")),
+        None => complaint.hint("is this the right partition?"),
+    })
+}
+
 /// The complaint about a guest that our PID 1 cannot start.
 pub fn no_start_scripts(root: &RootDir) -> Complaint {
     let what = format!("the root file system has neither {RCS} nor {RC}");

@@ -12,6 +12,11 @@ pub fn printable(text: &str) -> String {
 
 /// Shows an error with its hints.
 pub fn error(error: &Error) {
+    if let Error::Configuration(text) = error {
+        // Rendered already, with the file's name in front.
+        eprint!("{text}");
+        return;
+    }
     for line in error.lines() {
         eprintln!("subhostctl: {}", printable(&line));
     }

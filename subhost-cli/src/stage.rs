@@ -11,6 +11,7 @@ use subhost_init::console::Pty;
 use subhost_init::launch::Pid1Program;
 use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
+use subhost_mount::fstype::safe_options;
 use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
 
 use crate::error::{Context, Error};
@@ -225,11 +226,12 @@ impl Stage {
         let mut filesystem = FileSystem::new(kind)
             .source(format!("/dev/{}", disk.node))
             .attributes(MountAttributes::NODEV | attributes);
-        match kind {
-            // The image's own superblock may ask for a panic of the host.
-            "ext2" | "ext3" | "ext4" => filesystem = filesystem.option("errors", "remount-ro"),
-            "xfs" => filesystem = filesystem.flag("nouuid"),
-            _ => {}
+        // The image's own superblock may ask for a panic of the host.
+        for (key, value) in safe_options(kind) {
+            filesystem = match value {
+                Some(value) => filesystem.option(*key, value),
+                None => filesystem.flag(*key),
+            };
         }
         if attributes.contains(MountAttributes::RDONLY) {
             filesystem = filesystem.flag("ro");
@@ -249,7 +251,10 @@ impl Stage {
             PlannedInit::Subhost if !guest::has_start_scripts(root) => {
                 return Err(Error::refused(guest::no_start_scripts(root)));
             }
-            PlannedInit::Guest(path) => staged.init = Some(path.clone()),
+            PlannedInit::Guest(path) => match guest::missing_init(root, path) {
+                Some(complaint) => return Err(Error::refused(complaint)),
+                None => staged.init = Some(path.clone()),
+            },
             PlannedInit::Auto => match guest::own_init(root) {
                 Some((path, _)) => staged.init = Some(path.to_owned()),
                 None if guest::has_start_scripts(root) => {}

@@ -55,6 +55,7 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
     if background {
         // Away from the terminal of whoever started us.
         rustix::process::setsid().step("start a session")?;
+        rustix::process::chdir("/").step("leave the caller's folder")?;
     }
     loop {
         let mut booted = apply(request, &context.layout, "boot", Streams::Terminal)?;
