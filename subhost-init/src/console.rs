@@ -14,8 +14,10 @@ use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize
 use crate::{Error, Result};
 
 mod relay;
+mod streams;
 
-pub use relay::{Pipes, relay_pipes, relay_terminal};
+pub use relay::{Relay, Wake};
+pub use streams::{Pipes, relay_pipes, relay_terminal};
 
 /// Major device number of the slaves of `/dev/pts`.
 const UNIX98_PTY_SLAVE_MAJOR: u32 = 136;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use subhost_init::console::Relay;
 use subhost_init::handoff::{Message, Request as InitRequest};
 use subhost_init::launch::Ended;
 
@@ -17,7 +18,7 @@ use crate::error::{Complaint, Context as _, Error};
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::request::Request;
-use crate::supervise::{Event, Received, Relay, Signals, Stream};
+use crate::supervise::{Event, Signals, Watch};
 
 /// What is waited for beyond the stop timeout before PID 1 is killed.
 const KILL_AFTER: Duration = Duration::from_secs(8);
@@ -50,7 +51,7 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
 
 /// Boots, and again after each reboot.
 fn supervise(context: &Context, request: &Request, background: bool) -> Result<u8, Error> {
-    let mut signals = Some(Signals::block()?);
+    let mut signals = Signals::block()?;
     let mut announce = background;
     if background {
         // Away from the terminal of whoever started us.
@@ -64,19 +65,19 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
         }
         let shown = !background && !context.quiet;
         let stdout = || std::io::stdout().as_fd().try_clone_to_owned().step("use standard output");
-        let mut streams = Vec::new();
+        let mut relay = Relay::new();
         if let Some(pty) = &booted.pty {
             let master = pty.master.try_clone().step("duplicate the console")?;
-            streams.push(Stream::console(master, if shown { Some(stdout()?) } else { None }));
+            let shown = if shown { Some(stdout()?) } else { None };
+            relay = relay.console(master, shown).step("relay the console")?;
         }
         if announce && booted.record.init_program != "subhost-init" {
             // A guest's own init does not tell when it is ready.
             announce = false;
             leave_caller()?;
         }
-        let mut relay = Relay::new(streams, signals.take());
-        let ended = watch(&mut booted, &mut relay, &mut announce, request.stop_timeout)?;
-        signals = relay.signals.take();
+        let mut watch = Watch::new(relay, signals);
+        let ended = wait(&mut booted, &mut watch, &mut announce, request.stop_timeout)?;
         let name = booted.record.name.clone();
         booted.clean_up()?;
         match ended {
@@ -87,38 +88,38 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
             }
             Ended::Exited(0) => return Ok(0),
             Ended::Exited(code) => {
-                return Err(failed(&name, &format!("PID 1 ended with status {code}"), &relay));
+                return Err(failed(&name, &format!("PID 1 ended with status {code}"), &watch));
             }
             Ended::Killed(signal) => {
-                return Err(failed(&name, &format!("PID 1 was ended by signal {signal}"), &relay));
+                return Err(failed(&name, &format!("PID 1 was ended by signal {signal}"), &watch));
             }
         }
+        signals = watch.signals;
     }
 }
 
-fn failed(name: &str, what: &str, relay: &Relay) -> Error {
-    let lines = relay.last_lines();
+fn failed(name: &str, what: &str, watch: &Watch) -> Error {
+    let lines = watch.last_lines();
     let hint = (!lines.is_empty()).then(|| format!("its last output:\n{}", lines.join("\n")));
     Error::Step { step: format!("subhost {name}"), source: what.to_owned().into(), hint }
 }
 
 /// Waits for the end; a first signal asks for power-off, a second one kills.
-fn watch(
+fn wait(
     booted: &mut Booted,
-    relay: &mut Relay,
+    watch: &mut Watch,
     announce: &mut bool,
     stop_timeout: Duration,
 ) -> Result<Ended, Error> {
     let running = &mut booted.running;
     let mut stopping = false;
-    let mut listening = true;
-    while let Some(event) = relay.next(running.pidfd(), listening.then(|| running.socket()))? {
+    while let Some(event) = watch.next(running.pidfd(), Some(running.socket()))? {
         match event {
             Event::Signal(Signal::SIGWINCH) => {}
             Event::Signal(_) if stopping => running.kill().step("kill PID 1")?,
             Event::Signal(_) => {
                 stopping = true;
-                relay.deadline = Some(Instant::now() + stop_timeout + KILL_AFTER);
+                watch.deadline = Some(Instant::now() + stop_timeout + KILL_AFTER);
                 if booted.record.init_program == "subhost-init" {
                     crate::supervise::send(running.socket(), InitRequest::PowerOff);
                 } else {
@@ -126,14 +127,11 @@ fn watch(
                 }
             }
             Event::Deadline => running.kill().step("kill PID 1")?,
-            Event::Message => match crate::supervise::receive(running.socket()) {
-                Some(Received::Message(Message::Ready { .. })) if *announce => {
-                    *announce = false;
-                    leave_caller()?;
-                }
-                Some(_) => {}
-                None => listening = false,
-            },
+            Event::Message(Message::Ready { .. }) if *announce => {
+                *announce = false;
+                leave_caller()?;
+            }
+            Event::Message(_) => {}
         }
     }
     match running.wait().step("wait for PID 1")? {

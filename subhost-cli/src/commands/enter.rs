@@ -11,14 +11,14 @@ use subhost_init::console::{Pipes, Pty, RawMode};
 use subhost_init::enter::Enter;
 use subhost_mount::rootdir::RootDir;
 
-use super::run::{copy_window_size, pipe_streams, stdin, stdout};
+use super::run::{copy_window_size, stderr, stdin, stdout, terminal_relay};
 use super::{Context, need_root};
 use crate::args;
 use crate::boot::terminal_type;
 use crate::error::{Complaint, Context as _, Error};
 use crate::observe::{State, state_of};
 use crate::state::Record;
-use crate::supervise::{Event, Relay, Signals, Stream};
+use crate::supervise::{Event, Signals, Watch};
 
 /// Longest passwd of a guest that is read, in bytes.
 const PASSWD_MAX_BYTES: u64 = 1 << 20;
@@ -42,32 +42,30 @@ pub(super) fn enter(context: &Context, args: args::Enter) -> Result<u8, Error> {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let input = std::io::stdin();
     let enter = Enter::new(init.as_fd()).argv(argv).environment(environment());
-    let (mut entered, streams, pty, _raw) = if terminal {
+    let (mut entered, relay, pty, _raw) = if terminal {
         let pty = Pty::open().step("open a pseudo-terminal")?;
         pty.set_owner(record.first_id, record.first_id + 5).step("own the pseudo-terminal")?;
         copy_window_size(pty.master.as_fd());
         let slave = || pty.slave.try_clone().step("duplicate the terminal");
         let stdio = [slave()?, slave()?, slave()?];
         let entered = enter.stdio(stdio).controlling_terminal(true).start().step(format!("enter {name}"))?;
-        let master = || pty.master.try_clone().step("duplicate the terminal");
-        let streams = vec![Stream::input(stdin()?, master()?), Stream::output(master()?, stdout()?)];
-        (entered, streams, Some(pty.master), RawMode::enter(input.as_fd()).ok())
+        (entered, terminal_relay(&pty.master)?, Some(pty), RawMode::enter(input.as_fd()).ok())
     } else {
         let (ours, theirs) = Pipes::open().step("make pipes")?;
         let entered = enter.stdio(theirs).start().step(format!("enter {name}"))?;
-        (entered, pipe_streams(ours)?, None, None)
+        (entered, ours.relay(stdin()?, stdout()?, stderr()?).step("relay")?, None, None)
     };
-    let mut relay = Relay::new(streams, Some(signals));
-    while let Some(event) = relay.next(entered.pidfd(), None)? {
+    let mut watch = Watch::new(relay, signals);
+    while let Some(event) = watch.next(entered.pidfd(), None)? {
         match (event, &pty) {
-            (Event::Signal(Signal::SIGWINCH), Some(master)) => copy_window_size(master.as_fd()),
+            (Event::Signal(Signal::SIGWINCH), Some(pty)) => copy_window_size(pty.master.as_fd()),
             (Event::Signal(Signal::SIGWINCH), None) => {}
             (Event::Signal(signal), _) => {
                 if let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) {
                     let _ = rustix::process::pidfd_send_signal(entered.pidfd(), signal);
                 }
             }
-            (Event::Message | Event::Deadline, _) => {}
+            (Event::Message(_) | Event::Deadline, _) => {}
         }
     }
     let status = entered.wait().step(format!("wait for the command in {name}"))?;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use nix::sys::signal::Signal;
 use subhost_config::schema::{InitChoice, UserNs};
-use subhost_init::console::{Pipes, RawMode, set_window_size, window_size};
+use subhost_init::console::{Pipes, RawMode, Relay, set_window_size, window_size};
 use subhost_init::handoff::Request as InitRequest;
 use subhost_init::launch::Ended;
 
@@ -18,7 +18,7 @@ use crate::error::{Complaint, Context as _, Error};
 use crate::layout::is_plain_absolute;
 use crate::report;
 use crate::request::{Request, Root};
-use crate::supervise::{Event, Relay, Signals, Stream};
+use crate::supervise::{Event, Signals, Watch};
 
 /// Runs a command, and returns its status.
 pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
@@ -37,21 +37,18 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
         report::note(context.quiet, note);
     }
     let input = std::io::stdin();
-    let (streams, _raw) = match (ours, &booted.pty) {
-        (Some(pipes), _) => (pipe_streams(pipes)?, None),
+    let (relay, _raw) = match (ours, &booted.pty) {
+        (Some(pipes), _) => (pipes.relay(stdin()?, stdout()?, stderr()?).step("relay")?, None),
         (None, Some(pty)) => {
             copy_window_size(pty.master.as_fd());
-            let master = || pty.master.try_clone().step("duplicate the terminal");
-            let streams = vec![Stream::input(stdin()?, master()?), Stream::output(master()?, stdout()?)];
-            (streams, RawMode::enter(input.as_fd()).ok())
+            (terminal_relay(&pty.master)?, RawMode::enter(input.as_fd()).ok())
         }
-        (None, None) => (Vec::new(), None),
+        (None, None) => (Relay::new(), None),
     };
-    let mut relay = Relay::new(streams, Some(signals));
+    let mut watch = Watch::new(relay, signals);
     let mut asked = false;
-    let mut listening = true;
     let running = &mut booted.running;
-    while let Some(event) = relay.next(running.pidfd(), listening.then(|| running.socket()))? {
+    while let Some(event) = watch.next(running.pidfd(), Some(running.socket()))? {
         match event {
             Event::Signal(Signal::SIGWINCH) => {
                 if let Some(pty) = &booted.pty {
@@ -63,7 +60,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
                 crate::supervise::send(running.socket(), InitRequest::PowerOff);
             }
             Event::Signal(_) | Event::Deadline => running.kill().step("kill PID 1")?,
-            Event::Message => listening = crate::supervise::receive(running.socket()).is_some(),
+            Event::Message(_) => {}
         }
     }
     let ended = running.wait().step("wait for PID 1")?;
@@ -118,16 +115,11 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
     })
 }
 
-/// Streams of a payload without a terminal: input, output and errors apart.
-pub(super) fn pipe_streams(pipes: Pipes) -> Result<Vec<Stream>, Error> {
-    Ok(vec![
-        Stream::input(stdin()?, pipes.stdin),
-        Stream::output(pipes.stdout, stdout()?),
-        Stream::output(
-            pipes.stderr,
-            std::io::stderr().as_fd().try_clone_to_owned().step("use standard error")?,
-        ),
-    ])
+/// The relay between our terminal and one of the payload's own.
+pub(super) fn terminal_relay(master: &OwnedFd) -> Result<Relay, Error> {
+    let master = || master.try_clone().step("duplicate the terminal");
+    let relay = Relay::new().input(stdin()?, master()?).step("relay the terminal")?;
+    relay.output(master()?, stdout()?).step("relay the terminal")
 }
 
 /// Gives a terminal the size of ours.
@@ -139,6 +131,10 @@ pub(super) fn copy_window_size(master: std::os::fd::BorrowedFd<'_>) {
 
 pub(super) fn stdin() -> Result<OwnedFd, Error> {
     std::io::stdin().as_fd().try_clone_to_owned().step("use standard input")
+}
+
+pub(super) fn stderr() -> Result<OwnedFd, Error> {
+    std::io::stderr().as_fd().try_clone_to_owned().step("use standard error")
 }
 
 pub(super) fn stdout() -> Result<OwnedFd, Error> {
