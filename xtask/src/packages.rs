@@ -43,6 +43,8 @@ pub(crate) const TEST: &[Tool] = &[
     tool("mount", "mount"),
     tool("bash", "bash"),
     tool("script", "bsdutils"),
+    tool("kill", "procps"),
+    tool("ps", "procps"),
     tool("flock", "util-linux"),
     tool("blkid", "util-linux"),
     tool("mkswap", "util-linux"),

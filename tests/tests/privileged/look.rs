@@ -84,7 +84,8 @@ fn check(host: &Host) -> Verdict {
 /// The same table by `sfdisk`: index, first sector and number of sectors of each partition.
 fn partitions(host: &Host) -> Verdict {
     for fixture in [Fixture::TinyMbr, Fixture::TinyGpt, Fixture::TinyLogical] {
-        let image = fixture.path()?;
+        // A copy: the fixtures may be where only root can read.
+        let image = host.copy_of(fixture)?;
         let image = image.to_string_lossy();
         let sfdisk: Value = serde_json::from_str(&host.witness("sfdisk", &["--json", &image])?)?;
         let out = as_nobody(host, &["partitions", &image])?;
