@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use subhost_config::schema::{Environment, InitChoice};
-use subhost_config::{Diagnostic, Evaluator, Source, SubhostConfig, Trust, load, parse};
+use subhost_config::{
+    Diagnostic, Evaluator, LoadError, LoadedConfig, Source, SubhostConfig, Trust, load, parse,
+};
 
 use crate::args::Devices;
 use crate::error::{Complaint, Error};
@@ -25,31 +27,59 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The configuration of a subhost: a file given by path, or the one in its folder.
+    ///
+    /// Where that is missing, disks from the environment or the command line are a whole configuration.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be read.
+    pub fn of(
+        layout: &Layout,
+        given: Option<&Path>,
+        name: &Name,
+        devices: &Devices,
+    ) -> Result<Loaded, Error> {
+        let path = path_of(layout, given, name);
+        match load(&path) {
+            Err(LoadError::Open { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound
+                    && given.is_none()
+                    && (!devices.disks.is_empty()
+                        || std::env::var_os("DISKS").is_some_and(|it| !it.is_empty())) =>
+            {
+                Ok(Loaded::evaluate(&path, Source::new(path.to_string_lossy(), ""), Trust::Trusted))
+            }
+            loaded => Loaded::evaluated(&path, loaded),
+        }
+    }
+
     /// Reads and evaluates a configuration. Nothing of it is executed.
     ///
     /// # Errors
     /// There is no such file, or it cannot be read.
     pub fn read(path: &Path) -> Result<Loaded, Error> {
-        let loaded =
-            load(path).map_err(|error| {
-                Error::refused(Complaint::new(error.to_string()).hint(
+        Loaded::evaluated(path, load(path))
+    }
+
+    fn evaluated(path: &Path, loaded: Result<LoadedConfig, LoadError>) -> Result<Loaded, Error> {
+        match loaded {
+            Ok(loaded) => Ok(Loaded::evaluate(path, loaded.source, loaded.trust)),
+            Err(error) => Err(Error::refused(
+                Complaint::new(format!("configuration {}: {error}", path.display())).hint(
                     "a configuration holds DISKS=( vda:1:/path/to/disk.raw ) and BRIDGES=( bridge:mac )",
-                ))
-            })?;
-        let (script, mut diagnostics) = parse(&loaded.source);
+                ),
+            )),
+        }
+    }
+
+    fn evaluate(path: &Path, source: Source, trust: Trust) -> Loaded {
+        let (script, mut diagnostics) = parse(&source);
         let (variables, found) = Evaluator::new().run(&script);
         diagnostics.extend(found);
-        let (config, found) =
-            SubhostConfig::from_variables(&variables, &loaded.source, &Environment::of_process());
+        let (config, found) = SubhostConfig::from_variables(&variables, &source, &Environment::of_process());
         diagnostics.extend(found);
         let failed = diagnostics.iter().any(Diagnostic::is_error);
-        Ok(Loaded {
-            path: path.to_path_buf(),
-            source: loaded.source,
-            trust: loaded.trust,
-            diagnostics,
-            config: config.filter(|_| !failed),
-        })
+        Loaded { path: path.to_path_buf(), source, trust, diagnostics, config: config.filter(|_| !failed) }
     }
 
     /// Why boot would not take it, if it would not.

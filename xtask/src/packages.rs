@@ -45,6 +45,7 @@ pub(crate) const TEST: &[Tool] = &[
     tool("script", "bsdutils"),
     tool("kill", "procps"),
     tool("ps", "procps"),
+    tool("sysctl", "procps"),
     tool("flock", "util-linux"),
     tool("blkid", "util-linux"),
     tool("mkswap", "util-linux"),

@@ -13,7 +13,7 @@ use subhost_init::launch::Ended;
 use super::{Context, need_root};
 use crate::args;
 use crate::boot::{Booted, Streams, boot as apply, complete};
-use crate::config::{Loaded, demand_trust, path_of, request};
+use crate::config::{Loaded, demand_trust, request};
 use crate::error::{Complaint, Context as _, Error};
 use crate::observe::{State, state_of};
 use crate::report;
@@ -40,7 +40,7 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
         }
         return detach(context, &args);
     }
-    let loaded = Loaded::read(&path_of(&context.layout, context.config.as_deref(), &args.name))?;
+    let loaded = Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices)?;
     let request = request(&loaded, args.name, args.devices, args.init)?;
     demand_trust(&loaded)?;
     if !loaded.diagnostics.is_empty() && !context.quiet {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::args;
-use crate::config::{Loaded, path_of, request};
+use crate::config::{Loaded, request};
 use crate::error::{Context as _, Error};
 use crate::observe::{Observed, Purpose};
 use crate::plan::Plan;
@@ -20,7 +20,7 @@ struct Shown<'a> {
 
 /// Shows the plan of a boot. Changes nothing, and needs no privileges where the files are readable.
 pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
-    let loaded = Loaded::read(&path_of(&context.layout, context.config.as_deref(), &args.name))?;
+    let loaded = Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices)?;
     let request = request(&loaded, args.name, args.devices, args.init)?;
     let observed = Observed::of(&request, &context.layout, Purpose::Look).step("list the host's links")?;
     let plan = Plan::make(&request, &observed, &context.layout).map_err(Error::Refused)?;

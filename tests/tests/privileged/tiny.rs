@@ -5,7 +5,7 @@ use std::time::Duration;
 use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
-use subhost_tests::wire;
+use subhost_tests::{program, wire};
 
 use crate::{BRIDGE, MAC, address, boot, bridge};
 
@@ -49,6 +49,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "stop_is_orderly_and_a_second_stop_is_content",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: stop,
+    },
+    Case {
+        name: "disks_and_cables_from_the_environment_boot_without_a_file",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: environment,
     },
     Case {
         name: "two_guests_share_a_bridge",
@@ -176,5 +181,21 @@ fn insert(host: &Host, image: &std::path::Path, file: &str, path: &str, mode: u3
     host.witness("debugfs", &["-w", "-R", &format!("rm {path}"), &place])?;
     host.witness("debugfs", &["-w", "-R", &format!("write {} {path}", source.display()), &place])?;
     host.witness("debugfs", &["-w", "-R", &format!("set_inode_field {path} mode 0{mode:o}"), &place])?;
+    Ok(())
+}
+
+/// As `pretend-boot` takes them: no file, the two lists in the environment.
+fn environment(host: &Host) -> Verdict {
+    bridge(host)?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    let mut command = host.command(&["boot", &name, "--detach"]);
+    command.env("DISKS", format!("vda:1:{}", image.display())).env("BRIDGES", format!("{BRIDGE}:{MAC}"));
+    let outcome = program::run(command, Duration::from_secs(60))?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    assert_eq!(host.done(&["enter", &name, "--", "cat", "/sys/class/net/eth0/address"])?, format!("{MAC}\n"));
+    // It runs, so that is already as wanted.
+    assert_eq!(host.subhostctl(&["boot", &name, "--detach"])?.code, 0);
+    host.done(&["stop", &name])?;
     Ok(())
 }
