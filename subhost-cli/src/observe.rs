@@ -78,7 +78,12 @@ pub enum State {
 /// # Errors
 /// Its record cannot be read.
 pub fn state_of(layout: &Layout, name: &Name) -> std::io::Result<State> {
-    Ok(match state::read(layout, name)? {
+    let read = state::read(layout, name);
+    let read = read.map_err(|error| {
+        let path = layout.record(name);
+        std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    });
+    Ok(match read? {
         None => State::Stopped,
         Some(record) if record.init.is_alive() => State::Running(Box::new(record)),
         Some(record) => State::Stale(Box::new(record)),

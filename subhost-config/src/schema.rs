@@ -50,7 +50,7 @@ pub struct SubhostConfig {
     pub disks: Setting<Vec<DiskSpec>>,
     /// `BRIDGES`; the first is `eth0`.
     pub cables: Setting<Vec<CableSpec>>,
-    /// `HOSTNAME`; none for what the guest itself sets.
+    /// `HOSTNAME`; none for the subhost's name.
     pub hostname: Setting<Option<String>>,
     /// `INIT`
     pub init: Setting<InitChoice>,

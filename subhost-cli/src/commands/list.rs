@@ -47,7 +47,7 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
     names.dedup();
     let mut shown = Vec::new();
     for name in &names {
-        shown.push(look(context, name)?);
+        shown.push(look(context, name));
     }
     if context.json {
         report::print_json(&shown);
@@ -80,7 +80,7 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
 /// Shows one subhost.
 pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     need_root("status")?;
-    let shown = look(context, name)?;
+    let shown = look(context, name);
     if shown.state == "stopped" && !context.layout.config(name).is_file() {
         return Err(Error::refused(
             Complaint::new(format!("subhost {name}: is neither running nor configured"))
@@ -118,15 +118,19 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn look(context: &Context, name: &Name) -> Result<Shown, Error> {
-    let state = state_of(&context.layout, name).step(format!("read the record of {name}"))?;
-    let (state, record) = match state {
-        State::Stopped => ("stopped", None),
-        State::Running(record) => ("running", Some(record)),
-        State::Stale(record) => ("ended", Some(record)),
+fn look(context: &Context, name: &Name) -> Shown {
+    let (state, record) = match state_of(&context.layout, name) {
+        Ok(State::Stopped) => ("stopped", None),
+        Ok(State::Running(record)) => ("running", Some(record)),
+        Ok(State::Stale(record)) => ("ended", Some(record)),
+        // One record that is not ours to read must not hide the other subhosts.
+        Err(error) => {
+            report::note(context.quiet, &format!("warning: record {error}"));
+            ("unreadable", None)
+        }
     };
     let running = state == "running";
-    Ok(match record {
+    match record {
         None => Shown {
             name: name.to_string(),
             state,
@@ -162,7 +166,7 @@ fn look(context: &Context, name: &Name) -> Result<Shown, Error> {
             }),
             started: Some(record.started),
         },
-    })
+    }
 }
 
 fn join(words: impl Iterator<Item = String>) -> Option<String> {

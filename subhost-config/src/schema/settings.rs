@@ -67,9 +67,9 @@ pub const SETTINGS: &[SettingInfo] = &[
     setting(
         "HOSTNAME",
         "host name",
-        "what the guest sets",
+        "the subhost's name",
         "web1.lan",
-        "The guest's host name, set before its init runs.",
+        "The guest's host name, set before its init runs; what the guest sets then wins.",
     ),
     setting(
         "INIT",
