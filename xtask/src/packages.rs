@@ -74,14 +74,17 @@ pub(crate) const ALL: &[&[Tool]] = &[DEMO, TEST, DEBIAN_GUEST];
 
 /// Installs what is missing of `tools`; on a system that is not Debian-like, or without root, names it and fails.
 pub(crate) fn install(tools: &[&[Tool]], steps: &Steps) -> Outcome {
-    let missing: Vec<&Tool> = tools.iter().copied().flatten().filter(|tool| !is_there(tool.name)).collect();
+    let mut missing: Vec<&Tool> =
+        tools.iter().copied().flatten().filter(|tool| !is_there(tool.name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    packages.sort_unstable();
-    packages.dedup();
+    // Several tasks need the same tool, and several tools are in one package.
+    missing.sort_unstable_by_key(|tool| (tool.package, tool.name));
+    missing.dedup_by_key(|tool| tool.name);
     let names = missing.iter().map(|tool| tool.name).collect::<Vec<_>>().join(" ");
+    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    packages.dedup();
     let packages_text = packages.join(" ");
     if !is_debian_like() {
         return Err(format!(
