@@ -92,8 +92,20 @@ pub(crate) fn loops_over(image: &Path) -> Vec<serde_json::Value> {
     json["loopdevices"].as_array().unwrap().clone()
 }
 
-/// Loop devices, mounts and folders of ours that should be gone.
+/// Loop devices, mounts and folders of ours that should be gone, and are not in ten seconds: the kernel takes a loop
+/// device back some time after its last user.
 pub(crate) fn left_behind() -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = still_there();
+        if left.is_empty() || Instant::now() >= deadline {
+            return left;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn still_there() -> Vec<String> {
     let mut left = Vec::new();
     for entry in fs::read_dir("/sys/block").unwrap() {
         let path = entry.unwrap().path().join("loop/backing_file");
