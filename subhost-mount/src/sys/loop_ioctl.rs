@@ -31,7 +31,7 @@ pub(crate) struct LoopStatus {
 /// The number of a loop device that is free now; it may be gone before it is used.
 pub(crate) fn loop_get_free(control: BorrowedFd<'_>) -> io::Result<u32> {
     // SAFETY: this request takes no argument and touches no memory of ours.
-    let number = unsafe { libc::ioctl(control.as_raw_fd(), raw::LOOP_CTL_GET_FREE.into()) };
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), raw::LOOP_CTL_GET_FREE as libc::Ioctl) };
     u32::try_from(number).map_err(|_| io::Error::last_os_error())
 }
 
@@ -59,7 +59,8 @@ pub(crate) fn loop_configure(device: BorrowedFd<'_>, config: &LoopConfig<'_>) ->
         __reserved: [0; 8],
     };
     // SAFETY: the request takes a pointer to a `loop_config`, which lives across the call and is only read.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), raw::LOOP_CONFIGURE.into(), &raw const config) };
+    let result =
+        unsafe { libc::ioctl(device.as_raw_fd(), raw::LOOP_CONFIGURE as libc::Ioctl, &raw const config) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -68,7 +69,8 @@ pub(crate) fn loop_status(device: BorrowedFd<'_>) -> io::Result<LoopStatus> {
     let mut info = empty_info();
     // SAFETY: the request takes a pointer to a `loop_info64`, which lives across the call; the kernel fills
     // it with integers, for which every bit pattern is valid.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), raw::LOOP_GET_STATUS64.into(), &raw mut info) };
+    let result =
+        unsafe { libc::ioctl(device.as_raw_fd(), raw::LOOP_GET_STATUS64 as libc::Ioctl, &raw mut info) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
