@@ -162,7 +162,7 @@ pub struct Stop {
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<Name>,
     /// Longest orderly stop, in seconds, before it is ended by force
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub timeout: Option<u64>,
 }
 

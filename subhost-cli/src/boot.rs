@@ -22,12 +22,12 @@ use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 use crate::error::{Complaint, Context, Error};
 use crate::idrange::{IdRange, reserve};
 use crate::layout::{Layout, Name};
-use crate::lock::Lock;
+use crate::lock::{Lock, await_name};
 use crate::observe::{Observed, Purpose, State, state_of};
 use crate::plan::Plan;
 use crate::request::Request;
 use crate::stage::{Stage, Staged};
-use crate::state::{CableRecord, DiskRecord, Draft, Process, RECORD_VERSION, Record, remove};
+use crate::state::{self, CableRecord, DiskRecord, Draft, Process, RECORD_VERSION, Record, remove};
 
 /// Time between SIGTERM and SIGKILL at the end of a stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -132,11 +132,17 @@ fn pin(layout: &Layout, name: &Name, netns: &Netns) -> Result<(), subhost_net::E
     Ok(())
 }
 
-/// Removes the names that an ended subhost left: the pin of its netns, then its record.
+/// Removes the names that an ended subhost left: the pin of its netns, then its record. To be called with the name locked.
 ///
 /// # Errors
 /// Something is not ours, or cannot be removed.
 pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
+    match state::read(layout, name) {
+        Ok(Some(current)) if current.init == record.init && current.netns_inode == record.netns_inode => {}
+        // Swept already, or the names are those of a later subhost.
+        Ok(_) => return Ok(()),
+        Err(error) => return Err(Error::Left(vec![Complaint::new(format!("record of {name}: {error}"))])),
+    }
     let mut left = Vec::new();
     if record.pinned
         && let Err(error) = unpin(&layout.netns_dir, name.as_str(), record.netns_inode)
@@ -376,7 +382,10 @@ impl Booted {
     /// # Errors
     /// Something of it is left.
     pub fn clean_up(self) -> Result<(), Error> {
-        let swept = sweep(&self.layout, &self.name, &self.record);
+        // Late as we may be, a later subhost of that name keeps its own.
+        let swept = await_name(&self.layout, &self.name)
+            .step(format!("lock the name {}", self.name))
+            .and_then(|_lock| sweep(&self.layout, &self.name, &self.record));
         drop(self.resources);
         swept
     }

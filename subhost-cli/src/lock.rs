@@ -7,6 +7,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -15,6 +16,9 @@ use crate::layout::{Layout, Name};
 
 /// First byte of the file that stands for names; the bytes below stand for id ranges.
 const NAMES: i64 = 1 << 32;
+
+/// How long another command may hold a name: a boot may have to replay a journal.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A held lock; dropping it gives it back.
 #[derive(Debug)]
@@ -42,6 +46,23 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 /// The lock file cannot be made or locked.
 pub fn lock_name(layout: &Layout, name: &Name) -> io::Result<Option<Lock>> {
     try_lock(layout, NAMES + i64::from(hash(name.as_str()) >> 1))
+}
+
+/// Takes the lock of a name, waiting for a command that holds it.
+///
+/// # Errors
+/// The lock file cannot be made or locked, or the other command holds it for too long.
+pub fn await_name(layout: &Layout, name: &Name) -> io::Result<Lock> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(lock) = lock_name(layout, name)? {
+            return Ok(lock);
+        }
+        if Instant::now() >= deadline {
+            return Err(io::Error::other("another command is starting or stopping it, for too long"));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Takes the lock of an id range by its index in the pool; `None` when it is in use.

@@ -11,7 +11,7 @@ use subhost_net::netns::{PinState, pinned_inode};
 use crate::error::Complaint;
 use crate::layout::{Layout, Name};
 use crate::request::Request;
-use crate::state::{self, Record};
+use crate::state::{self, Process, Record};
 
 /// How images are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +83,16 @@ pub fn state_of(layout: &Layout, name: &Name) -> std::io::Result<State> {
         let path = layout.record(name);
         std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     });
-    Ok(match read? {
-        None => State::Stopped,
-        Some(record) if record.init.is_alive() => State::Running(Box::new(record)),
-        Some(record) => State::Stale(Box::new(record)),
-    })
+    let Some(record) = read? else { return Ok(State::Stopped) };
+    // Only a proven absence is one: what cannot be looked at may run.
+    let own = Process::of(std::process::id()).map_err(std::io::Error::other)?;
+    if record.supervisor.boot_id == own.boot_id && record.supervisor.pid_namespace != own.pid_namespace {
+        return Err(std::io::Error::other(
+            "it was started in another PID namespace, and only seen from there",
+        ));
+    }
+    let init = record.init.identity().open().map_err(std::io::Error::other)?;
+    Ok(if init.is_some() { State::Running(Box::new(record)) } else { State::Stale(Box::new(record)) })
 }
 
 impl Observed {
@@ -272,7 +277,7 @@ pub fn running(layout: &Layout) -> Option<Vec<Record>> {
         other => other.unwrap_or_default(),
     };
     let records = names.iter().filter_map(|name| state::read(layout, name).ok().flatten());
-    Some(records.filter(|record| record.init.is_alive()).collect())
+    Some(records.filter(|record| !matches!(record.init.identity().open(), Ok(None))).collect())
 }
 
 fn foreign_netns(request: &Request, layout: &Layout) -> Option<Complaint> {

@@ -77,10 +77,17 @@ fn screen(lower: &Path, upper: &Path, first_id: u32, hidden: &[PathBuf]) -> std:
         }
         for entry in entries {
             let entry = entry?;
-            let meta = entry.metadata()?;
+            let meta = match entry.metadata() {
+                // Gone meanwhile: the host lives on.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                meta => meta?,
+            };
             let readable = if meta.is_dir() { 0o005 } else { 0o004 };
             if !meta.is_symlink() && meta.mode() & readable != readable {
-                cover(lower, upper, &Path::new(folder).join(entry.file_name()), first_id)?;
+                match cover(lower, upper, &Path::new(folder).join(entry.file_name()), first_id) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    covered => covered?,
+                }
             }
         }
     }

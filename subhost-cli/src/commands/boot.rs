@@ -151,8 +151,11 @@ fn leave_caller() -> Result<(), Error> {
 
 /// Starts ourselves in the background, and waits until the subhost is ready or has ended.
 fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
-    let mut command = Command::new("/proc/self/exe");
-    command.args(std::env::args_os().skip(1)).arg("--background");
+    let mut words: Vec<_> = std::env::args_os().skip(1).collect();
+    let end_of_options = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    words.insert(end_of_options, "--background".into());
+    let mut command = Command::new(std::env::current_exe().step("find ourselves")?);
+    command.args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut supervisor = command.spawn().step("start the supervisor")?;
     let mut answer = [0; READY.len()];

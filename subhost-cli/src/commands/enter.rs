@@ -48,11 +48,17 @@ pub(super) fn enter(context: &Context, args: args::Enter) -> Result<u8, Error> {
         copy_window_size(pty.master.as_fd());
         let slave = || pty.slave.try_clone().step("duplicate the terminal");
         let stdio = [slave()?, slave()?, slave()?];
-        let entered = enter.stdio(stdio).controlling_terminal(true).start().step(format!("enter {name}"))?;
+        let entered = match enter.stdio(stdio).controlling_terminal(true).start() {
+            Ok(entered) => entered,
+            Err(error) => return not_started(name, error),
+        };
         (entered, terminal_relay(&pty.master)?, Some(pty), RawMode::enter(input.as_fd()).ok())
     } else {
         let (ours, theirs) = Pipes::open().step("make pipes")?;
-        let entered = enter.stdio(theirs).start().step(format!("enter {name}"))?;
+        let entered = match enter.stdio(theirs).start() {
+            Ok(entered) => entered,
+            Err(error) => return not_started(name, error),
+        };
         (entered, ours.relay(stdin()?, stdout()?, stderr()?).step("relay")?, None, None)
     };
     let mut watch = Watch::new(relay, signals);
@@ -70,6 +76,19 @@ pub(super) fn enter(context: &Context, args: args::Enter) -> Result<u8, Error> {
     }
     let status = entered.wait().step(format!("wait for the command in {name}"))?;
     Ok(u8::try_from(status).unwrap_or(255))
+}
+
+/// 127 and 126 are the command's, as a shell has them; all else is our failure.
+fn not_started(name: &crate::layout::Name, error: subhost_init::Error) -> Result<u8, Error> {
+    let status = error.exit_status().and_then(|status| u8::try_from(status).ok());
+    let error = Err(error).step(format!("enter {name}"));
+    match (status, error) {
+        (Some(status), Err(error)) => {
+            crate::report::error(&error);
+            Ok(status)
+        }
+        (_, error) => error,
+    }
 }
 
 fn words(command: Vec<std::ffi::OsString>) -> Result<Vec<CString>, Error> {

@@ -97,6 +97,12 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
     };
     let payload: Result<Vec<CString>, _> =
         args.command.into_iter().map(|word: OsString| CString::new(word.into_vec())).collect();
+    if root == Root::Tree("/".into()) {
+        return Err(Error::refused(
+            Complaint::new("--root /: would give the host's own files to the command")
+                .hint("--overlay / shows them and keeps no change"),
+        ));
+    }
     Ok(Request {
         name,
         named,
@@ -111,7 +117,11 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
         skip_scripts: Vec::new(),
         user_namespace: UserNs::Auto,
         payload: Some(payload.map_err(|_| Error::refused(Complaint::new("the command holds a NUL byte")))?),
-        hidden: vec![context.layout.root_dir.clone(), "/opt/subhost".into()],
+        // As the overlay's own path is: without links.
+        hidden: [&*context.layout.root_dir, std::path::Path::new("/opt/subhost")]
+            .iter()
+            .filter_map(|path| std::fs::canonicalize(path).ok())
+            .collect(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::args;
 use crate::boot::sweep;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
-use crate::lock::lock_name;
+use crate::lock::await_name;
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::shutdown::{self, Stopped};
@@ -69,7 +69,7 @@ fn take_names(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error
             .wait_gone(Instant::now() + SUPERVISOR)
             .step(format!("wait for the supervisor of {name}"))?;
     }
-    let _lock = lock_name(layout, name).step(format!("lock the name {name}"))?;
+    let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
     match state_of(layout, name).step(format!("read the record of {name}"))? {
         State::Stale(record) => sweep(layout, name, &record),
         // A new one of that name has been started since: its names are not ours to take.

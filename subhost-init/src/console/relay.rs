@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read, write};
+use rustix::termios::isatty;
 
 use crate::{Error, Result};
 
@@ -266,7 +267,9 @@ impl Flow {
             Err(Errno::AGAIN) => return false,
             Err(_) => {
                 self.sink = None;
-                if self.kind == Kind::Input {
+                // A writer into a pipe learns that nobody reads, as in a shell's pipeline; a terminal has no such end, and
+                // is drained so that its writers never wait.
+                if self.kind == Kind::Input || !self.source.as_ref().is_some_and(isatty) {
                     self.source = None;
                 }
                 self.discard_if_unwanted();
