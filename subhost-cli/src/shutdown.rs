@@ -1,7 +1,6 @@
 //! Asks a running subhost to end, in the language of its init, from outside.
 
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,8 @@ const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 /// SIGRTMIN+4 as glibc and systemd count: power-off for systemd.
 const SIGRTMIN_4: i32 = 38;
+/// How soon one that did not read is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long the end after SIGKILL is waited for.
 const AFTER_KILL: Duration = Duration::from_secs(5);
 
@@ -41,9 +42,18 @@ pub enum Stopped {
 pub fn stop(record: &Record, timeout: Duration) -> Result<Stopped, Error> {
     let step = || format!("stop {}", record.name);
     let Some(init) = record.init.identity().open().step(step())? else { return Ok(Stopped::Already) };
+    let deadline = Instant::now() + timeout;
     // A guest that cannot be asked is killed at once: waiting would change nothing.
-    if ask(record).is_ok() && init.wait_gone(Instant::now() + timeout).step(step())? {
-        return Ok(Stopped::Orderly);
+    while let Ok(written) = ask(record) {
+        // PID 1 that is just being started does not read yet, and hears no signal: it is asked again.
+        let heard = written || record.init_program != "subhost-init";
+        let next = if heard { deadline } else { deadline.min(Instant::now() + ASK_AGAIN) };
+        if init.wait_gone(next).step(step())? {
+            return Ok(Stopped::Orderly);
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
     }
     init.signal(SIGKILL).step(step())?;
     Ok(if init.wait_gone(Instant::now() + AFTER_KILL).step(step())? {
@@ -53,25 +63,25 @@ pub fn stop(record: &Record, timeout: Duration) -> Result<Stopped, Error> {
     })
 }
 
-/// Asks for power-off: a request in `/run/initctl` where init reads that, else the signal its init knows.
+/// Asks for power-off; true if it was written where init reads, false if only a signal was sent: a request in `/run/initctl` where init reads that, else the signal its init knows.
 ///
 /// # Errors
 /// The guest has neither, or does not read.
-pub fn ask(record: &Record) -> Result<(), Error> {
+pub fn ask(record: &Record) -> Result<bool, Error> {
     let step = || format!("ask {} to power off", record.name);
     let init = record.init.identity().open().step(step())?;
-    let Some(init) = init else { return Ok(()) };
+    let Some(init) = init else { return Ok(true) };
     let root = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid))).step(step())?;
     // The number is still the same process: what was opened is its root.
     if !record.init.is_alive() {
-        return Ok(());
+        return Ok(true);
     }
     let written = root
         .open_fifo_for_write(Path::new("/run/initctl"))
         .map_err(|error| error.to_string())
         .and_then(|mut fifo| fifo.write_all(&power_off_request()).map_err(|error| error.to_string()));
     if written.is_ok() {
-        return Ok(());
+        return Ok(true);
     }
     let signal = match init_kind(&root, record).as_str() {
         "busybox" => SIGUSR2,
@@ -80,8 +90,7 @@ pub fn ask(record: &Record) -> Result<(), Error> {
         _ => SIGTERM,
     };
     init.signal(signal).step(step())?;
-    let _ = init.as_fd();
-    Ok(())
+    Ok(false)
 }
 
 /// What `telinit 0` writes: a request of init(8) for run level 0.
