@@ -28,7 +28,10 @@ pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
     if context.json {
         report::print_json(&Shown { plan: &plan, commands });
     } else {
-        report::print(&(commands.join("\n") + "\n"));
+        // A path may hold what a terminal acts on.
+        for command in &commands {
+            report::print(&format!("{}\n", report::printable(command)));
+        }
         for note in &plan.notes {
             report::note(context.quiet, note);
         }
