@@ -11,8 +11,11 @@ use subhost_init::handoff::{Message, PACKET, Request};
 
 use crate::error::{Context, Error};
 
+/// What `stop` tells a supervisor: the subhost is to end, and not to be booted again. It may come any number of times.
+pub const STAY_OFF: Signal = Signal::SIGPWR;
+
 /// Signals that a supervisor takes itself; the others keep their default.
-const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGWINCH];
+const SIGNALS: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGWINCH, STAY_OFF];
 
 /// Blocked signals, read as events.
 pub struct Signals(SignalFd);
@@ -30,6 +33,11 @@ impl Signals {
         set.thread_block().step("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Signals(SignalFd::with_flags(&set, flags).step("read signals")?))
+    }
+
+    /// True if the end was asked for by a signal that nobody has taken yet.
+    pub fn ask_to_end(&self) -> bool {
+        std::iter::from_fn(|| self.next()).any(|signal| signal != Signal::SIGWINCH)
     }
 
     fn next(&self) -> Option<Signal> {

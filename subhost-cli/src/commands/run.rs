@@ -18,7 +18,7 @@ use crate::error::{Complaint, Context as _, Error};
 use crate::layout::is_plain_absolute;
 use crate::report;
 use crate::request::{Request, Root};
-use crate::supervise::{Event, Signals, Watch};
+use crate::supervise::{Event, STAY_OFF, Signals, Watch};
 
 /// Runs a command, and returns its status.
 pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
         let (ours, theirs) = Pipes::open().step("make pipes")?;
         (Streams::Given(theirs), Some(ours))
     };
-    let mut booted = apply(&request, &context.layout, "run", streams)?;
+    let mut booted = apply(&request, &context.layout, "run", streams, None)?;
     for note in &booted.notes {
         report::note(context.quiet, note);
     }
@@ -55,6 +55,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
                     copy_window_size(pty.master.as_fd());
                 }
             }
+            Event::Signal(STAY_OFF) => crate::supervise::send(running.socket(), InitRequest::PowerOff),
             Event::Signal(_) if !asked => {
                 asked = true;
                 crate::supervise::send(running.socket(), InitRequest::PowerOff);

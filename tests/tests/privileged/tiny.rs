@@ -174,7 +174,13 @@ fn two_guests(host: &Host) -> Verdict {
 }
 
 /// Puts a file of the host's folder into the first partition, or over the one that is there.
-fn insert(host: &Host, image: &std::path::Path, file: &str, path: &str, mode: u32) -> std::io::Result<()> {
+pub(crate) fn insert(
+    host: &Host,
+    image: &std::path::Path,
+    file: &str,
+    path: &str,
+    mode: u32,
+) -> std::io::Result<()> {
     let place = format!("{}?offset=1048576", image.display());
     let source = host.folder().join(file);
     // That there was none is no error to debugfs.
