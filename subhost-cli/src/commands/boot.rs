@@ -79,6 +79,8 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
         }
         let mut watch = Watch::new(relay, signals);
         let ended = wait(&mut booted, &mut watch, &mut announce, request.stop_timeout)?;
+        // A console never waits for its reader.
+        watch.drain()?;
         let name = booted.record.name.clone();
         if ended == Ended::Reboot {
             let lock = booted.take_names()?;

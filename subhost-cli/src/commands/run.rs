@@ -65,9 +65,14 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
         }
     }
     let ended = running.wait().step("wait for PID 1")?;
+    // The terminal keeps what the payload has said as long as it is open.
+    let _pty = booted.pty.take();
     // The caller's status is the payload's, also where something is left: that is said.
     if let Err(error) = booted.clean_up() {
         report::error(&error);
+    }
+    if let Some(signal) = watch.drain()? {
+        return Ok(interrupted(signal));
     }
     Ok(match ended {
         // Ours ends so only when the payload was told to stop.
@@ -124,6 +129,11 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
             .filter_map(|path| std::fs::canonicalize(path).ok())
             .collect(),
     })
+}
+
+/// The status where a signal took what was left of the payload's output: not the payload's, as not all is passed on.
+pub(super) fn interrupted(signal: Signal) -> u8 {
+    u8::try_from(128 + signal as i32).unwrap_or(255)
 }
 
 /// The relay between our terminal and one of the payload's own.
