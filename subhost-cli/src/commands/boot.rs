@@ -44,7 +44,7 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
     let request = request(&loaded, args.name, args.devices, args.init)?;
     demand_trust(&loaded)?;
     if !loaded.diagnostics.is_empty() && !context.quiet {
-        eprint!("{}", loaded.rendered(false));
+        report::say(&loaded.rendered(false));
     }
     supervise(context, &request, args.background)
 }

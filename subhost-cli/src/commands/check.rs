@@ -77,10 +77,10 @@ pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
                 .map(|complaint| ShownComplaint { message: complaint.message, hint: complaint.hint })
                 .collect(),
         };
-        report::print_json(&shown);
+        report::print_json(&shown)?;
         return Ok(if ok { 0 } else { 2 });
     }
-    report::print(&loaded.rendered(report::on_terminal()));
+    report::print(&loaded.rendered(report::on_terminal()))?;
     if let Some(reason) = loaded.distrust() {
         report::note(context.quiet, &format!("{}: boot will refuse it: {reason}", path.display()));
     }
@@ -88,7 +88,7 @@ pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
         return Err(Error::Refused(complaints));
     }
     if ok && !context.quiet {
-        report::print(&format!("{}: ok\n", path.display()));
+        report::print(&format!("{}: ok\n", path.display()))?;
     }
     Ok(if ok { 0 } else { 2 })
 }

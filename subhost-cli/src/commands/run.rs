@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use nix::sys::signal::Signal;
 use subhost_config::schema::{InitChoice, UserNs};
 use subhost_init::console::{Pipes, RawMode, Relay, set_window_size, window_size};
-use subhost_init::handoff::Request as InitRequest;
+use subhost_init::handoff::{Message, Request as InitRequest};
 use subhost_init::launch::Ended;
 
 use super::{Context, need_root, shell_status};
@@ -47,6 +47,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
     };
     let mut watch = Watch::new(relay, signals);
     let mut asked = false;
+    let mut payload_status = None;
     let running = &mut booted.running;
     while let Some(event) = watch.next(running.pidfd(), Some(running.socket()))? {
         match event {
@@ -61,6 +62,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
                 crate::supervise::send(running.socket(), InitRequest::PowerOff);
             }
             Event::Signal(_) | Event::Deadline => running.kill().step("kill PID 1")?,
+            Event::Message(Message::PayloadExited { status }) => payload_status = Some(status),
             Event::Message(_) => {}
         }
     }
@@ -74,10 +76,11 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
     if let Some(signal) = watch.drain()? {
         return Ok(interrupted(signal));
     }
-    Ok(match ended {
-        // Ours ends so only when the payload was told to stop.
-        Ended::PowerOff | Ended::Reboot if asked => 128 + 15,
-        other => shell_status(other),
+    Ok(match (ended, payload_status) {
+        // Also where it was told to end, and has done so in its own way.
+        (Ended::PowerOff | Ended::Reboot, Some(status)) => status,
+        (Ended::PowerOff | Ended::Reboot, None) if asked => 128 + 15,
+        (other, _) => shell_status(other),
     })
 }
 

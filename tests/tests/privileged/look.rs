@@ -1,11 +1,13 @@
 //! Commands that only look: they need no root, and change nothing.
 
-use std::process::Command;
+use std::fs;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use subhost_tests::case::{self, Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
+use subhost_tests::isolate::exit_code;
 use subhost_tests::leak::Snapshot;
 use subhost_tests::program::{self, Outcome};
 
@@ -36,6 +38,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "list_and_status_tell_of_a_running_guest",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: list,
+    },
+    Case {
+        name: "output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: output,
     },
 ];
 
@@ -123,4 +130,40 @@ fn list(host: &Host) -> Verdict {
     host.done(&["stop", &name])?;
     assert!(host.guest(&name)?.is_none_or(|guest| guest.state() != "running"));
     Ok(())
+}
+
+fn output(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    let path = image.display().to_string();
+    host.config(&name, &format!("DISKS=( vda:1:{path} )\n"))?;
+    let rows: &[&[&str]] = &[
+        &["plan", &name],
+        &["--json", "plan", &name],
+        &["check", &name],
+        &["list"],
+        &["--json", "status", &name],
+        &["partitions", &path],
+        &["completions", "bash"],
+    ];
+    for words in rows {
+        let outcome = with_output(host, words, fs::File::options().write(true).open("/dev/full")?)?;
+        assert_eq!(outcome.0, 1, "{words:?}: {}", outcome.1);
+        assert!(outcome.1.contains("No space left on device"), "{words:?}: {}", outcome.1);
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        assert_eq!(with_output(host, words, writer)?, (0, String::new()), "{words:?}");
+        // Where not even that can be said, the status says it.
+        let mut command = host.command(words);
+        command.stdout(fs::File::options().write(true).open("/dev/full")?);
+        command.stderr(fs::File::options().write(true).open("/dev/full")?);
+        assert_eq!(command.status()?.code(), Some(1), "{words:?}");
+    }
+    Ok(())
+}
+
+/// The status and the standard error of the program with this standard output.
+fn with_output(host: &Host, words: &[&str], out: impl Into<Stdio>) -> std::io::Result<(i32, String)> {
+    let output = host.command(words).stdout(out).stderr(Stdio::piped()).output()?;
+    Ok((exit_code(output.status), String::from_utf8_lossy(&output.stderr).into_owned()))
 }

@@ -49,6 +49,11 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: slow_reader,
     },
+    Case {
+        name: "a_payload_that_ends_itself_when_told_to_keeps_its_status",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: own_status,
+    },
 ];
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -219,5 +224,26 @@ fn slow_reader(host: &Host) -> Verdict {
     assert!(supervisor.ends(PATIENCE)?, "SIGTERM waits for the reader");
     // Not the payload's 3: not all that it said was passed on.
     assert_eq!(exit_code(run.wait()?), 143);
+    Ok(())
+}
+
+fn own_status(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("run");
+    let disk = format!("vda:1:{}", image.display());
+    let script = "trap 'exit 5' TERM; echo begun >/var/log/begun; while :; do sleep 0.01; done";
+    let run = ["run", "--name", &name, "--disk", &disk, "--", "sh", "-c", script];
+    for by_stop in [false, true] {
+        let mut command = host.start(&run)?;
+        listed(host, &name)?.wait_for_line("/var/log/begun", "begun", PATIENCE)?;
+        if by_stop {
+            host.done(&["stop", &name])?;
+        } else {
+            command.terminate()?;
+        }
+        let outcome = command.finish(PATIENCE)?;
+        assert_eq!(outcome.code, 5, "by stop: {by_stop}: {outcome}");
+        host.done(&["run", "--disk", &disk, "--", "rm", "/var/log/begun"])?;
+    }
     Ok(())
 }
