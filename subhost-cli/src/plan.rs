@@ -11,6 +11,7 @@ use crate::error::Complaint;
 use crate::layout::Layout;
 use crate::observe::Observed;
 use crate::request::{Request, Root};
+use crate::{json, shell};
 
 /// A disk of the guest: one range of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,9 +61,9 @@ pub enum PlannedRoot {
     /// Index 0 of the disks.
     Disk,
     /// Ephemeral layer over a folder.
-    Overlay(PathBuf),
+    Overlay(#[serde(serialize_with = "json::path")] PathBuf),
     /// A folder.
-    Tree(PathBuf),
+    Tree(#[serde(serialize_with = "json::path")] PathBuf),
 }
 
 /// What runs as PID 1.
@@ -85,6 +86,7 @@ pub struct Plan {
     /// Name of the subhost.
     pub name: String,
     /// Images, each opened and locked once.
+    #[serde(serialize_with = "json::paths")]
     pub images: Vec<PathBuf>,
     /// Disks, in order.
     pub disks: Vec<PlannedDisk>,
@@ -179,7 +181,7 @@ impl Plan {
                 "losetup --find --show --offset {} --sizelimit {} {}  # locked; /dev/{} inside",
                 disk.start_bytes,
                 disk.len_bytes,
-                shell(&self.images[disk.image].to_string_lossy()),
+                shell::quote(&self.images[disk.image]),
                 disk.node
             ));
         }
@@ -190,8 +192,10 @@ impl Plan {
         lines.push(format!("unshare --user --map-users {map} --map-groups {map}{note}"));
         lines.push(format!("ip netns add {}  # owned by that user namespace", self.name));
         for cable in &self.cables {
-            let port =
-                cable.bridge.as_ref().map_or(String::new(), |bridge| format!(" master {}", shell(bridge)));
+            let port = cable
+                .bridge
+                .as_ref()
+                .map_or(String::new(), |bridge| format!(" master {}", shell::quote(bridge)));
             lines.push(format!(
                 "ip link add {} address {}{port} up type veth peer name {} address {} netns {}",
                 cable.host, cable.host_mac, cable.guest, cable.guest_mac, self.name
@@ -214,11 +218,11 @@ impl Plan {
             }
             PlannedRoot::Overlay(lower) => lines.push(format!(
                 "mount -t overlay -o nodev,lowerdir={},upperdir=TMPFS/upper,workdir=TMPFS/work overlay {live}  # lower idmapped {map}",
-                shell(&lower.to_string_lossy())
+                shell::quote(lower)
             )),
             PlannedRoot::Tree(tree) => lines.push(format!(
                 "mount --bind -o nodev,X-mount.idmap={map} {} {live}",
-                shell(&tree.to_string_lossy())
+                shell::quote(tree)
             )),
         }
         for disk in self.disks.iter().skip(1) {
@@ -327,16 +331,6 @@ fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Comp
         });
     }
     cables
-}
-
-/// A word as a shell takes it.
-fn shell(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:,=@%".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,14 @@ use crate::error::{Context, Error};
 
 /// A text from outside, such as a host name or a label, without anything that a terminal acts on.
 pub fn printable(text: &str) -> String {
-    let unsafe_mark = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    text.chars().map(|c| if c.is_control() || unsafe_mark(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// True for what a terminal acts on, or what makes a text look like another one.
+pub fn is_unsafe(c: char) -> bool {
+    let hides =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    c.is_control() || hides
 }
 
 /// Shows an error with its hints.

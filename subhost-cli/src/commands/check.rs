@@ -16,6 +16,7 @@ use crate::report;
 
 #[derive(Serialize)]
 struct Shown<'a> {
+    #[serde(serialize_with = "crate::json::path")]
     file: &'a Path,
     ok: bool,
     trusted: bool,

@@ -1,7 +1,11 @@
 //! Commands that only look: they need no root, and change nothing.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use subhost_tests::case::{self, Case, Need, Verdict};
@@ -44,6 +48,11 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: output,
     },
+    Case {
+        name: "an_image_whose_path_is_not_text_is_like_any_other",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: not_text,
+    },
 ];
 
 /// Runs the program as a user who owns nothing.
@@ -54,7 +63,7 @@ pub(crate) fn as_nobody(host: &Host, args: &[&str]) -> std::io::Result<Outcome> 
     std::fs::copy(inner.get_program(), &copy)?;
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(copy).args(inner.get_args());
-    program::run(command, std::time::Duration::from_secs(20))
+    program::run(command, Duration::from_secs(20))
 }
 
 fn plan(host: &Host) -> Verdict {
@@ -166,4 +175,40 @@ fn output(host: &Host) -> Verdict {
 fn with_output(host: &Host, words: &[&str], out: impl Into<Stdio>) -> std::io::Result<(i32, String)> {
     let output = host.command(words).stdout(out).stderr(Stdio::piped()).output()?;
     Ok((exit_code(output.status), String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+fn not_text(host: &Host) -> Verdict {
+    let name = host.name("tiny");
+    let folder = host.folder().join(OsStr::from_bytes(b"d\xe9j\xe0 vu"));
+    fs::create_dir(&folder)?;
+    let image = folder.join(OsStr::from_bytes(b"a\x1b[2J'\xff.raw"));
+    fs::rename(host.copy_of(Fixture::TinyMbr)?, &image)?;
+    // The configuration quotes it as bash does.
+    host.config(&name, &format!("DISKS=( vda:1:{} )\n", ansi_c(&image)))?;
+    host.done(&["check", &name])?;
+    // The path in the plan is one that bash takes, and that no terminal acts on.
+    let plan = host.done(&["plan", &name])?;
+    let losetup = plan.lines().find(|line| line.starts_with("losetup ")).ok_or("no losetup")?;
+    assert!(!plan.contains(['\x1b', '\u{fffd}']), "{plan}");
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &format!("losetup() {{ printf %s \"${{@: -1}}\"; }}; {losetup}")]);
+    assert_eq!(bash.output()?.stdout, image.as_os_str().as_bytes(), "{losetup}");
+    let json: Value = serde_json::from_str(&host.done(&["--json", "plan", &name])?)?;
+    let shown = image.to_string_lossy();
+    assert_eq!(json["images"][0], *shown);
+    boot(host, &name)?;
+    let status: Value = serde_json::from_str(&host.done(&["--json", "status", &name])?)?;
+    assert_eq!(status["disks"][0]["image"], *shown);
+    host.done(&["stop", &name])?;
+    let mut run = host.command(&["run", "--disk"]);
+    run.arg([OsStr::new("vda:1:"), image.as_os_str()].join(OsStr::new(""))).args(["--", "hostname"]);
+    let outcome = program::run(run, Duration::from_secs(20))?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    Ok(())
+}
+
+/// A path as bash reads it in `$'...'`.
+fn ansi_c(path: &Path) -> String {
+    let bytes: String = path.as_os_str().as_bytes().iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    format!("$'{bytes}'")
 }
