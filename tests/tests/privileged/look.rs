@@ -29,6 +29,11 @@ pub(crate) const CASES: &[Case] = &[
         body: check,
     },
     Case {
+        name: "check_takes_disks_from_the_environment_as_boot_does",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: environment,
+    },
+    Case {
         name: "partitions_agree_with_sfdisk",
         needs: &[
             Need::Program,
@@ -94,6 +99,24 @@ fn check(host: &Host) -> Verdict {
     assert_eq!(as_nobody(host, &["check", &good])?.code, 0);
     let outcome = as_nobody(host, &["check", &bad])?;
     assert_eq!(outcome.code, 2, "{outcome}");
+    Ok(())
+}
+
+/// What boot takes without a file, check takes too, and finds what is wrong with it.
+fn environment(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    let check = |partition: u32| {
+        let mut command = host.command(&["check", &name]);
+        command.env("DISKS", format!("vda:{partition}:{}", image.display()));
+        program::run(command, Duration::from_secs(20))
+    };
+    let right = check(1)?;
+    assert_eq!(right.code, 0, "{right}");
+    let wrong = check(3)?;
+    assert!(wrong.code == 2 && wrong.stderr.contains("no partition 3"), "{wrong}");
+    let nothing = host.subhostctl(&["check", &name])?;
+    assert!(nothing.code == 2 && nothing.stderr.contains(&name), "{nothing}");
     Ok(())
 }
 
