@@ -9,7 +9,7 @@ use subhost_net::name::{HostName, host_end};
 
 use crate::error::Complaint;
 use crate::layout::Layout;
-use crate::observe::Observed;
+use crate::observe::{LinkOwner, Observed};
 use crate::request::{Request, Root};
 use crate::{json, shell};
 
@@ -141,7 +141,8 @@ impl Plan {
             );
         }
         let disks = plan_disks(request, observed, &mut complaints);
-        let cables = plan_cables(request, observed, &mut complaints);
+        let mut notes = observed.notes.clone();
+        let cables = plan_cables(request, observed, &mut complaints, &mut notes);
         let netns = request.named.then(|| layout.netns_dir.join(request.name.as_str()));
         if complaints.is_empty() {
             Ok(Plan {
@@ -166,7 +167,7 @@ impl Plan {
                 poweroff_immediate: request.immediate,
                 skip_scripts: request.skip_scripts.clone(),
                 netns,
-                notes: observed.notes.clone(),
+                notes,
             })
         } else {
             Err(complaints)
@@ -287,7 +288,12 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
     disks
 }
 
-fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedCable> {
+fn plan_cables(
+    request: &Request,
+    observed: &Observed,
+    complaints: &mut Vec<Complaint>,
+    notes: &mut Vec<String>,
+) -> Vec<PlannedCable> {
     let mut cables: Vec<PlannedCable> = Vec::new();
     for (index, spec) in (0_u32..).zip(&request.cables) {
         let HostName { name, altname } = match host_end(request.name.as_str(), index) {
@@ -297,11 +303,13 @@ fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Comp
                 continue;
             }
         };
-        if let Some(owner) = observed.link_owner(request.name.as_str(), name.as_str(), altname.as_deref()) {
-            complaints.push(
-                Complaint::new(format!("cable {index}: an interface {name} is there already: {owner}"))
-                    .hint("give the subhost another name, or remove the interface"),
-            );
+        let there = |owner| format!("cable {index}: an interface {name} is there already: {owner}");
+        match observed.link_owner(request.name.as_str(), name.as_str(), altname.as_deref()) {
+            None => {}
+            Some(LinkOwner::Unknown(owner)) => notes.push(there(owner)),
+            Some(LinkOwner::Other(owner)) => complaints.push(
+                Complaint::new(there(owner)).hint("give the subhost another name, or remove the interface"),
+            ),
         }
         let guest_mac = spec
             .mac
@@ -373,7 +381,7 @@ mod tests {
     }
 
     fn plan(request: &Request, links: Vec<Link>) -> Result<Plan, Vec<String>> {
-        Plan::make(request, &Observed::of_host(links, Vec::new()), &Layout::new("/opt/sub"))
+        Plan::make(request, &Observed::of_host(links, Some(Vec::new())), &Layout::new("/opt/sub"))
             .map_err(|complaints| complaints.into_iter().map(|complaint| complaint.message).collect())
     }
 
@@ -416,6 +424,24 @@ mod tests {
                 "cable 1: 06:a7:dd:b4:02:f2 is the MAC address of eth0 as well",
             ]
         );
+    }
+
+    #[test]
+    fn a_host_end_that_nobody_claims_is_noted_and_another_veth_refused() {
+        let veth = |mac: &str| {
+            let mut link = link(3, "web0", "veth");
+            link.mac = Some(mac.parse().unwrap());
+            link
+        };
+        let request = request("web", &[(None, Some(MAC))]);
+        let layout = Layout::new("/opt/sub");
+        for (running, word) in [(Some(Vec::new()), "just ended"), (None, "only root")] {
+            let observed = Observed::of_host(vec![veth("fe:a7:dd:b4:02:f2")], running.clone());
+            let plan = Plan::make(&request, &observed, &layout).unwrap();
+            assert!(plan.notes[0].contains("interface web0 is there") && plan.notes[0].contains(word));
+            let observed = Observed::of_host(vec![veth("02:a7:dd:b4:02:f2")], running);
+            assert!(Plan::make(&request, &observed, &layout).is_err());
+        }
     }
 
     #[test]

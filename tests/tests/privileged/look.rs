@@ -24,6 +24,11 @@ pub(crate) const CASES: &[Case] = &[
         body: plan,
     },
     Case {
+        name: "plan_and_check_take_the_cables_of_the_subhost_itself_for_its_own",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: own_cables,
+    },
+    Case {
         name: "check_finds_what_boot_would_refuse",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: check,
@@ -87,6 +92,35 @@ fn plan(host: &Host) -> Verdict {
     assert_eq!(value["name"], Value::from(name), "{json}");
     let difference = before.settle(&host.scope().watch(host.root_dir()), case::CLEAN_UP)?;
     assert!(difference.is_empty(), "{difference}");
+    Ok(())
+}
+
+fn own_cables(host: &Host) -> Verdict {
+    bridge(host)?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.two_lines(&name, 1, &image, BRIDGE, MAC)?;
+    boot(host, &name)?;
+    let link = format!("{name}0");
+    for command in ["plan", "check"] {
+        let outcome = as_nobody(host, &[command, &name])?;
+        assert_eq!(outcome.code, 0, "{outcome}");
+        let outcome = host.subhostctl(&[command, &name])?;
+        assert!(outcome.code == 0 && !outcome.stderr.contains(&link), "{outcome}");
+    }
+    // Not knowing whose it is, it says so.
+    let plan = as_nobody(host, &["plan", &name])?;
+    assert!(plan.stderr.contains(&format!("interface {link} is there")), "{plan}");
+    host.done(&["stop", &name])?;
+    // The kernel may still have it.
+    host.done(&["plan", &name])?;
+    // What is no cable of ours is refused, whoever asks.
+    let foreign = host.name("other");
+    host.config(&foreign, &format!("DISKS=( vda:1:{} )\nBRIDGES=( br0:{MAC} )\n", image.display()))?;
+    host.witness("ip", &["link", "add", &format!("{foreign}0"), "type", "bridge"])?;
+    let outcome = as_nobody(host, &["plan", &foreign])?;
+    assert!(outcome.code == 2 && outcome.stderr.contains("not ours"), "{outcome}");
+    host.witness("ip", &["link", "del", &format!("{foreign}0")])?;
     Ok(())
 }
 
