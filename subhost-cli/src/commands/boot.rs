@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use subhost_init::console::Relay;
 use subhost_init::handoff::{Message, Request as InitRequest};
 use subhost_init::launch::Ended;
+use subhost_init::process::close_on_exec_from;
 
 use super::{Context, need_root};
 use crate::args;
@@ -175,6 +176,8 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
     let mut command = Command::new(std::env::current_exe().step("find ourselves")?);
     command.args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
+    // Whatever else we were given, a lock or a pipe, is not to be held as long as the subhost runs.
+    close_on_exec_from(3).step("keep the caller's files from the supervisor")?;
     let mut supervisor = command.spawn().step("start the supervisor")?;
     let mut answer = [0; READY.len()];
     let answered = supervisor.stdout.take().is_some_and(|mut out| out.read_exact(&mut answer).is_ok());
