@@ -9,6 +9,7 @@ pub mod boot;
 pub mod commands;
 pub mod config;
 pub mod error;
+pub mod fstab;
 pub mod guest;
 pub mod idrange;
 pub mod json;

@@ -15,6 +15,7 @@ use subhost_mount::fstype::safe_options;
 use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
 
 use crate::error::{Context, Error};
+use crate::fstab::{self, FstabEntry};
 use crate::guest;
 use crate::overlay;
 use crate::plan::{Plan, PlannedInit, PlannedRoot};
@@ -282,48 +283,61 @@ impl Stage {
 
     /// The further disks, where the guest's fstab says; it cannot mount block devices itself.
     fn mount_disks(&self, root: &RootDir, staged: &mut Staged) -> Result<(), Error> {
-        if self.plan.disks.len() < 2 {
+        let first = usize::from(self.plan.root == PlannedRoot::Disk);
+        let disks = self.plan.disks.get(first..).unwrap_or_default();
+        if disks.is_empty() {
             return Ok(());
         }
-        let table = guest::fstab(root);
-        let further = usize::from(self.plan.root == PlannedRoot::Disk);
-        for (index, disk) in self.plan.disks.iter().enumerate().skip(further) {
-            let (uuid, label) = (disk.uuid.as_deref(), disk.label.as_deref());
-            let Some(entry) = table.iter().find(|entry| entry.matches(&disk.node, uuid, label)) else {
-                staged.notes.push(format!(
-                    "disk {}: the guest's fstab does not name it, so it is not mounted",
-                    disk.node
-                ));
-                continue;
-            };
-            if entry.has("noauto") || entry.target == "/" {
-                staged.notes.push(format!("disk {}: not mounted, as the guest's fstab says", disk.node));
-                continue;
-            }
-            if disk.filesystem.is_none() {
-                staged
-                    .notes
-                    .push(format!("disk {}: not mounted, as no file system is known in it", disk.node));
-                continue;
-            }
-            let mut attributes = MountAttributes::empty();
-            for (option, attribute) in [
-                ("ro", MountAttributes::RDONLY),
-                ("nosuid", MountAttributes::NOSUID),
-                ("noexec", MountAttributes::NOEXEC),
-            ] {
-                if entry.has(option) {
-                    attributes |= attribute;
+        let table = fstab::read(root);
+        let mut found = Vec::new();
+        for (index, (disk, entry)) in (first..).zip(disks.iter().zip(fstab::assign(&table, disks))) {
+            let reason = match entry {
+                None => "the guest's fstab does not name it",
+                Some(entry) if entry.has("noauto") => "the guest's fstab says noauto",
+                Some(_) if disk.filesystem.is_none() => "no file system is known in it",
+                Some(entry) => {
+                    found.push((index, entry));
+                    continue;
                 }
+            };
+            staged.notes.push(format!("disk {}: not mounted, as {reason}", disk.node));
+        }
+        // What is mounted below another's mount point comes after that, in whatever order they are given.
+        found.sort_by_key(|(_, entry)| entry.place().map_or(0, |place| place.components().count()));
+        for (index, entry) in found {
+            match self.mount_further(root, index, entry) {
+                Ok(mount) => staged.mounts.push(mount),
+                Err(error) if entry.has("nofail") => {
+                    staged.notes.push(format!("disk {}: not mounted: {error}", self.plan.disks[index].node));
+                }
+                Err(error) => return Err(error),
             }
-            let mount = self.mount_disk(index, attributes)?;
-            let target = root.mount_point(Path::new(&entry.target), MountPoint::Directory);
-            target
-                .and_then(|target| mount.attach(target.as_fd()))
-                .step(format!("attach {} at the guest's {}", disk.node, entry.target))?;
-            staged.mounts.push(mount);
         }
         Ok(())
+    }
+
+    fn mount_further(&self, root: &RootDir, index: usize, entry: &FstabEntry) -> Result<Mount, Error> {
+        let step = || format!("attach {} at the guest's {}", self.plan.disks[index].node, entry.target);
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Step {
+            step: step(),
+            source,
+            hint: Some("nofail in the guest's fstab boots without it".to_owned()),
+        };
+        let place = entry.place().map_err(|reason| failed(reason.into()))?;
+        let target = root.mount_point(&place, MountPoint::Directory).map_err(|error| failed(error.into()))?;
+        let mut attributes = MountAttributes::empty();
+        for (option, attribute) in [
+            ("ro", MountAttributes::RDONLY),
+            ("nosuid", MountAttributes::NOSUID),
+            ("noexec", MountAttributes::NOEXEC),
+        ] {
+            if entry.has(option) {
+                attributes |= attribute;
+            }
+        }
+        let mount = self.mount_disk(index, attributes)?;
+        mount.attach(target.as_fd()).step(step())?;
+        Ok(mount)
     }
 
     /// Start scripts that assume a machine are covered by a program that does nothing.

@@ -1,6 +1,7 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
 mod debian;
+mod disks;
 mod hostile;
 mod initctl;
 mod kill;
@@ -25,6 +26,7 @@ const MAC_BYTES: [u8; 6] = [0x06, 0xa7, 0xdd, 0xb4, 0x02, 0xf2];
 fn main() -> ExitCode {
     let groups = [
         debian::CASES,
+        disks::CASES,
         hostile::CASES,
         initctl::CASES,
         kill::CASES,
