@@ -54,6 +54,7 @@ pub mod code;
 mod diagnostic;
 mod eval;
 mod expand;
+mod json;
 mod lex;
 mod load;
 mod parse;
@@ -68,6 +69,7 @@ mod visible;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use eval::Evaluator;
+pub use json::render_json;
 pub use load::{LoadError, LoadedConfig, MAX_FILE_BYTES, Trust, load, load_owned_by};
 pub use parse::{MAX_SOURCE_BYTES, parse};
 pub use quote::quote;
