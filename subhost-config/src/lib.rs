@@ -57,6 +57,7 @@ mod expand;
 mod json;
 mod lex;
 mod load;
+pub mod overlay_boot;
 mod parse;
 mod quote;
 mod render;

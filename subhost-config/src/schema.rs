@@ -26,6 +26,7 @@ pub use config::{DEFAULT_SKIP_SCRIPTS, SubhostConfig};
 pub use disk::{DiskSpec, check_disks};
 pub use entry::{Entry, Written};
 pub use environment::Environment;
+pub(crate) use names::nearest;
 pub use path::{BindSpec, DeviceSpec};
 pub use scalar::{InitChoice, PowerOff, UserNs, parse_duration};
 pub use setting::{FilePlace, Origin, Setting};
