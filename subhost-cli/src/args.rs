@@ -1,10 +1,12 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use subhost_config::schema::{CableSpec, DiskSpec};
+use subhost_config::schema::{CableSpec, DiskSpec, SpecError};
 
 use crate::layout::Name;
 
@@ -95,7 +97,8 @@ Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it cou
 #[derive(Debug, Args)]
 pub struct Devices {
     /// A disk: device name in the guest, partition index (0: the whole image), image
-    #[arg(long = "disk", value_name = "NODE:PART:IMG", value_parser = parse_disk)]
+    #[arg(long = "disk", value_name = "NODE:PART:IMG",
+          value_parser = OsStringValueParser::new().try_map(parse_disk))]
     pub disks: Vec<DiskSpec>,
     /// A cable: bridge and MAC address; either may be empty
     #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable)]
@@ -176,8 +179,8 @@ pub struct Enter {
     pub command: Vec<OsString>,
 }
 
-fn parse_disk(text: &str) -> Result<DiskSpec, String> {
-    DiskSpec::parse(text.as_bytes()).map_err(|error| error.to_string())
+fn parse_disk(text: OsString) -> Result<DiskSpec, SpecError> {
+    DiskSpec::parse(text.as_bytes())
 }
 
 fn parse_cable(text: &str) -> Result<CableSpec, String> {

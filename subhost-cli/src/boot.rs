@@ -67,26 +67,35 @@ struct Resources {
     range: IdRange,
 }
 
-/// Boots a request: observes, plans and applies.
+/// Boots a request: observes, plans and applies. `held` is the lock of its name, if the caller has it already.
 ///
 /// # Errors
 /// All reasons not to begin, or the first step that failed; nothing is left then.
-pub fn boot(request: &Request, layout: &Layout, command: &str, streams: Streams) -> Result<Booted, Error> {
+pub fn boot(
+    request: &Request,
+    layout: &Layout,
+    command: &str,
+    streams: Streams,
+    held: Option<Lock>,
+) -> Result<Booted, Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::refused(
             Complaint::new(format!("subhost {}: needs root", request.name)).hint("sudo subhostctl …"),
         ));
     }
-    let _name_lock = claim(request, layout)?;
+    let _name_lock = claim(request, layout, held)?;
     let observed = Observed::of(request, layout, Purpose::Use).step("list the host's links")?;
     let plan = Plan::make(request, &observed, layout).map_err(Error::Refused)?;
     apply(request, plan, observed, layout, command, streams)
 }
 
 /// Takes the name, and sweeps what an ended subhost of that name left.
-fn claim(request: &Request, layout: &Layout) -> Result<Lock, Error> {
+fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<Lock, Error> {
     let name = &request.name;
-    let lock = crate::lock::lock_name(layout, name).step(format!("lock the name {name}"))?;
+    let lock = match held {
+        None => crate::lock::lock_name(layout, name).step(format!("lock the name {name}"))?,
+        held => held,
+    };
     let Some(lock) = lock else {
         return Err(Error::refused(Complaint::new(format!(
             "subhost {name}: another command is starting or stopping it"
@@ -382,11 +391,20 @@ impl Booted {
     /// # Errors
     /// Something of it is left.
     pub fn clean_up(self) -> Result<(), Error> {
-        // Late as we may be, a later subhost of that name keeps its own.
-        let swept = await_name(&self.layout, &self.name)
-            .step(format!("lock the name {}", self.name))
-            .and_then(|_lock| sweep(&self.layout, &self.name, &self.record));
+        let swept = self.take_names().map(drop);
         drop(self.resources);
         swept
+    }
+
+    /// Takes its names back, after its PID 1 has ended. As long as the lock is held nobody else gets the name, and `stop`
+    /// waits to see what becomes of it.
+    ///
+    /// # Errors
+    /// Something of it is left.
+    pub fn take_names(&self) -> Result<Lock, Error> {
+        let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
+        // Late as we may be, a later subhost of that name keeps its own.
+        sweep(&self.layout, &self.name, &self.record)?;
+        Ok(lock)
     }
 }

@@ -100,7 +100,7 @@ impl Loaded {
 }
 
 /// The path of a subhost's configuration.
-pub fn path_of(layout: &Layout, given: Option<&Path>, name: &Name) -> PathBuf {
+fn path_of(layout: &Layout, given: Option<&Path>, name: &Name) -> PathBuf {
     given.map_or_else(|| layout.config(name), Path::to_path_buf)
 }
 

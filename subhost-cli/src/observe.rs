@@ -51,8 +51,8 @@ pub struct Observed {
     pub disks: Vec<Option<ObservedDisk>>,
     /// Links of the host's network namespace.
     links: subhost_net::observe::Observed,
-    /// Records of subhosts that run.
-    running: Vec<Record>,
+    /// Records of subhosts that run; `None` where only root can read them.
+    running: Option<Vec<Record>>,
     purpose: Purpose,
     /// This machine's id, from which stable MAC addresses are made.
     pub machine_id: Vec<u8>,
@@ -60,6 +60,15 @@ pub struct Observed {
     pub complaints: Vec<Complaint>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// Who holds the name of a link. The text goes on after "is there already: ".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkOwner {
+    /// Somebody else.
+    Other(String),
+    /// Perhaps the subhost itself: that is to be said, and no reason to refuse.
+    Unknown(String),
 }
 
 /// Whether a subhost runs, as the kernel has it.
@@ -101,12 +110,11 @@ impl Observed {
     /// # Errors
     /// The links cannot be listed.
     pub fn of(request: &Request, layout: &Layout, purpose: Purpose) -> Result<Observed, subhost_net::Error> {
-        let running = running(layout);
         let mut observed = Observed {
             images: Vec::new(),
             disks: Vec::new(),
             links: subhost_net::observe::Observed::read()?,
-            running: running.clone().unwrap_or_default(),
+            running: running(layout),
             purpose,
             machine_id: machine_id(),
             complaints: Vec::new(),
@@ -133,7 +141,7 @@ impl Observed {
                 .hint(format!("subhostctl partitions {} lists what is there", spec.image.display())),
             );
         }
-        if running.is_none() {
+        if observed.running.is_none() {
             observed
                 .notes
                 .push("only root sees which subhosts run, so their names are not compared".to_owned());
@@ -147,7 +155,7 @@ impl Observed {
 
     /// A host with these links and subhosts, and no image.
     #[cfg(test)]
-    pub(crate) fn of_host(links: Vec<subhost_net::observe::Link>, running: Vec<Record>) -> Observed {
+    pub(crate) fn of_host(links: Vec<subhost_net::observe::Link>, running: Option<Vec<Record>>) -> Observed {
         Observed {
             images: Vec::new(),
             disks: Vec::new(),
@@ -161,7 +169,11 @@ impl Observed {
     }
 
     fn record_of(&self, name: &str) -> Option<&Record> {
-        self.running.iter().find(|record| record.name == name)
+        self.running().find(|record| record.name == name)
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Record> {
+        self.running.iter().flatten()
     }
 
     fn disk(&mut self, spec: &DiskSpec, purpose: Purpose) -> Result<ObservedDisk, Complaint> {
@@ -171,10 +183,11 @@ impl Observed {
             complaint_of(&format!("disk {node}: {}", spec.image.display()), &error)
                 .hint(format!("subhostctl partitions {} shows what is there", spec.image.display()))
         };
-        let opening = |error: subhost_mount::Error, running: &[Record]| {
+        let opening = |error: subhost_mount::Error, running: Option<&Vec<Record>>| {
             let in_use = matches!(error, subhost_mount::Error::ImageInUse { .. });
             let mut complaint = object(error);
-            if let Some(holder) = running.iter().find(|record| in_use && uses(record, &spec.image)) {
+            let holder = running.into_iter().flatten().find(|record| in_use && uses(record, &spec.image));
+            if let Some(holder) = holder {
                 complaint.message.push_str(&format!(": it is a disk of subhost {}", holder.name));
                 complaint = complaint.hint(format!("subhostctl stop {} gives it back", holder.name));
             }
@@ -187,7 +200,7 @@ impl Observed {
                     Purpose::Look => Image::open_unlocked(&spec.image),
                     Purpose::Use => Image::open(&spec.image, Access::ReadWrite),
                 };
-                let image = image.map_err(|error| opening(error, &self.running))?;
+                let image = image.map_err(|error| opening(error, self.running.as_ref()))?;
                 self.images.push(ObservedImage { path: spec.image.clone(), image });
                 self.images.len() - 1
             }
@@ -237,23 +250,30 @@ impl Observed {
         }
     }
 
-    /// What else holds the name of a host end, if anything does.
-    pub fn link_owner(&self, subhost: &str, name: &str, altname: Option<&str>) -> Option<String> {
+    /// Who holds the name of a host end, if it is not free for this subhost.
+    pub fn link_owner(&self, subhost: &str, name: &str, altname: Option<&str>) -> Option<LinkOwner> {
         let link =
             self.links.by_name(name).or_else(|| altname.and_then(|altname| self.links.by_name(altname)))?;
         let kind = link.kind.as_deref().unwrap_or("a physical interface");
-        let owner = self
-            .running
-            .iter()
-            .find(|record| record.cables.iter().any(|cable| cable.host_ifindex == link.index));
+        let owner =
+            self.running().find(|record| record.cables.iter().any(|cable| cable.host_ifindex == link.index));
         match owner {
             Some(record) if record.name == subhost => None,
-            Some(record) => Some(format!("it is a cable of subhost {}", record.name)),
-            // A stop leaves its host ends to the kernel, which takes some milliseconds: making the cable waits.
-            None if self.purpose == Purpose::Use && kind == "veth" && link.mac.is_some_and(is_host_end) => {
-                None
+            Some(record) => Some(LinkOwner::Other(format!("it is a cable of subhost {}", record.name))),
+            None if kind == "veth" && link.mac.is_some_and(is_host_end) => {
+                match (self.purpose, &self.running) {
+                    // A stop leaves its host ends to the kernel, which takes some milliseconds: making the cable waits.
+                    (Purpose::Use, _) => None,
+                    (Purpose::Look, Some(_)) => Some(LinkOwner::Unknown(
+                        "it looks like a cable of a subhost that has just ended, which boot waits for"
+                            .to_owned(),
+                    )),
+                    (Purpose::Look, None) => Some(LinkOwner::Unknown(
+                        "it looks like a cable of a subhost, and only root sees of which".to_owned(),
+                    )),
+                }
             }
-            None => Some(format!("it is {kind}, index {}, and not ours", link.index)),
+            None => Some(LinkOwner::Other(format!("it is {kind}, index {}, and not ours", link.index))),
         }
     }
 }

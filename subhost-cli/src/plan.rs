@@ -9,8 +9,9 @@ use subhost_net::name::{HostName, host_end};
 
 use crate::error::Complaint;
 use crate::layout::Layout;
-use crate::observe::Observed;
+use crate::observe::{LinkOwner, Observed};
 use crate::request::{Request, Root};
+use crate::{json, shell};
 
 /// A disk of the guest: one range of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,9 +61,9 @@ pub enum PlannedRoot {
     /// Index 0 of the disks.
     Disk,
     /// Ephemeral layer over a folder.
-    Overlay(PathBuf),
+    Overlay(#[serde(serialize_with = "json::path")] PathBuf),
     /// A folder.
-    Tree(PathBuf),
+    Tree(#[serde(serialize_with = "json::path")] PathBuf),
 }
 
 /// What runs as PID 1.
@@ -85,6 +86,7 @@ pub struct Plan {
     /// Name of the subhost.
     pub name: String,
     /// Images, each opened and locked once.
+    #[serde(serialize_with = "json::paths")]
     pub images: Vec<PathBuf>,
     /// Disks, in order.
     pub disks: Vec<PlannedDisk>,
@@ -139,7 +141,8 @@ impl Plan {
             );
         }
         let disks = plan_disks(request, observed, &mut complaints);
-        let cables = plan_cables(request, observed, &mut complaints);
+        let mut notes = observed.notes.clone();
+        let cables = plan_cables(request, observed, &mut complaints, &mut notes);
         let netns = request.named.then(|| layout.netns_dir.join(request.name.as_str()));
         if complaints.is_empty() {
             Ok(Plan {
@@ -164,7 +167,7 @@ impl Plan {
                 poweroff_immediate: request.immediate,
                 skip_scripts: request.skip_scripts.clone(),
                 netns,
-                notes: observed.notes.clone(),
+                notes,
             })
         } else {
             Err(complaints)
@@ -179,7 +182,7 @@ impl Plan {
                 "losetup --find --show --offset {} --sizelimit {} {}  # locked; /dev/{} inside",
                 disk.start_bytes,
                 disk.len_bytes,
-                shell(&self.images[disk.image].to_string_lossy()),
+                shell::quote(&self.images[disk.image]),
                 disk.node
             ));
         }
@@ -190,8 +193,10 @@ impl Plan {
         lines.push(format!("unshare --user --map-users {map} --map-groups {map}{note}"));
         lines.push(format!("ip netns add {}  # owned by that user namespace", self.name));
         for cable in &self.cables {
-            let port =
-                cable.bridge.as_ref().map_or(String::new(), |bridge| format!(" master {}", shell(bridge)));
+            let port = cable
+                .bridge
+                .as_ref()
+                .map_or(String::new(), |bridge| format!(" master {}", shell::quote(bridge)));
             lines.push(format!(
                 "ip link add {} address {}{port} up type veth peer name {} address {} netns {}",
                 cable.host, cable.host_mac, cable.guest, cable.guest_mac, self.name
@@ -214,11 +219,11 @@ impl Plan {
             }
             PlannedRoot::Overlay(lower) => lines.push(format!(
                 "mount -t overlay -o nodev,lowerdir={},upperdir=TMPFS/upper,workdir=TMPFS/work overlay {live}  # lower idmapped {map}",
-                shell(&lower.to_string_lossy())
+                shell::quote(lower)
             )),
             PlannedRoot::Tree(tree) => lines.push(format!(
                 "mount --bind -o nodev,X-mount.idmap={map} {} {live}",
-                shell(&tree.to_string_lossy())
+                shell::quote(tree)
             )),
         }
         for disk in self.disks.iter().skip(1) {
@@ -283,7 +288,12 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
     disks
 }
 
-fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedCable> {
+fn plan_cables(
+    request: &Request,
+    observed: &Observed,
+    complaints: &mut Vec<Complaint>,
+    notes: &mut Vec<String>,
+) -> Vec<PlannedCable> {
     let mut cables: Vec<PlannedCable> = Vec::new();
     for (index, spec) in (0_u32..).zip(&request.cables) {
         let HostName { name, altname } = match host_end(request.name.as_str(), index) {
@@ -293,11 +303,13 @@ fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Comp
                 continue;
             }
         };
-        if let Some(owner) = observed.link_owner(request.name.as_str(), name.as_str(), altname.as_deref()) {
-            complaints.push(
-                Complaint::new(format!("cable {index}: an interface {name} is there already: {owner}"))
-                    .hint("give the subhost another name, or remove the interface"),
-            );
+        let there = |owner| format!("cable {index}: an interface {name} is there already: {owner}");
+        match observed.link_owner(request.name.as_str(), name.as_str(), altname.as_deref()) {
+            None => {}
+            Some(LinkOwner::Unknown(owner)) => notes.push(there(owner)),
+            Some(LinkOwner::Other(owner)) => complaints.push(
+                Complaint::new(there(owner)).hint("give the subhost another name, or remove the interface"),
+            ),
         }
         let guest_mac = spec
             .mac
@@ -327,16 +339,6 @@ fn plan_cables(request: &Request, observed: &Observed, complaints: &mut Vec<Comp
         });
     }
     cables
-}
-
-/// A word as a shell takes it.
-fn shell(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:,=@%".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]
@@ -379,7 +381,7 @@ mod tests {
     }
 
     fn plan(request: &Request, links: Vec<Link>) -> Result<Plan, Vec<String>> {
-        Plan::make(request, &Observed::of_host(links, Vec::new()), &Layout::new("/opt/sub"))
+        Plan::make(request, &Observed::of_host(links, Some(Vec::new())), &Layout::new("/opt/sub"))
             .map_err(|complaints| complaints.into_iter().map(|complaint| complaint.message).collect())
     }
 
@@ -422,6 +424,24 @@ mod tests {
                 "cable 1: 06:a7:dd:b4:02:f2 is the MAC address of eth0 as well",
             ]
         );
+    }
+
+    #[test]
+    fn a_host_end_that_nobody_claims_is_noted_and_another_veth_refused() {
+        let veth = |mac: &str| {
+            let mut link = link(3, "web0", "veth");
+            link.mac = Some(mac.parse().unwrap());
+            link
+        };
+        let request = request("web", &[(None, Some(MAC))]);
+        let layout = Layout::new("/opt/sub");
+        for (running, word) in [(Some(Vec::new()), "just ended"), (None, "only root")] {
+            let observed = Observed::of_host(vec![veth("fe:a7:dd:b4:02:f2")], running.clone());
+            let plan = Plan::make(&request, &observed, &layout).unwrap();
+            assert!(plan.notes[0].contains("interface web0 is there") && plan.notes[0].contains(word));
+            let observed = Observed::of_host(vec![veth("02:a7:dd:b4:02:f2")], running);
+            assert!(Plan::make(&request, &observed, &layout).is_err());
+        }
     }
 
     #[test]

@@ -2,46 +2,62 @@
 
 use std::io::{IsTerminal, Write};
 
-use crate::error::Error;
+use crate::error::{Context, Error};
 
 /// A text from outside, such as a host name or a label, without anything that a terminal acts on.
 pub fn printable(text: &str) -> String {
-    let unsafe_mark = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    text.chars().map(|c| if c.is_control() || unsafe_mark(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// True for what a terminal acts on, or what makes a text look like another one.
+pub fn is_unsafe(c: char) -> bool {
+    let hides =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    c.is_control() || hides
 }
 
 /// Shows an error with its hints.
 pub fn error(error: &Error) {
     if let Error::Configuration(text) = error {
         // Rendered already, with the file's name in front.
-        eprint!("{text}");
-        return;
+        return say(text);
     }
     for line in error.lines() {
-        eprintln!("subhostctl: {}", printable(&line));
+        say(&format!("subhostctl: {}\n", printable(&line)));
     }
 }
 
 /// Shows a line that is no error; `--quiet` takes it away.
 pub fn note(quiet: bool, line: &str) {
     if !quiet {
-        eprintln!("subhostctl: {}", printable(line));
+        say(&format!("subhostctl: {}\n", printable(line)));
     }
 }
 
+/// Writes to standard error. Where that does not take it there is nobody to tell, and a supervisor must not end of it.
+pub fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Writes lines to standard output; a reader that went away is no error.
-pub fn print(text: &str) {
+///
+/// # Errors
+/// They cannot be written, as on a full disk.
+pub fn print(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.step("write to standard output"),
+    }
 }
 
 /// Writes a value as JSON.
 ///
-/// # Panics
-/// Never: the values are plain data.
-pub fn print_json(value: &impl serde::Serialize) {
-    let text = serde_json::to_string_pretty(value).expect("plain data is always JSON");
-    print(&format!("{text}\n"));
+/// # Errors
+/// As [`print()`].
+pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).step("write JSON")?;
+    print(&format!("{text}\n"))
 }
 
 /// A table with a header, its columns as wide as they need.

@@ -55,7 +55,8 @@ pub struct CableRecord {
 pub struct DiskRecord {
     /// Device name in the guest, such as `vda1`.
     pub node: String,
-    /// Image on the host.
+    /// Image on the host, to be shown; device and inode tell which it is.
+    #[serde(serialize_with = "crate::json::path")]
     pub image: PathBuf,
     /// Partition index; 0 is the whole image.
     pub partition: u32,

@@ -5,14 +5,17 @@ use std::time::Instant;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use subhost_init::console::{Relay, Wake};
 use subhost_init::handoff::{Message, PACKET, Request};
 
 use crate::error::{Context, Error};
 
+/// What `stop` tells a supervisor: the subhost is to end, and not to be booted again. It may come any number of times.
+pub const STAY_OFF: Signal = Signal::SIGPWR;
+
 /// Signals that a supervisor takes itself; the others keep their default.
-const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGWINCH];
+const SIGNALS: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGWINCH, STAY_OFF];
 
 /// Blocked signals, read as events.
 pub struct Signals(SignalFd);
@@ -30,6 +33,11 @@ impl Signals {
         set.thread_block().step("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Signals(SignalFd::with_flags(&set, flags).step("read signals")?))
+    }
+
+    /// True if the end was asked for by a signal that nobody has taken yet.
+    pub fn ask_to_end(&self) -> bool {
+        std::iter::from_fn(|| self.next()).any(|signal| signal != Signal::SIGWINCH)
     }
 
     fn next(&self) -> Option<Signal> {
@@ -66,8 +74,8 @@ impl Watch {
         Watch { relay, signals, deadline: None, listening: true }
     }
 
-    /// Returns at the next event, or with `None` once the process has ended and its output is relayed. The socket is that
-    /// of PID 1, if it is one.
+    /// Returns at the next event, or with `None` once the process has ended and all that PID 1 has said is told. The socket
+    /// is that of PID 1, if it is one. Some output may still be under way: see [`Watch::drain`].
     ///
     /// # Errors
     /// The fds cannot be waited for.
@@ -81,7 +89,12 @@ impl Watch {
             let mut others = vec![self.signals.0.as_fd()];
             others.extend(socket);
             match self.relay.wait(process, &others, self.deadline).step("wait for the subhost")? {
-                Wake::Ended => return Ok(None),
+                // The last words of PID 1 come with its end.
+                Wake::Ended => match socket.map(receive) {
+                    Some(Received::Message(message)) => return Ok(Some(Event::Message(message))),
+                    Some(Received::Unknown) => {}
+                    Some(Received::Nothing | Received::Closed) | None => return Ok(None),
+                },
                 Wake::Deadline => {
                     self.deadline = None;
                     return Ok(Some(Event::Deadline));
@@ -91,13 +104,29 @@ impl Watch {
                         return Ok(Some(Event::Signal(signal)));
                     }
                 }
-                Wake::Ready(_) => match socket.and_then(receive) {
+                Wake::Ready(_) => match socket.map(receive) {
                     Some(Received::Message(message)) => return Ok(Some(Event::Message(message))),
-                    Some(Received::Unknown) => {}
-                    None => self.listening = false,
+                    Some(Received::Unknown | Received::Nothing) | None => {}
+                    Some(Received::Closed) => self.listening = false,
                 },
             }
         }
+    }
+
+    /// Passes on what the process has left of its output, however slow our reader is. A signal that asks for the end gives
+    /// up the rest, and is returned.
+    ///
+    /// # Errors
+    /// The fds cannot be waited for.
+    pub fn drain(&mut self) -> Result<Option<Signal>, Error> {
+        while let Wake::Ready(_) = self.relay.drain(&[self.signals.0.as_fd()]).step("relay")? {
+            if let Some(signal) = self.signals.next()
+                && ![Signal::SIGWINCH, STAY_OFF].contains(&signal)
+            {
+                return Ok(Some(signal));
+            }
+        }
+        Ok(None)
     }
 
     /// The last lines of the output, printable.
@@ -115,16 +144,20 @@ enum Received {
     Message(Message),
     /// Something that is not understood: a newer PID 1 may say more.
     Unknown,
+    /// Nothing for now.
+    Nothing,
+    /// The other end is closed.
+    Closed,
 }
 
-/// Reads one message; `None` when the other end is closed.
-fn receive(socket: BorrowedFd<'_>) -> Option<Received> {
+/// Reads one message.
+fn receive(socket: BorrowedFd<'_>) -> Received {
     let mut packet = [0; PACKET];
-    match rustix::io::read(socket, &mut packet) {
-        Ok(0) => None,
-        Ok(len) => Some(Message::decode(&packet[..len]).map_or(Received::Unknown, Received::Message)),
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Some(Received::Unknown),
-        Err(_) => None,
+    match rustix::net::recv(socket, &mut packet, RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Received::Closed,
+        Ok((len, _)) => Message::decode(&packet[..len]).map_or(Received::Unknown, Received::Message),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Received::Nothing,
+        Err(_) => Received::Closed,
     }
 }
 

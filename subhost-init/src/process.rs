@@ -1,4 +1,4 @@
-//! The identity of a process, so that no signal ever reaches a stranger.
+//! The identity of a process, so that no signal ever reaches a stranger, and what a process leaves to those it executes.
 
 use std::fs;
 use std::io;
@@ -130,6 +130,19 @@ impl AsFd for ProcessHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
+}
+
+/// Lets no program that the calling process executes have a descriptor from this number on, also those that it inherited and
+/// knows nothing of.
+///
+/// # Errors
+/// Of `close_range`, before Linux 5.11.
+pub fn close_on_exec_from(first: u32) -> Result<()> {
+    sys::files::close_on_exec_from(first).map_err(|source| Error::System {
+        operation: "mark as closed on exec",
+        object: format!("descriptors from {first} on"),
+        source,
+    })
 }
 
 fn observe(pid: u32) -> io::Result<(u64, u64)> {

@@ -1,4 +1,4 @@
-//! Witnesses of one running guest: its first process and its files, seen from the host.
+//! Witnesses of one running guest: its first process, its supervisor and its files, seen from the host.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 
 use crate::program::readable;
@@ -17,6 +17,28 @@ pub struct Guest {
     row: Value,
     init: u32,
     pidfd: Option<OwnedFd>,
+    supervisor: Option<Process>,
+}
+
+/// A process, held so that it is that one for ever.
+pub struct Process(OwnedFd);
+
+impl Process {
+    /// The process that has this pid now.
+    pub fn open(pid: u32) -> io::Result<Self> {
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self(pidfd_open(pid, PidfdFlags::empty())?))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(pidfd_send_signal(&self.0, signal)?)
+    }
+
+    /// Whether it ends in that time.
+    pub fn ends(&self, within: Duration) -> io::Result<bool> {
+        readable(&self.0, within)
+    }
 }
 
 impl Guest {
@@ -25,7 +47,9 @@ impl Guest {
         let init = row["init_pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
         let pid = i32::try_from(init).ok().and_then(Pid::from_raw);
         let pidfd = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())).transpose()?;
-        Ok(Self { row, init, pidfd })
+        let supervisor = row["supervisor_pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let supervisor = supervisor.map(Process::open).transpose()?;
+        Ok(Self { row, init, pidfd, supervisor })
     }
 
     /// What the row says under `key`.
@@ -41,6 +65,16 @@ impl Guest {
     /// The host's pid of the guest's first process.
     pub fn init_pid(&self) -> u32 {
         self.init
+    }
+
+    /// Its supervisor when it was listed.
+    pub fn supervisor(&self) -> io::Result<&Process> {
+        self.supervisor.as_ref().ok_or_else(|| io::Error::other("it was listed without a supervisor"))
+    }
+
+    /// Sends its first process a signal.
+    pub fn signal_init(&self, signal: Signal) -> io::Result<()> {
+        Process::open(self.init)?.signal(signal)
     }
 
     /// A file of the guest as the host reaches it. The guests of these tests set no traps with links.

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use subhost_init::console::Relay;
 use subhost_init::handoff::{Message, Request as InitRequest};
 use subhost_init::launch::Ended;
+use subhost_init::process::close_on_exec_from;
 
 use super::{Context, need_root};
 use crate::args;
@@ -18,7 +19,7 @@ use crate::error::{Complaint, Context as _, Error};
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::request::Request;
-use crate::supervise::{Event, Signals, Watch};
+use crate::supervise::{Event, STAY_OFF, Signals, Watch};
 
 /// What is waited for beyond the stop timeout before PID 1 is killed.
 const KILL_AFTER: Duration = Duration::from_secs(8);
@@ -44,7 +45,7 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
     let request = request(&loaded, args.name, args.devices, args.init)?;
     demand_trust(&loaded)?;
     if !loaded.diagnostics.is_empty() && !context.quiet {
-        eprint!("{}", loaded.rendered(false));
+        report::say(&loaded.rendered(false));
     }
     supervise(context, &request, args.background)
 }
@@ -58,8 +59,9 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
         rustix::process::setsid().step("start a session")?;
         rustix::process::chdir("/").step("leave the caller's folder")?;
     }
+    let mut held = None;
     loop {
-        let mut booted = apply(request, &context.layout, "boot", Streams::Terminal)?;
+        let mut booted = apply(request, &context.layout, "boot", Streams::Terminal, held.take())?;
         for note in &booted.notes {
             report::note(context.quiet, note);
         }
@@ -78,11 +80,22 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
         }
         let mut watch = Watch::new(relay, signals);
         let ended = wait(&mut booted, &mut watch, &mut announce, request.stop_timeout)?;
+        // A console never waits for its reader.
+        watch.drain()?;
         let name = booted.record.name.clone();
+        if ended == Ended::Reboot {
+            let lock = booted.take_names()?;
+            // The end is told before a signal that came with it. A later one reaches the next run.
+            if !watch.signals.ask_to_end() {
+                report::note(context.quiet, &format!("{name}: reboots"));
+                held = Some(lock);
+                signals = watch.signals;
+                continue;
+            }
+        }
         booted.clean_up()?;
         match ended {
-            Ended::Reboot => report::note(context.quiet, &format!("{name}: reboots")),
-            Ended::PowerOff => {
+            Ended::PowerOff | Ended::Reboot => {
                 report::note(context.quiet, &format!("{name}: powered off"));
                 return Ok(0);
             }
@@ -94,7 +107,6 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
                 return Err(failed(&name, &format!("PID 1 was ended by signal {signal}"), &watch));
             }
         }
-        signals = watch.signals;
     }
 }
 
@@ -104,7 +116,8 @@ fn failed(name: &str, what: &str, watch: &Watch) -> Error {
     Error::Step { step: format!("subhost {name}"), source: what.to_owned().into(), hint }
 }
 
-/// Waits for the end; a first signal asks for power-off, a second one kills.
+/// Waits for the end; a first signal asks for power-off, a second one kills. After [`STAY_OFF`] it is not for us to kill:
+/// `stop` does, at its own deadline.
 fn wait(
     booted: &mut Booted,
     watch: &mut Watch,
@@ -113,9 +126,15 @@ fn wait(
 ) -> Result<Ended, Error> {
     let running = &mut booted.running;
     let mut stopping = false;
+    let mut stays_off = false;
     while let Some(event) = watch.next(running.pidfd(), Some(running.socket()))? {
         match event {
             Event::Signal(Signal::SIGWINCH) => {}
+            Event::Signal(STAY_OFF) => {
+                stays_off = true;
+                // Ours then powers off also where it was about to restart.
+                crate::supervise::send(running.socket(), InitRequest::PowerOff);
+            }
             Event::Signal(_) if stopping => running.kill().step("kill PID 1")?,
             Event::Signal(_) => {
                 stopping = true;
@@ -136,7 +155,7 @@ fn wait(
     }
     match running.wait().step("wait for PID 1")? {
         // A restart that was under way when we were asked to end.
-        Ended::Reboot if stopping => Ok(Ended::PowerOff),
+        Ended::Reboot if stopping || stays_off => Ok(Ended::PowerOff),
         ended => Ok(ended),
     }
 }
@@ -157,6 +176,8 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
     let mut command = Command::new(std::env::current_exe().step("find ourselves")?);
     command.args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
+    // Whatever else we were given, a lock or a pipe, is not to be held as long as the subhost runs.
+    close_on_exec_from(3).step("keep the caller's files from the supervisor")?;
     let mut supervisor = command.spawn().step("start the supervisor")?;
     let mut answer = [0; READY.len()];
     let answered = supervisor.stdout.take().is_some_and(|mut out| out.read_exact(&mut answer).is_ok());

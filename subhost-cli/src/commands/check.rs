@@ -1,13 +1,13 @@
 //! `check`: is a configuration right, and is what it names there?
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::Context;
 use crate::args::Devices;
-use crate::config::{Loaded, path_of, request};
+use crate::config::{Loaded, request};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::Name;
 use crate::observe::{Observed, Purpose};
@@ -16,6 +16,7 @@ use crate::report;
 
 #[derive(Serialize)]
 struct Shown<'a> {
+    #[serde(serialize_with = "crate::json::path")]
     file: &'a Path,
     ok: bool,
     trusted: bool,
@@ -41,11 +42,12 @@ struct ShownComplaint {
 
 /// Checks a subhost by name, or a configuration by path. Changes nothing.
 pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
-    let (path, name) = target(context, given)?;
-    let loaded = Loaded::read(&path)?;
+    let none = Devices { disks: Vec::new(), cables: Vec::new() };
+    let (loaded, name) = load(context, given, &none)?;
+    let path = &loaded.path;
     let mut complaints = Vec::new();
     if loaded.config.is_some() {
-        let request = request(&loaded, name, Devices { disks: Vec::new(), cables: Vec::new() }, None)?;
+        let request = request(&loaded, name, none, None)?;
         let observed =
             Observed::of(&request, &context.layout, Purpose::Look).step("list the host's links")?;
         if let Err(found) = Plan::make(&request, &observed, &context.layout) {
@@ -68,7 +70,7 @@ pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
             }
         });
         let shown = Shown {
-            file: &path,
+            file: path,
             ok,
             trusted: loaded.distrust().is_none(),
             diagnostics: diagnostics.collect(),
@@ -77,10 +79,10 @@ pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
                 .map(|complaint| ShownComplaint { message: complaint.message, hint: complaint.hint })
                 .collect(),
         };
-        report::print_json(&shown);
+        report::print_json(&shown)?;
         return Ok(if ok { 0 } else { 2 });
     }
-    report::print(&loaded.rendered(report::on_terminal()));
+    report::print(&loaded.rendered(report::on_terminal()))?;
     if let Some(reason) = loaded.distrust() {
         report::note(context.quiet, &format!("{}: boot will refuse it: {reason}", path.display()));
     }
@@ -88,22 +90,24 @@ pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
         return Err(Error::Refused(complaints));
     }
     if ok && !context.quiet {
-        report::print(&format!("{}: ok\n", path.display()));
+        // Without a file it is the environment that is right.
+        let what = if path.is_file() { path.display() } else { Path::new(given).display() };
+        report::print(&format!("{what}: ok\n"))?;
     }
     Ok(if ok { 0 } else { 2 })
 }
 
 /// A word with a slash is a path, any other a name.
-fn target(context: &Context, given: &OsStr) -> Result<(PathBuf, Name), Error> {
+fn load(context: &Context, given: &OsStr, devices: &Devices) -> Result<(Loaded, Name), Error> {
     let text = given.to_string_lossy();
     if text.contains('/') {
         let name = "unnamed"
             .parse()
             .map_err(|error: crate::layout::NameError| Error::refused(Complaint::new(error.to_string())))?;
-        return Ok((PathBuf::from(given), name));
+        return Ok((Loaded::read(Path::new(given))?, name));
     }
     let name: Name = text
         .parse()
         .map_err(|error: crate::layout::NameError| Error::refused(Complaint::new(error.to_string())))?;
-    Ok((path_of(&context.layout, context.config.as_deref(), &name), name))
+    Ok((Loaded::of(&context.layout, context.config.as_deref(), &name, devices)?, name))
 }

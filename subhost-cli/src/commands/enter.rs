@@ -11,7 +11,7 @@ use subhost_init::console::{Pipes, Pty, RawMode};
 use subhost_init::enter::Enter;
 use subhost_mount::rootdir::RootDir;
 
-use super::run::{copy_window_size, stderr, stdin, stdout, terminal_relay};
+use super::run::{copy_window_size, interrupted, stderr, stdin, stdout, terminal_relay};
 use super::{Context, need_root};
 use crate::args;
 use crate::boot::terminal_type;
@@ -75,6 +75,9 @@ pub(super) fn enter(context: &Context, args: args::Enter) -> Result<u8, Error> {
         }
     }
     let status = entered.wait().step(format!("wait for the command in {name}"))?;
+    if let Some(signal) = watch.drain()? {
+        return Ok(interrupted(signal));
+    }
     Ok(u8::try_from(status).unwrap_or(255))
 }
 

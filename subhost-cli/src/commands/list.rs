@@ -50,7 +50,7 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
         shown.push(look(context, name));
     }
     if context.json {
-        report::print_json(&shown);
+        report::print_json(&shown)?;
     } else {
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let rows: Vec<Vec<String>> = shown
@@ -72,7 +72,7 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
                 ]
             })
             .collect();
-        report::print(&report::table(&["NAME", "STATE", "INIT", "CABLES", "DISKS"], &rows));
+        report::print(&report::table(&["NAME", "STATE", "INIT", "CABLES", "DISKS"], &rows))?;
     }
     Ok(0)
 }
@@ -88,7 +88,7 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
         ));
     }
     if context.json {
-        report::print_json(&shown);
+        report::print_json(&shown)?;
         return Ok(0);
     }
     let mut rows = vec![vec!["name".into(), shown.name], vec!["state".into(), shown.state.into()]];
@@ -114,7 +114,7 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
         row("ids", format!("{}-{last}", isolation.first_id));
         row("not isolated", "seccomp, device filter and cgroup limits are not in place".to_owned());
     }
-    report::print(&report::table(&["WHAT", "VALUE"], &rows));
+    report::print(&report::table(&["WHAT", "VALUE"], &rows))?;
     Ok(0)
 }
 

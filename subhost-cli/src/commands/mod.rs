@@ -50,8 +50,9 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&context, args),
         Command::Partitions { image } => partitions::partitions(&context, &image),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "subhostctl", &mut std::io::stdout());
-            Ok(0)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "subhostctl", &mut script);
+            report::print(&String::from_utf8_lossy(&script)).map(|()| 0)
         }
     };
     match result {

@@ -89,7 +89,7 @@ pub(super) fn partitions(context: &Context, path: &Path) -> Result<u8, Error> {
         });
     }
     if context.json {
-        report::print_json(&shown);
+        report::print_json(&shown)?;
         return Ok(0);
     }
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
@@ -108,7 +108,10 @@ pub(super) fn partitions(context: &Context, path: &Path) -> Result<u8, Error> {
             ]
         })
         .collect();
-    report::print(&report::table(&["INDEX", "START", "BYTES", "TYPE", "FILESYSTEM", "LABEL", "NAME"], &rows));
+    report::print(&report::table(
+        &["INDEX", "START", "BYTES", "TYPE", "FILESYSTEM", "LABEL", "NAME"],
+        &rows,
+    ))?;
     for note in &shown.notes {
         report::note(context.quiet, note);
     }

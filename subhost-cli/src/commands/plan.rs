@@ -26,11 +26,11 @@ pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
     let plan = Plan::make(&request, &observed, &context.layout).map_err(Error::Refused)?;
     let commands = plan.commands();
     if context.json {
-        report::print_json(&Shown { plan: &plan, commands });
+        report::print_json(&Shown { plan: &plan, commands })?;
     } else {
         // A path may hold what a terminal acts on.
         for command in &commands {
-            report::print(&format!("{}\n", report::printable(command)));
+            report::print(&format!("{}\n", report::printable(command)))?;
         }
         for note in &plan.notes {
             report::note(context.quiet, note);

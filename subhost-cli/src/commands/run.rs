@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use nix::sys::signal::Signal;
 use subhost_config::schema::{InitChoice, UserNs};
 use subhost_init::console::{Pipes, RawMode, Relay, set_window_size, window_size};
-use subhost_init::handoff::Request as InitRequest;
+use subhost_init::handoff::{Message, Request as InitRequest};
 use subhost_init::launch::Ended;
 
 use super::{Context, need_root, shell_status};
@@ -18,7 +18,7 @@ use crate::error::{Complaint, Context as _, Error};
 use crate::layout::is_plain_absolute;
 use crate::report;
 use crate::request::{Request, Root};
-use crate::supervise::{Event, Signals, Watch};
+use crate::supervise::{Event, STAY_OFF, Signals, Watch};
 
 /// Runs a command, and returns its status.
 pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
         let (ours, theirs) = Pipes::open().step("make pipes")?;
         (Streams::Given(theirs), Some(ours))
     };
-    let mut booted = apply(&request, &context.layout, "run", streams)?;
+    let mut booted = apply(&request, &context.layout, "run", streams, None)?;
     for note in &booted.notes {
         report::note(context.quiet, note);
     }
@@ -47,6 +47,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
     };
     let mut watch = Watch::new(relay, signals);
     let mut asked = false;
+    let mut payload_status = None;
     let running = &mut booted.running;
     while let Some(event) = watch.next(running.pidfd(), Some(running.socket()))? {
         match event {
@@ -55,23 +56,31 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
                     copy_window_size(pty.master.as_fd());
                 }
             }
+            Event::Signal(STAY_OFF) => crate::supervise::send(running.socket(), InitRequest::PowerOff),
             Event::Signal(_) if !asked => {
                 asked = true;
                 crate::supervise::send(running.socket(), InitRequest::PowerOff);
             }
             Event::Signal(_) | Event::Deadline => running.kill().step("kill PID 1")?,
+            Event::Message(Message::PayloadExited { status }) => payload_status = Some(status),
             Event::Message(_) => {}
         }
     }
     let ended = running.wait().step("wait for PID 1")?;
+    // The terminal keeps what the payload has said as long as it is open.
+    let _pty = booted.pty.take();
     // The caller's status is the payload's, also where something is left: that is said.
     if let Err(error) = booted.clean_up() {
         report::error(&error);
     }
-    Ok(match ended {
-        // Ours ends so only when the payload was told to stop.
-        Ended::PowerOff | Ended::Reboot if asked => 128 + 15,
-        other => shell_status(other),
+    if let Some(signal) = watch.drain()? {
+        return Ok(interrupted(signal));
+    }
+    Ok(match (ended, payload_status) {
+        // Also where it was told to end, and has done so in its own way.
+        (Ended::PowerOff | Ended::Reboot, Some(status)) => status,
+        (Ended::PowerOff | Ended::Reboot, None) if asked => 128 + 15,
+        (other, _) => shell_status(other),
     })
 }
 
@@ -123,6 +132,11 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
             .filter_map(|path| std::fs::canonicalize(path).ok())
             .collect(),
     })
+}
+
+/// The status where a signal took what was left of the payload's output: not the payload's, as not all is passed on.
+pub(super) fn interrupted(signal: Signal) -> u8 {
+    u8::try_from(128 + signal as i32).unwrap_or(255)
 }
 
 /// The relay between our terminal and one of the payload's own.

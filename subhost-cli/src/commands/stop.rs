@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use subhost_init::process::ProcessHandle;
+
 use super::{Context, need_root};
 use crate::args;
 use crate::boot::sweep;
@@ -11,12 +13,18 @@ use crate::lock::await_name;
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::shutdown::{self, Stopped};
-use crate::state::Record;
+use crate::state::{Process, Record};
+use crate::supervise::STAY_OFF;
 
 /// Time that PID 1 has beyond its own deadlines.
 const MARGIN: Duration = Duration::from_secs(2);
 /// How long the supervisor has to take its names back before we do it.
 const SUPERVISOR: Duration = Duration::from_secs(5);
+/// How often is looked whether the supervisor has booted it again instead.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What is said of one that is not there.
+const NOT_RUNNING: &str = "does not run";
 
 /// Stops each subhost; goes on after one that cannot be stopped.
 pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
@@ -32,47 +40,83 @@ pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
     if left.is_empty() { Ok(0) } else { Err(Error::Left(left)) }
 }
 
+/// Ends it, and whatever its supervisor boots after that, until nothing of the name runs while its lock is held: a boot holds
+/// that from its first look until the subhost runs, also between the two runs of one that reboots.
 fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<&'static str, Error> {
-    match state_of(layout, name).step(format!("read the record of {name}"))? {
-        State::Stopped => Ok("does not run"),
-        State::Stale(record) => {
-            take_names(layout, name, &record)?;
-            Ok("had ended; its names are removed")
+    let mut text = NOT_RUNNING;
+    let mut supervisor: Option<Process> = None;
+    loop {
+        match state(layout, name)? {
+            // Somebody has started a new one since, which is not what was to be stopped.
+            State::Running(record) if supervisor.as_ref().is_some_and(|it| *it != record.supervisor) => {
+                return Ok(text);
+            }
+            State::Running(record) => {
+                tell(name, &record.supervisor)?;
+                text = end(name, &record, timeout)?;
+                supervisor = Some(record.supervisor);
+                continue;
+            }
+            State::Stale(record) if supervisor.is_none() => supervisor = Some(record.supervisor),
+            State::Stale(_) | State::Stopped => {}
         }
-        State::Running(record) => {
-            let timeout = timeout.unwrap_or_else(|| Duration::from_millis(record.stop_timeout_ms) + MARGIN);
-            let text = match shutdown::stop(&record, timeout)? {
-                Stopped::Already | Stopped::Orderly => "stopped",
-                Stopped::Killed => "did not stop in time, and was killed",
-                Stopped::Stuck => {
-                    return Err(Error::Left(vec![
-                        Complaint::new(format!(
-                            "subhost {name}: process {} does not end even when killed",
-                            record.init.pid
-                        ))
-                        .hint("a process inside waits for a device or a server; dmesg may tell which"),
-                    ]));
-                }
-            };
-            take_names(layout, name, &record)?;
-            Ok(text)
+        if let Some(supervisor) = &supervisor {
+            await_supervisor(layout, name, supervisor)?;
+        }
+        let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
+        match state(layout, name)? {
+            State::Stopped => return Ok(text),
+            State::Stale(record) => {
+                sweep(layout, name, &record)?;
+                return Ok(if text == NOT_RUNNING { "had ended; its names are removed" } else { text });
+            }
+            State::Running(_) => {}
         }
     }
 }
 
-/// Its supervisor takes the names back; if that is gone, we do.
-fn take_names(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
-    if let Some(supervisor) =
-        record.supervisor.identity().open().step(format!("find the supervisor of {name}"))?
-    {
-        supervisor
-            .wait_gone(Instant::now() + SUPERVISOR)
-            .step(format!("wait for the supervisor of {name}"))?;
+/// Asks and, when that does not help, kills.
+fn end(name: &Name, record: &Record, timeout: Option<Duration>) -> Result<&'static str, Error> {
+    let timeout = timeout.unwrap_or_else(|| Duration::from_millis(record.stop_timeout_ms) + MARGIN);
+    match shutdown::stop(record, timeout)? {
+        Stopped::Already | Stopped::Orderly => Ok("stopped"),
+        Stopped::Killed => Ok("did not stop in time, and was killed"),
+        Stopped::Stuck => Err(Error::Left(vec![
+            Complaint::new(format!(
+                "subhost {name}: process {} does not end even when killed",
+                record.init.pid
+            ))
+            .hint("a process inside waits for a device or a server; dmesg may tell which"),
+        ])),
     }
-    let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
-    match state_of(layout, name).step(format!("read the record of {name}"))? {
-        State::Stale(record) => sweep(layout, name, &record),
-        // A new one of that name has been started since: its names are not ours to take.
-        State::Running(_) | State::Stopped => Ok(()),
+}
+
+/// Tells the supervisor that it is not to boot it again; gives it, if it is there.
+fn tell(name: &Name, supervisor: &Process) -> Result<Option<ProcessHandle>, Error> {
+    let step = || format!("tell the supervisor of {name}");
+    let supervisor = supervisor.identity().open().step(step())?;
+    if let Some(supervisor) = &supervisor {
+        supervisor.signal(STAY_OFF as i32).step(step())?;
     }
+    Ok(supervisor)
+}
+
+/// Gives the supervisor time to take its names back and to give up what it holds; it may also have been about to boot when it
+/// was told.
+fn await_supervisor(layout: &Layout, name: &Name, supervisor: &Process) -> Result<(), Error> {
+    let Some(supervisor) = tell(name, supervisor)? else { return Ok(()) };
+    let deadline = Instant::now() + SUPERVISOR;
+    while Instant::now() < deadline && !matches!(state(layout, name)?, State::Running(_)) {
+        if supervisor
+            .wait_gone(Instant::now() + LOOK_AGAIN)
+            .step(format!("wait for the supervisor of {name}"))?
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn state(layout: &Layout, name: &Name) -> Result<State, Error> {
+    state_of(layout, name).step(format!("read the record of {name}"))
 }

@@ -29,7 +29,7 @@ const HANGUP_RECHECK: Duration = Duration::from_millis(100);
 /// Why [`Relay::wait`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// What was waited for has ended, and what it had written is relayed.
+    /// What was waited for has ended. What it has written may be under way still: [`Relay::drain`] passes it on.
     Ended,
     /// The other descriptor with this index is readable.
     Ready(usize),
@@ -86,7 +86,9 @@ impl Relay {
 
     fn with(mut self, source: Option<OwnedFd>, sink: Option<OwnedFd>, kind: Kind) -> Relay {
         let buffer = Box::new([0; BUFFER_BYTES]);
-        self.flows.push(Flow { source, sink, kind, buffer, pending: 0..0, hung_up: false });
+        let flow =
+            Flow { source, sink, kind, buffer, pending: 0..0, hung_up: false, reads_left: DRAIN_READS };
+        self.flows.push(flow);
         self
     }
 
@@ -124,10 +126,38 @@ impl Relay {
                 }
             }
             if ended {
-                self.drain().map_err(|e| error(e.into()))?;
                 return Ok(Wake::Ended);
             }
             if let Some(index) = other {
+                return Ok(Wake::Ready(index));
+            }
+        }
+    }
+
+    /// Passes on what the guest has left behind, after its end. Returns [`Wake::Ended`] when that is done, or earlier when
+    /// one of the `others` is readable: then it may be called again, or what is left be given up.
+    ///
+    /// # Errors
+    /// [`Error::System`] of `poll`.
+    pub fn drain(&mut self, others: &[BorrowedFd<'_>]) -> Result<Wake> {
+        loop {
+            for flow in self.flows.iter_mut().filter(|flow| flow.kind != Kind::Input) {
+                flow.drain(&mut self.tail);
+            }
+            let slow = self.flows.iter().filter(|flow| flow.kind != Kind::Input && !flow.pending.is_empty());
+            let sinks: Vec<_> = slow.filter_map(|flow| flow.sink.as_ref()).collect();
+            if sinks.is_empty() {
+                return Ok(Wake::Ended);
+            }
+            let mut fds: Vec<_> =
+                others.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+            fds.extend(sinks.into_iter().map(|sink| PollFd::new(sink, PollFlags::OUT)));
+            match poll(&mut fds, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(error(errno.into())),
+            }
+            if let Some(index) = fds[..others.len()].iter().position(|fd| !fd.revents().is_empty()) {
                 return Ok(Wake::Ready(index));
             }
         }
@@ -155,28 +185,6 @@ impl Relay {
         let mut flows = flows.iter();
         let runnable = interests.iter().map(|interest| interest.is_some() && flows.next() == Some(&true));
         Ok((fixed[0], fixed[1..].iter().position(|ready| *ready), runnable.collect()))
-    }
-
-    /// Passes on what the guest has left behind.
-    fn drain(&mut self) -> rustix::io::Result<()> {
-        for flow in self.flows.iter_mut().filter(|flow| flow.kind != Kind::Input) {
-            let mut reads = 0;
-            while reads < DRAIN_READS {
-                reads += usize::from(flow.pending.is_empty());
-                if flow.step(&mut self.tail) {
-                    continue;
-                }
-                // Nothing more to read, or a reader of ours that is slow.
-                match flow.sink.as_ref().filter(|_| !flow.pending.is_empty()) {
-                    None => break,
-                    Some(sink) => match poll(&mut [PollFd::new(sink, PollFlags::OUT)], None) {
-                        Ok(_) | Err(Errno::INTR) => {}
-                        Err(errno) => return Err(errno),
-                    },
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -210,6 +218,8 @@ struct Flow {
     pending: Range<usize>,
     /// The source is a terminal that no process of the guest has open.
     hung_up: bool,
+    /// How often it is read after the end.
+    reads_left: usize,
 }
 
 impl Flow {
@@ -225,6 +235,16 @@ impl Flow {
     /// Goes one step on; `false` when it could not.
     fn step(&mut self, tail: &mut VecDeque<u8>) -> bool {
         if self.pending.is_empty() { self.fill(tail) } else { self.flush() }
+    }
+
+    /// Goes on until nothing more is to be read, or the reader of ours is slow.
+    fn drain(&mut self, tail: &mut VecDeque<u8>) {
+        while self.reads_left > 0 || !self.pending.is_empty() {
+            self.reads_left -= usize::from(self.pending.is_empty());
+            if !self.step(tail) {
+                break;
+            }
+        }
     }
 
     fn fill(&mut self, tail: &mut VecDeque<u8>) -> bool {
@@ -294,4 +314,32 @@ impl Flow {
 fn takes_more(sink: &OwnedFd) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     matches!(poll(&mut [PollFd::new(sink, PollFlags::OUT)], Some(&now)), Ok(count) if count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_slow_reader_keeps_nobody_waiting_and_loses_nothing() {
+        let (source, mut guest) = std::io::pipe().unwrap();
+        let (mut reader, sink) = std::io::pipe().unwrap();
+        let (signal, mut sender) = std::io::pipe().unwrap();
+        let full = vec![b'.'; 65_536];
+        File::from(OwnedFd::from(sink.try_clone().unwrap())).write_all(&full).unwrap();
+        guest.write_all(b"rest").unwrap();
+        drop(guest);
+        sender.write_all(b"!").unwrap();
+        let mut relay = Relay::new().output(source.into(), sink.into()).unwrap();
+        assert_eq!(relay.drain(&[signal.as_fd()]).unwrap(), Wake::Ready(0));
+        let mut begin = vec![0; full.len()];
+        reader.read_exact(&mut begin).unwrap();
+        assert_eq!(relay.drain(&[]).unwrap(), Wake::Ended);
+        drop(relay);
+        let mut end = String::new();
+        reader.read_to_string(&mut end).unwrap();
+        assert!(begin == full && end == "rest", "{end}");
+    }
 }

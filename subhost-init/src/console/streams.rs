@@ -37,7 +37,7 @@ pub fn relay_terminal(
                 let _ = tcsetwinsize(master, size);
             }
             if relay.wait(until, &[signals.as_fd()], None)? == Wake::Ended {
-                return Ok(());
+                return relay.drain(&[]).map(drop);
             }
             while let Ok(Some(_)) = signals.read_signal() {}
         }
@@ -61,7 +61,7 @@ pub fn relay_pipes(
 ) -> Result<()> {
     let mut relay = pipes.relay(own(stdin)?, own(stdout)?, own(stderr)?)?;
     while relay.wait(until, &[], None)? != Wake::Ended {}
-    Ok(())
+    relay.drain(&[]).map(drop)
 }
 
 /// The caller's ends of the pipes of a command without terminal.

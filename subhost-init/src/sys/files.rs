@@ -18,6 +18,13 @@ pub(crate) fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
     close_range(first.cast_unsigned(), u32::MAX)
 }
 
+/// Marks all descriptors from this number on as closed on exec.
+pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: with this flag close_range closes nothing, and touches no memory.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
+    Ok(())
+}
+
 fn close_range(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: close_range touches no memory; that the descriptors are not used again is the contract of the caller.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;

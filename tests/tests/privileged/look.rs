@@ -1,11 +1,17 @@
 //! Commands that only look: they need no root, and change nothing.
 
-use std::process::Command;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use subhost_tests::case::{self, Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
+use subhost_tests::isolate::exit_code;
 use subhost_tests::leak::Snapshot;
 use subhost_tests::program::{self, Outcome};
 
@@ -18,9 +24,19 @@ pub(crate) const CASES: &[Case] = &[
         body: plan,
     },
     Case {
+        name: "plan_and_check_take_the_cables_of_the_subhost_itself_for_its_own",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: own_cables,
+    },
+    Case {
         name: "check_finds_what_boot_would_refuse",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: check,
+    },
+    Case {
+        name: "check_takes_disks_from_the_environment_as_boot_does",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: environment,
     },
     Case {
         name: "partitions_agree_with_sfdisk",
@@ -37,6 +53,16 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: list,
     },
+    Case {
+        name: "output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: output,
+    },
+    Case {
+        name: "an_image_whose_path_is_not_text_is_like_any_other",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: not_text,
+    },
 ];
 
 /// Runs the program as a user who owns nothing.
@@ -47,7 +73,7 @@ pub(crate) fn as_nobody(host: &Host, args: &[&str]) -> std::io::Result<Outcome> 
     std::fs::copy(inner.get_program(), &copy)?;
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(copy).args(inner.get_args());
-    program::run(command, std::time::Duration::from_secs(20))
+    program::run(command, Duration::from_secs(20))
 }
 
 fn plan(host: &Host) -> Verdict {
@@ -69,6 +95,35 @@ fn plan(host: &Host) -> Verdict {
     Ok(())
 }
 
+fn own_cables(host: &Host) -> Verdict {
+    bridge(host)?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.two_lines(&name, 1, &image, BRIDGE, MAC)?;
+    boot(host, &name)?;
+    let link = format!("{name}0");
+    for command in ["plan", "check"] {
+        let outcome = as_nobody(host, &[command, &name])?;
+        assert_eq!(outcome.code, 0, "{outcome}");
+        let outcome = host.subhostctl(&[command, &name])?;
+        assert!(outcome.code == 0 && !outcome.stderr.contains(&link), "{outcome}");
+    }
+    // Not knowing whose it is, it says so.
+    let plan = as_nobody(host, &["plan", &name])?;
+    assert!(plan.stderr.contains(&format!("interface {link} is there")), "{plan}");
+    host.done(&["stop", &name])?;
+    // The kernel may still have it.
+    host.done(&["plan", &name])?;
+    // What is no cable of ours is refused, whoever asks.
+    let foreign = host.name("other");
+    host.config(&foreign, &format!("DISKS=( vda:1:{} )\nBRIDGES=( br0:{MAC} )\n", image.display()))?;
+    host.witness("ip", &["link", "add", &format!("{foreign}0"), "type", "bridge"])?;
+    let outcome = as_nobody(host, &["plan", &foreign])?;
+    assert!(outcome.code == 2 && outcome.stderr.contains("not ours"), "{outcome}");
+    host.witness("ip", &["link", "del", &format!("{foreign}0")])?;
+    Ok(())
+}
+
 fn check(host: &Host) -> Verdict {
     bridge(host)?;
     let image = host.copy_of(Fixture::TinyMbr)?;
@@ -78,6 +133,24 @@ fn check(host: &Host) -> Verdict {
     assert_eq!(as_nobody(host, &["check", &good])?.code, 0);
     let outcome = as_nobody(host, &["check", &bad])?;
     assert_eq!(outcome.code, 2, "{outcome}");
+    Ok(())
+}
+
+/// What boot takes without a file, check takes too, and finds what is wrong with it.
+fn environment(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    let check = |partition: u32| {
+        let mut command = host.command(&["check", &name]);
+        command.env("DISKS", format!("vda:{partition}:{}", image.display()));
+        program::run(command, Duration::from_secs(20))
+    };
+    let right = check(1)?;
+    assert_eq!(right.code, 0, "{right}");
+    let wrong = check(3)?;
+    assert!(wrong.code == 2 && wrong.stderr.contains("no partition 3"), "{wrong}");
+    let nothing = host.subhostctl(&["check", &name])?;
+    assert!(nothing.code == 2 && nothing.stderr.contains(&name), "{nothing}");
     Ok(())
 }
 
@@ -123,4 +196,76 @@ fn list(host: &Host) -> Verdict {
     host.done(&["stop", &name])?;
     assert!(host.guest(&name)?.is_none_or(|guest| guest.state() != "running"));
     Ok(())
+}
+
+fn output(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    let path = image.display().to_string();
+    host.config(&name, &format!("DISKS=( vda:1:{path} )\n"))?;
+    let rows: &[&[&str]] = &[
+        &["plan", &name],
+        &["--json", "plan", &name],
+        &["check", &name],
+        &["list"],
+        &["--json", "status", &name],
+        &["partitions", &path],
+        &["completions", "bash"],
+    ];
+    for words in rows {
+        let outcome = with_output(host, words, fs::File::options().write(true).open("/dev/full")?)?;
+        assert_eq!(outcome.0, 1, "{words:?}: {}", outcome.1);
+        assert!(outcome.1.contains("No space left on device"), "{words:?}: {}", outcome.1);
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        assert_eq!(with_output(host, words, writer)?, (0, String::new()), "{words:?}");
+        // Where not even that can be said, the status says it.
+        let mut command = host.command(words);
+        command.stdout(fs::File::options().write(true).open("/dev/full")?);
+        command.stderr(fs::File::options().write(true).open("/dev/full")?);
+        assert_eq!(command.status()?.code(), Some(1), "{words:?}");
+    }
+    Ok(())
+}
+
+/// The status and the standard error of the program with this standard output.
+fn with_output(host: &Host, words: &[&str], out: impl Into<Stdio>) -> std::io::Result<(i32, String)> {
+    let output = host.command(words).stdout(out).stderr(Stdio::piped()).output()?;
+    Ok((exit_code(output.status), String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+fn not_text(host: &Host) -> Verdict {
+    let name = host.name("tiny");
+    let folder = host.folder().join(OsStr::from_bytes(b"d\xe9j\xe0 vu"));
+    fs::create_dir(&folder)?;
+    let image = folder.join(OsStr::from_bytes(b"a\x1b[2J'\xff.raw"));
+    fs::rename(host.copy_of(Fixture::TinyMbr)?, &image)?;
+    // The configuration quotes it as bash does.
+    host.config(&name, &format!("DISKS=( vda:1:{} )\n", ansi_c(&image)))?;
+    host.done(&["check", &name])?;
+    // The path in the plan is one that bash takes, and that no terminal acts on.
+    let plan = host.done(&["plan", &name])?;
+    let losetup = plan.lines().find(|line| line.starts_with("losetup ")).ok_or("no losetup")?;
+    assert!(!plan.contains(['\x1b', '\u{fffd}']), "{plan}");
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &format!("losetup() {{ printf %s \"${{@: -1}}\"; }}; {losetup}")]);
+    assert_eq!(bash.output()?.stdout, image.as_os_str().as_bytes(), "{losetup}");
+    let json: Value = serde_json::from_str(&host.done(&["--json", "plan", &name])?)?;
+    let shown = image.to_string_lossy();
+    assert_eq!(json["images"][0], *shown);
+    boot(host, &name)?;
+    let status: Value = serde_json::from_str(&host.done(&["--json", "status", &name])?)?;
+    assert_eq!(status["disks"][0]["image"], *shown);
+    host.done(&["stop", &name])?;
+    let mut run = host.command(&["run", "--disk"]);
+    run.arg([OsStr::new("vda:1:"), image.as_os_str()].join(OsStr::new(""))).args(["--", "hostname"]);
+    let outcome = program::run(run, Duration::from_secs(20))?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    Ok(())
+}
+
+/// A path as bash reads it in `$'...'`.
+fn ansi_c(path: &Path) -> String {
+    let bytes: String = path.as_os_str().as_bytes().iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    format!("$'{bytes}'")
 }

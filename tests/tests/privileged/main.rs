@@ -7,6 +7,7 @@ mod kill;
 mod look;
 mod refuse;
 mod run;
+mod stop;
 mod tiny;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         look::CASES,
         refuse::CASES,
         run::CASES,
+        stop::CASES,
         tiny::CASES,
     ];
     let cases: Vec<Case> = groups.concat();

@@ -1,11 +1,16 @@
 //! `run`: one command in a fresh subhost, from an image, over the host's own files, or in a folder.
 
 use std::fs;
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
+use subhost_tests::guest::{Guest, Process};
 use subhost_tests::host::Host;
+use subhost_tests::isolate::exit_code;
 use subhost_tests::program::Outcome;
 
 use crate::{BRIDGE, MAC, bridge};
@@ -39,7 +44,19 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: killed,
     },
+    Case {
+        name: "a_slow_reader_of_run_keeps_neither_its_name_nor_a_signal_waiting",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: slow_reader,
+    },
+    Case {
+        name: "a_payload_that_ends_itself_when_told_to_keeps_its_status",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: own_status,
+    },
 ];
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn status(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
@@ -158,23 +175,77 @@ fn unprivileged(host: &Host) -> Verdict {
     Ok(())
 }
 
+/// The guest of a `run`, as soon as it is in the list.
+fn listed(host: &Host, name: &str) -> std::io::Result<Guest> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match host.guest(name)? {
+            Some(guest) if guest.state() == "running" => return Ok(guest),
+            _ => assert!(Instant::now() < deadline, "run is not in the list"),
+        }
+    }
+}
+
 fn killed(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("run");
     let disk = format!("vda:1:{}", image.display());
     let script = "echo begun >/var/log/begun; exec sleep 1000";
     let mut command = host.start(&["run", "--name", &name, "--disk", &disk, "--", "sh", "-c", script])?;
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    let guest = loop {
-        match host.guest(&name)? {
-            Some(guest) if guest.state() == "running" => break guest,
-            _ => assert!(std::time::Instant::now() < deadline, "run is not in the list"),
-        }
-    };
+    let guest = listed(host, &name)?;
     guest.wait_for_line("/var/log/begun", "begun", Duration::from_secs(10))?;
     command.terminate()?;
     let outcome = command.finish(Duration::from_secs(20))?;
     assert_eq!(outcome.code, 143, "{outcome}");
     assert!(guest.ends(Duration::ZERO)?);
+    Ok(())
+}
+
+fn slow_reader(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("run");
+    let disk = format!("vda:1:{}", image.display());
+    // More than the caller's pipe takes, and less than with the payload's, so that the payload can end.
+    let script = "head -c 100000 /dev/zero; read line; exit 3";
+    let mut command = host.command(&["run", "--name", &name, "--disk", &disk, "--", "sh", "-c", script]);
+    let mut run = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let guest = listed(host, &name)?;
+    drop(run.stdin.take());
+    assert!(guest.ends(PATIENCE)?, "the payload does not end");
+    let deadline = Instant::now() + PATIENCE;
+    while host.guest(&name)?.is_some() {
+        assert!(Instant::now() < deadline, "its name waits for the reader");
+    }
+    let supervisor = Process::open(run.id())?;
+    assert!(!supervisor.ends(Duration::ZERO)?, "the rest of the output is thrown away");
+    // The image is free again, too: unmounting it comes after the names.
+    while host.subhostctl(&["run", "--name", &name, "--disk", &disk, "--", "/bin/true"])?.code != 0 {
+        assert!(Instant::now() < deadline, "its image waits for the reader");
+    }
+    supervisor.signal(Signal::TERM)?;
+    assert!(supervisor.ends(PATIENCE)?, "SIGTERM waits for the reader");
+    // Not the payload's 3: not all that it said was passed on.
+    assert_eq!(exit_code(run.wait()?), 143);
+    Ok(())
+}
+
+fn own_status(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("run");
+    let disk = format!("vda:1:{}", image.display());
+    let script = "trap 'exit 5' TERM; echo begun >/var/log/begun; while :; do sleep 0.01; done";
+    let run = ["run", "--name", &name, "--disk", &disk, "--", "sh", "-c", script];
+    for by_stop in [false, true] {
+        let mut command = host.start(&run)?;
+        listed(host, &name)?.wait_for_line("/var/log/begun", "begun", PATIENCE)?;
+        if by_stop {
+            host.done(&["stop", &name])?;
+        } else {
+            command.terminate()?;
+        }
+        let outcome = command.finish(PATIENCE)?;
+        assert_eq!(outcome.code, 5, "by stop: {by_stop}: {outcome}");
+        host.done(&["run", "--disk", &disk, "--", "rm", "/var/log/begun"])?;
+    }
     Ok(())
 }

@@ -56,6 +56,11 @@ pub(crate) const CASES: &[Case] = &[
         body: environment,
     },
     Case {
+        name: "a_detached_boot_keeps_nothing_open_of_its_callers",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: detached,
+    },
+    Case {
         name: "two_guests_share_a_bridge",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: two_guests,
@@ -174,7 +179,13 @@ fn two_guests(host: &Host) -> Verdict {
 }
 
 /// Puts a file of the host's folder into the first partition, or over the one that is there.
-fn insert(host: &Host, image: &std::path::Path, file: &str, path: &str, mode: u32) -> std::io::Result<()> {
+pub(crate) fn insert(
+    host: &Host,
+    image: &std::path::Path,
+    file: &str,
+    path: &str,
+    mode: u32,
+) -> std::io::Result<()> {
     let place = format!("{}?offset=1048576", image.display());
     let source = host.folder().join(file);
     // That there was none is no error to debugfs.
@@ -196,6 +207,30 @@ fn environment(host: &Host) -> Verdict {
     assert_eq!(host.done(&["enter", &name, "--", "cat", "/sys/class/net/eth0/address"])?, format!("{MAC}\n"));
     // It runs, so that is already as wanted.
     assert_eq!(host.subhostctl(&["boot", &name, "--detach"])?.code, 0);
+    host.done(&["stop", &name])?;
+    Ok(())
+}
+
+fn detached(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
+    let lock = host.folder().join("lock");
+    let boot = host.command(&["boot", "--detach", "--", &name]);
+    let words: Vec<_> = std::iter::once(boot.get_program())
+        .chain(boot.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect();
+    // A lock, and a pipe whose reader waits for its end.
+    let script =
+        format!("exec 9>{}; flock 9; {{ {} && echo booted; }} 8>&1 | cat", lock.display(), words.join(" "));
+    assert_eq!(host.witness("bash", &["-c", &script])?, "booted\n");
+    host.witness("flock", &["--nonblock", &lock.to_string_lossy(), "true"])?;
+    let supervisor = host.running(&name)?.field("supervisor_pid").as_u64().unwrap_or_default();
+    let held = std::fs::read_dir(format!("/proc/{supervisor}/fd"))?
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter(|target| *target == lock);
+    assert_eq!(held.count(), 0);
     host.done(&["stop", &name])?;
     Ok(())
 }

@@ -1,0 +1,21 @@
+//! Paths in JSON, which is text: what of a path is not UTF-8 is shown as U+FFFD.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize as _, Serializer};
+
+/// A path as text.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn path<S: Serializer>(path: impl AsRef<Path>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().to_string_lossy().serialize(serializer)
+}
+
+/// Paths as text.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn paths<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
