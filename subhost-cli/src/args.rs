@@ -20,6 +20,7 @@ use crate::layout::Name;
 Examples:
   subhostctl check web                       is the configuration right?
   subhostctl plan web                        what would boot do?
+  subhostctl config show web                 every setting, and where it came from
   subhostctl boot web                        boot /opt/sub/web/config, in the foreground
   subhostctl boot --detach web               the same, back when the start scripts are done
   subhostctl enter web                       a shell inside
@@ -75,10 +76,17 @@ Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it cou
         name: Name,
     },
     /// Check a configuration and the things that it names
-    Check {
-        /// Name of the subhost, or the path of a configuration
-        name: OsString,
-    },
+    #[command(after_help = "\
+Examples:
+  subhostctl check web                              /opt/sub/web/config, its images and bridges
+  subhostctl check ./config                         a file: a word with a slash is a path
+  subhostctl check --json web                       with the places of all that is wrong
+  subhostctl check --format overlay-boot ./mta.conf a file of overlay-boot(8), and only that
+All that is wrong is said in one go. Returns 0 if it is right, 2 if it would be refused.")]
+    Check(Check),
+    /// Show what a configuration says: its settings, or its variables
+    #[command(subcommand)]
+    Config(Config),
     /// Show what boot would do, as commands; changes nothing
     Plan(Plan),
     /// Show the partition table of an image
@@ -122,6 +130,74 @@ pub struct Boot {
     /// We are the supervisor in the background: standard output tells when the subhost is ready
     #[arg(long, hide = true)]
     pub background: bool,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Name of the subhost, or the path of a configuration
+    #[arg(value_name = "NAME|FILE")]
+    pub name: OsString,
+    /// The language that it is written in; never guessed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Show every setting of a subhost, its value and where it came from
+    #[command(after_help = "\
+Examples:
+  subhostctl config show web
+  subhostctl config show web --init auto          as boot with the same options would take them
+  SUBHOST_RUNLEVEL=3 subhostctl config show web
+  subhostctl config show --json web
+Values are shown as the configuration would hold them. EFFECT tells which settings do something yet.")]
+    Show(ConfigShow),
+    /// Print the variables that a file sets, as `declare -p` of bash does
+    #[command(after_help = "\
+Examples:
+  subhostctl config eval /etc/default/grub
+  subhostctl config eval --json ./config
+  subhostctl config eval --format overlay-boot /opt/subhost/mta/mta.conf
+The file is read and never executed. What is wrong with it goes to standard error.
+Returns 0, or 2 for a file that is refused; then nothing is printed.")]
+    Eval(ConfigEval),
+}
+
+/// `config show`.
+#[derive(Debug, Args)]
+pub struct ConfigShow {
+    /// Name of the subhost, or the path of a configuration
+    #[arg(value_name = "NAME|FILE")]
+    pub name: OsString,
+    /// Run this program of the guest as PID 1 (`auto`: the one that is found)
+    #[arg(long, value_name = "PATH")]
+    pub init: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a doc comment would become help text")]
+    pub devices: Devices,
+}
+
+/// `config eval`.
+#[derive(Debug, Args)]
+pub struct ConfigEval {
+    /// The file
+    pub file: PathBuf,
+    /// The language that it is written in; never guessed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The language of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// Assignments of bash
+    #[default]
+    Bash,
+    /// The variables of overlay-boot(8)
+    OverlayBoot,
 }
 
 /// `plan`.

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use subhost_config::schema::{Environment, InitChoice};
+use subhost_config::schema::{Environment, InitChoice, Setting};
 use subhost_config::{
-    Diagnostic, Evaluator, LoadError, LoadedConfig, Source, SubhostConfig, Trust, load, parse,
+    Diagnostic, Evaluator, LoadError, LoadedConfig, Source, SubhostConfig, Trust, Variables, load,
+    overlay_boot, parse,
 };
 
-use crate::args::Devices;
+use crate::args::{Devices, Format};
 use crate::error::{Complaint, Error};
 use crate::layout::{Layout, Name};
 use crate::request::Request;
@@ -64,18 +65,16 @@ impl Loaded {
     fn evaluated(path: &Path, loaded: Result<LoadedConfig, LoadError>) -> Result<Loaded, Error> {
         match loaded {
             Ok(loaded) => Ok(Loaded::evaluate(path, loaded.source, loaded.trust)),
-            Err(error) => Err(Error::refused(
-                Complaint::new(format!("configuration {}: {error}", path.display())).hint(
-                    "a configuration holds DISKS=( vda:1:/path/to/disk.raw ) and BRIDGES=( bridge:mac )",
-                ),
-            )),
+            Err(error) => {
+                let hint =
+                    "a configuration holds DISKS=( vda:1:/path/to/disk.raw ) and BRIDGES=( bridge:mac )";
+                Err(Error::refused(unreadable(path, &error).hint(hint)))
+            }
         }
     }
 
     fn evaluate(path: &Path, source: Source, trust: Trust) -> Loaded {
-        let (script, mut diagnostics) = parse(&source);
-        let (variables, found) = Evaluator::new().run(&script);
-        diagnostics.extend(found);
+        let (variables, mut diagnostics) = evaluate(&source);
         let (config, found) = SubhostConfig::from_variables(&variables, &source, &Environment::of_process());
         diagnostics.extend(found);
         let failed = diagnostics.iter().any(Diagnostic::is_error);
@@ -84,30 +83,81 @@ impl Loaded {
 
     /// Why boot would not take it, if it would not.
     pub fn distrust(&self) -> Option<&str> {
-        match &self.trust {
-            Trust::Trusted => None,
-            Trust::Untrusted(reason) => Some(reason),
-        }
+        distrust(&self.trust)
     }
 
     /// The diagnostics as text.
     pub fn rendered(&self, colour: bool) -> String {
-        self.diagnostics
-            .iter()
-            .map(|diagnostic| subhost_config::render(diagnostic, &self.source, colour))
-            .collect()
+        rendered(&self.diagnostics, &self.source, colour)
     }
 }
 
+/// The variables of a file, whatever it is for.
+pub struct Evaluated {
+    /// Its text.
+    pub source: Source,
+    /// Whether only root can have written it.
+    pub trust: Trust,
+    /// What it sets; only good without an error in the diagnostics.
+    pub variables: Variables,
+    /// What was found about it.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Evaluated {
+    /// Reads and evaluates a file. Nothing of it is executed.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be read.
+    pub fn read(path: &Path, format: Format) -> Result<Evaluated, Error> {
+        let LoadedConfig { source, trust, .. } =
+            load(path).map_err(|error| Error::refused(unreadable(path, &error)))?;
+        let (variables, diagnostics) = match format {
+            Format::Bash => evaluate(&source),
+            Format::OverlayBoot => overlay_boot::read(&source),
+        };
+        Ok(Evaluated { source, trust, variables, diagnostics })
+    }
+
+    /// True if something in it is wrong.
+    pub fn is_refused(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+fn evaluate(source: &Source) -> (Variables, Vec<Diagnostic>) {
+    let (script, mut diagnostics) = parse(source);
+    let (variables, found) = Evaluator::new().run(&script);
+    diagnostics.extend(found);
+    (variables, diagnostics)
+}
+
+fn unreadable(path: &Path, error: &LoadError) -> Complaint {
+    Complaint::new(format!("configuration {}: {error}", path.display()))
+}
+
+/// Why the commands that apply would not take it, if they would not.
+pub fn distrust(trust: &Trust) -> Option<&str> {
+    match trust {
+        Trust::Trusted => None,
+        Trust::Untrusted(reason) => Some(reason),
+    }
+}
+
+/// Diagnostics as text.
+pub fn rendered(diagnostics: &[Diagnostic], source: &Source, colour: bool) -> String {
+    diagnostics.iter().map(|diagnostic| subhost_config::render(diagnostic, source, colour)).collect()
+}
+
 /// The path of a subhost's configuration.
-fn path_of(layout: &Layout, given: Option<&Path>, name: &Name) -> PathBuf {
+pub fn path_of(layout: &Layout, given: Option<&Path>, name: &Name) -> PathBuf {
     given.map_or_else(|| layout.config(name), Path::to_path_buf)
 }
 
 /// The request of a subhost: its configuration under the command line.
 ///
 /// # Errors
-/// The configuration cannot be read or is wrong.
+/// The configuration is wrong, or the command line.
 pub fn request(
     loaded: &Loaded,
     name: Name,
@@ -117,24 +167,37 @@ pub fn request(
     let Some(config) = &loaded.config else {
         return Err(Error::Configuration(loaded.rendered(false)));
     };
-    let mut request = Request::from_config(name, config);
+    Ok(Request::from_config(name, &under_command_line(config, devices, init)?))
+}
+
+/// A configuration with what the command line sets instead.
+///
+/// # Errors
+/// The command line names something that is no init.
+pub fn under_command_line(
+    config: &SubhostConfig,
+    devices: Devices,
+    init: Option<String>,
+) -> Result<SubhostConfig, Error> {
+    let mut config = config.clone();
     if !devices.disks.is_empty() {
-        request.disks = devices.disks;
+        config.disks = Setting::from_flag(devices.disks, "--disk");
     }
     if !devices.cables.is_empty() {
-        request.cables = devices.cables;
+        config.cables = Setting::from_flag(devices.cables, "--cable");
     }
-    match init.as_deref() {
-        None => {}
-        Some("auto") => request.init = InitChoice::Auto,
-        Some(path) if path.starts_with('/') => request.init = InitChoice::Path(path.to_owned()),
+    let init = match init.as_deref() {
+        None => return Ok(config),
+        Some("auto") => InitChoice::Auto,
+        Some(path) if path.starts_with('/') => InitChoice::Path(path.to_owned()),
         Some(path) => {
             return Err(Error::refused(Complaint::new(format!(
                 "--init {path}: is neither an absolute path nor 'auto'"
             ))));
         }
-    }
-    Ok(request)
+    };
+    config.init = Setting::from_flag(init, "--init");
+    Ok(config)
 }
 
 /// Demands that only root can have written the configuration.

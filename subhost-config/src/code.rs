@@ -1,7 +1,7 @@
 //! The stable codes of all diagnostics.
 //!
 //! `E01` syntax, `E02` constructs that are refused, `E03` evaluation, `E04` limits, `W05` warnings about
-//! the text, `E10` and `W11` the settings.
+//! the text, `E10` and `W11` the settings, `E12` and `W13` overlay-boot's format.
 
 /// A quote is never closed.
 pub const UNCLOSED_QUOTE: &str = "E0101";
@@ -100,6 +100,10 @@ pub const SETTING_VALUE: &str = "E1005";
 pub const SETTING_NOT_SCALAR: &str = "E1006";
 /// A value that is known but cannot be had yet.
 pub const NOT_SUPPORTED_YET: &str = "E1007";
+/// Two values that cannot hold together.
+pub const SETTING_CONFLICT: &str = "E1008";
+/// A setting that takes a list is an associative array.
+pub const SETTING_NOT_LIST: &str = "E1009";
 
 /// A variable is spelled nearly like a setting.
 pub const DID_YOU_MEAN: &str = "W1101";
@@ -109,3 +113,21 @@ pub const NO_EFFECT_YET: &str = "W1102";
 pub const SPLIT_ON_BLANKS: &str = "W1103";
 /// A value that is allowed, but unlikely to work well.
 pub const UNWISE_VALUE: &str = "W1104";
+/// A setting that has no effect yet has a value that it will not be able to take.
+pub const INEFFECTIVE_VALUE: &str = "W1105";
+
+/// A value of overlay-boot's format that is a command.
+pub const OVERLAY_BOOT_COMMAND: &str = "E1201";
+/// A value that overlay-boot's own reading changes or breaks.
+pub const OVERLAY_BOOT_GARBLED: &str = "E1202";
+/// A value that overlay-boot cannot take.
+pub const OVERLAY_BOOT_VALUE: &str = "E1203";
+/// A variable that overlay-boot needs is not there.
+pub const OVERLAY_BOOT_MISSING: &str = "E1204";
+
+/// A line that overlay-boot passes over.
+pub const OVERLAY_BOOT_IGNORED_LINE: &str = "W1301";
+/// A definition that overlay-boot passes over, since there is one above.
+pub const OVERLAY_BOOT_SECOND_DEFINITION: &str = "W1302";
+/// A value that overlay-boot takes as it is, and that is probably not meant so.
+pub const OVERLAY_BOOT_LITERAL: &str = "W1303";

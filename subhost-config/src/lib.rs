@@ -54,8 +54,10 @@ pub mod code;
 mod diagnostic;
 mod eval;
 mod expand;
+mod json;
 mod lex;
 mod load;
+pub mod overlay_boot;
 mod parse;
 mod quote;
 mod render;
@@ -68,6 +70,7 @@ mod visible;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use eval::Evaluator;
+pub use json::render_json;
 pub use load::{LoadError, LoadedConfig, MAX_FILE_BYTES, Trust, load, load_owned_by};
 pub use parse::{MAX_SOURCE_BYTES, parse};
 pub use quote::quote;

@@ -32,7 +32,7 @@ pub(crate) fn push_visible(text: &mut String, character: char) {
 }
 
 /// Invisible characters that reorder, join or hide their neighbours, or end a line.
-fn is_format(character: char) -> bool {
+pub(crate) fn is_format(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

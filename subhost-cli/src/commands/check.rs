@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use serde::Serialize;
+use subhost_config::{Diagnostic, Source, overlay_boot, render_json};
 
 use super::Context;
-use crate::args::Devices;
-use crate::config::{Loaded, request};
+use crate::args::{self, Devices, Format};
+use crate::config::{Evaluated, Loaded, distrust, path_of, rendered, request};
 use crate::error::{Complaint, Context as _, Error};
-use crate::layout::Name;
+use crate::layout::{Name, NameError};
 use crate::observe::{Observed, Purpose};
 use crate::plan::Plan;
 use crate::report;
@@ -20,18 +21,8 @@ struct Shown<'a> {
     file: &'a Path,
     ok: bool,
     trusted: bool,
-    diagnostics: Vec<ShownDiagnostic>,
+    diagnostics: serde_json::Value,
     complaints: Vec<ShownComplaint>,
-}
-
-#[derive(Serialize)]
-struct ShownDiagnostic {
-    severity: &'static str,
-    code: String,
-    message: String,
-    line: Option<usize>,
-    column: Option<usize>,
-    hint: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -41,10 +32,13 @@ struct ShownComplaint {
 }
 
 /// Checks a subhost by name, or a configuration by path. Changes nothing.
-pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
+pub(super) fn check(context: &Context, args: &args::Check) -> Result<u8, Error> {
+    let given = &args.name;
+    if args.format == Format::OverlayBoot {
+        return check_overlay_boot(context, given);
+    }
     let none = Devices { disks: Vec::new(), cables: Vec::new() };
     let (loaded, name) = load(context, given, &none)?;
-    let path = &loaded.path;
     let mut complaints = Vec::new();
     if loaded.config.is_some() {
         let request = request(&loaded, name, none, None)?;
@@ -54,26 +48,40 @@ pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
             complaints = found;
         }
     }
-    let ok = loaded.config.is_some() && complaints.is_empty();
+    // Without a file it is the environment that is right.
+    let what = if loaded.path.is_file() { &loaded.path } else { Path::new(given) };
+    let distrust = loaded.distrust().map(|reason| format!("boot will refuse it: {reason}"));
+    tell(context, &loaded.path, what, (&loaded.diagnostics, &loaded.source), distrust, complaints)
+}
+
+/// Checks a file of overlay-boot: the file alone, since nothing here applies one.
+fn check_overlay_boot(context: &Context, given: &OsStr) -> Result<u8, Error> {
+    let path = match target(given)? {
+        Target::File(path) => path.to_owned(),
+        Target::Name(name) => path_of(&context.layout, context.config.as_deref(), &name),
+    };
+    let mut evaluated = Evaluated::read(&path, Format::OverlayBoot)?;
+    evaluated.diagnostics.extend(overlay_boot::check(&evaluated.variables));
+    let distrust = distrust(&evaluated.trust).map(|reason| format!("is not trusted: {reason}"));
+    tell(context, &path, &path, (&evaluated.diagnostics, &evaluated.source), distrust, Vec::new())
+}
+
+/// Says what was found, `what` being right if nothing was.
+fn tell(
+    context: &Context,
+    file: &Path,
+    what: &Path,
+    (diagnostics, source): (&[Diagnostic], &Source),
+    distrust: Option<String>,
+    complaints: Vec<Complaint>,
+) -> Result<u8, Error> {
+    let ok = complaints.is_empty() && !diagnostics.iter().any(Diagnostic::is_error);
     if context.json {
-        let diagnostics = loaded.diagnostics.iter().map(|diagnostic| {
-            let place = diagnostic.span.map(|span| loaded.source.location(span.start()));
-            let (line, column) =
-                (place.as_ref().map(|place| place.line), place.as_ref().map(|place| place.column));
-            ShownDiagnostic {
-                severity: if diagnostic.is_error() { "error" } else { "warning" },
-                code: diagnostic.code.to_owned(),
-                message: diagnostic.message.clone(),
-                line,
-                column,
-                hint: diagnostic.hint.clone(),
-            }
-        });
         let shown = Shown {
-            file: path,
+            file,
             ok,
-            trusted: loaded.distrust().is_none(),
-            diagnostics: diagnostics.collect(),
+            trusted: distrust.is_none(),
+            diagnostics: json_of(diagnostics, source)?,
             complaints: complaints
                 .into_iter()
                 .map(|complaint| ShownComplaint { message: complaint.message, hint: complaint.hint })
@@ -82,32 +90,49 @@ pub(super) fn check(context: &Context, given: &OsStr) -> Result<u8, Error> {
         report::print_json(&shown)?;
         return Ok(if ok { 0 } else { 2 });
     }
-    report::print(&loaded.rendered(report::on_terminal()))?;
-    if let Some(reason) = loaded.distrust() {
-        report::note(context.quiet, &format!("{}: boot will refuse it: {reason}", path.display()));
+    report::print(&rendered(diagnostics, source, report::on_terminal()))?;
+    if let Some(distrust) = distrust {
+        report::note(context.quiet, &format!("{}: {distrust}", file.display()));
     }
     if !complaints.is_empty() {
         return Err(Error::Refused(complaints));
     }
     if ok && !context.quiet {
-        // Without a file it is the environment that is right.
-        let what = if path.is_file() { path.display() } else { Path::new(given).display() };
-        report::print(&format!("{what}: ok\n"))?;
+        report::print(&format!("{}: ok\n", report::printable(&what.to_string_lossy())))?;
     }
     Ok(if ok { 0 } else { 2 })
 }
 
+/// Diagnostics as a part of a larger JSON value.
+pub(super) fn json_of(diagnostics: &[Diagnostic], source: &Source) -> Result<serde_json::Value, Error> {
+    serde_json::from_str(&render_json(diagnostics, source)).step("write JSON")
+}
+
+/// What somebody named.
+enum Target<'a> {
+    File(&'a Path),
+    Name(Name),
+}
+
 /// A word with a slash is a path, any other a name.
-fn load(context: &Context, given: &OsStr, devices: &Devices) -> Result<(Loaded, Name), Error> {
+fn target(given: &OsStr) -> Result<Target<'_>, Error> {
     let text = given.to_string_lossy();
     if text.contains('/') {
-        let name = "unnamed"
-            .parse()
-            .map_err(|error: crate::layout::NameError| Error::refused(Complaint::new(error.to_string())))?;
-        return Ok((Loaded::read(Path::new(given))?, name));
+        return Ok(Target::File(Path::new(given)));
     }
-    let name: Name = text
-        .parse()
-        .map_err(|error: crate::layout::NameError| Error::refused(Complaint::new(error.to_string())))?;
-    Ok((Loaded::of(&context.layout, context.config.as_deref(), &name, devices)?, name))
+    Ok(Target::Name(parse_name(&text)?))
+}
+
+fn parse_name(text: &str) -> Result<Name, Error> {
+    text.parse().map_err(|error: NameError| Error::refused(Complaint::new(error.to_string())))
+}
+
+/// The configuration of a subhost by name, or the one at a path.
+pub(super) fn load(context: &Context, given: &OsStr, devices: &Devices) -> Result<(Loaded, Name), Error> {
+    match target(given)? {
+        Target::File(path) => Ok((Loaded::read(path)?, parse_name("unnamed")?)),
+        Target::Name(name) => {
+            Ok((Loaded::of(&context.layout, context.config.as_deref(), &name, devices)?, name))
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod boot;
 mod check;
+mod config;
 mod enter;
 mod list;
 mod partitions;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Config};
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::report;
@@ -46,7 +47,9 @@ pub fn main() -> ExitCode {
         Command::Enter(args) => enter::enter(&context, args),
         Command::List => list::list(&context),
         Command::Status { name } => list::status(&context, &name),
-        Command::Check { name } => check::check(&context, &name),
+        Command::Check(args) => check::check(&context, &args),
+        Command::Config(Config::Show(args)) => config::show(&context, args),
+        Command::Config(Config::Eval(args)) => config::eval(&context, &args),
         Command::Plan(args) => plan::plan(&context, args),
         Command::Partitions { image } => partitions::partitions(&context, &image),
         Command::Completions { shell } => {

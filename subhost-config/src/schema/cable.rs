@@ -39,7 +39,7 @@ impl CableSpec {
 }
 
 impl fmt::Display for CableSpec {
-    /// `bridge:mac` as in the configuration.
+    /// `bridge:mac`, which [`CableSpec::parse`] with a colon reads as the same.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:", self.bridge.as_deref().unwrap_or_default())?;
         match &self.mac {
@@ -47,6 +47,11 @@ impl fmt::Display for CableSpec {
             None => Ok(()),
         }
     }
+}
+
+/// An element of `BRIDGES`.
+pub(super) fn read(text: &[u8]) -> Result<CableSpec, SpecError> {
+    CableSpec::parse(text, b':')
 }
 
 fn mac_text(mac: [u8; 6]) -> String {

@@ -64,10 +64,22 @@ impl DiskSpec {
             partition => format!("{}{separator}{partition}", self.node),
         }
     }
+
+    /// What [`DiskSpec::parse`] reads as the same, byte for byte.
+    pub fn to_os_string(&self) -> OsString {
+        OsString::from_vec(self.written())
+    }
+
+    pub(super) fn written(&self) -> Vec<u8> {
+        let mut text = format!("{}:{}:", self.node, self.partition).into_bytes();
+        text.extend_from_slice(self.image.as_os_str().as_bytes());
+        text
+    }
 }
 
 impl fmt::Display for DiskSpec {
-    /// `node:partition:image` with control characters of the path escaped.
+    /// What [`DiskSpec::parse`] reads as the same, if the image's path is printable. Control characters and invalid
+    /// UTF-8 in it are escaped, which is for people only; [`DiskSpec::to_os_string`] is exact for every path.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let image = visible(self.image.as_os_str().as_bytes());
         write!(formatter, "{}:{}:{image}", self.node, self.partition)

@@ -2,11 +2,12 @@
 
 use super::environment::Environment;
 use super::names;
-use super::setting::{Origin, Setting};
+use super::setting::{FilePlace, Origin, Setting};
+use super::settings::Support;
 use super::spec_error::SpecError;
 use crate::code;
 use crate::diagnostic::Diagnostic;
-use crate::span::{Source, Span};
+use crate::span::{Location, Source, Span};
 use crate::value::Value;
 use crate::vars::{Variable, Variables};
 
@@ -24,6 +25,10 @@ impl<T> From<T> for Read<T> {
 }
 
 impl<T> Read<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Read<U> {
+        Read { value: change(self.value), warning: self.warning }
+    }
+
     /// The same with a warning.
     pub(super) fn but(self, warning: String) -> Self {
         Self { warning: Some(warning), ..self }
@@ -47,26 +52,62 @@ impl<'a> Reader<'a> {
     }
 
     /// A setting that is one word. If it is wrong, the default stands in until all is read.
-    pub(super) fn scalar<T>(
+    pub(super) fn one<T, R: Into<Read<T>>>(
         &mut self,
         name: &str,
         default: Setting<T>,
-        read: fn(&[u8]) -> Result<Read<T>, SpecError>,
+        read: fn(&[u8]) -> Result<R, SpecError>,
     ) -> Setting<T> {
-        let (word, span, origin) = if let Some((variable, value)) = self.environment.get(name) {
-            (value, None, Origin::Environment(variable))
-        } else if let Some(variable) = self.variables.get(name) {
-            let Value::Scalar(value) = &variable.value else {
-                let message = format!("{name} is one value, not an array");
-                let error = Diagnostic::error(code::SETTING_NOT_SCALAR, message).at(variable.set_at);
-                self.diagnostics.push(error.hint(format!("write {name}=value without parentheses")));
-                return default;
-            };
-            (value.as_slice(), Some(variable.set_at), self.line_of(variable))
-        } else {
-            return default;
+        match self.word(name) {
+            Some((word, span, origin)) => self.read_word(name, word, span, origin, default, read),
+            None => default,
+        }
+    }
+
+    /// The same for a setting that may be without a value, which an empty word says too.
+    pub(super) fn maybe<T, R: Into<Read<T>>>(
+        &mut self,
+        name: &str,
+        default: Setting<Option<T>>,
+        read: fn(&[u8]) -> Result<R, SpecError>,
+    ) -> Setting<Option<T>> {
+        match self.word(name) {
+            Some((b"", _, origin)) => Setting { value: None, origin },
+            Some((word, span, origin)) => {
+                let Setting { value, origin: default } = default;
+                let read = |word: &[u8]| read(word).map(|read| read.into().map(Some));
+                self.read_word(name, word, span, origin, Setting { value, origin: default }, read)
+            }
+            None => default,
+        }
+    }
+
+    /// The word of a setting that is one word, from where it is set.
+    fn word(&mut self, name: &str) -> Option<(&'a [u8], Option<Span>, Origin)> {
+        if let Some((variable, value)) = self.environment.get(name) {
+            return Some((value, None, Origin::Environment(variable)));
+        }
+        let variable = self.variables.get(name)?;
+        let origin = self.origin_of(variable, Vec::new());
+        let Value::Scalar(value) = &variable.value else {
+            let error = SpecError::new(code::SETTING_NOT_SCALAR, "is one value, not an array");
+            let error = error.with_hint(format!("write {name}=value without parentheses"));
+            self.refuse(name, &origin, Some(variable.set_at), &error);
+            return None;
         };
-        match read(word) {
+        Some((value, Some(variable.set_at), origin))
+    }
+
+    fn read_word<T, R: Into<Read<T>>>(
+        &mut self,
+        name: &str,
+        word: &[u8],
+        span: Option<Span>,
+        origin: Origin,
+        default: Setting<T>,
+        read: impl Fn(&[u8]) -> Result<R, SpecError>,
+    ) -> Setting<T> {
+        match read(word).map(Into::into) {
             Ok(Read { value, warning }) => {
                 if let Some(warning) = warning {
                     let message = format!("{}: {warning}", describe(name, &origin));
@@ -89,18 +130,7 @@ impl<'a> Reader<'a> {
         read: fn(&[u8]) -> Result<T, SpecError>,
         check_all: fn(&[T]) -> Vec<(usize, SpecError)>,
     ) -> Setting<Vec<T>> {
-        let (words, origin) = if let Some((variable, value)) = self.environment.get(name) {
-            let words = split_on_blanks(value);
-            if words.len() > 1 {
-                let message = format!("{variable} from the environment is split on blanks");
-                self.diagnostics.push(Diagnostic::warning(code::SPLIT_ON_BLANKS, message));
-            }
-            (words, Origin::Environment(variable))
-        } else if let Some(variable) = self.variables.get(name) {
-            (words_of(variable), self.line_of(variable))
-        } else {
-            return default;
-        };
+        let Some((words, origin)) = self.words(name) else { return default };
         let mut value = Vec::with_capacity(words.len());
         for &(word, span) in &words {
             match read(word) {
@@ -110,11 +140,49 @@ impl<'a> Reader<'a> {
         }
         // With some left out, positions would not fit.
         if value.len() == words.len() {
-            for (position, error) in check_all(&value) {
-                self.refuse(name, &origin, words[position].1, &error);
-            }
+            self.refuse_words(name, &origin, check_all(&value));
         }
         Setting { value, origin }
+    }
+
+    /// Refuses elements of a list that were read, by their positions.
+    pub(super) fn refuse_words(&mut self, name: &str, origin: &Origin, errors: Vec<(usize, SpecError)>) {
+        for (position, error) in errors {
+            let span = match origin {
+                Origin::File(place) => place.elements.get(position).copied(),
+                _ => None,
+            };
+            self.refuse(name, origin, span, &error);
+        }
+    }
+
+    fn words(&mut self, name: &str) -> Option<(Vec<Word<'a>>, Origin)> {
+        if let Some((variable, value)) = self.environment.get(name) {
+            let words = split_on_blanks(value);
+            if words.len() > 1 {
+                let message = format!("{variable} from the environment is split on blanks");
+                self.diagnostics.push(Diagnostic::warning(code::SPLIT_ON_BLANKS, message));
+            }
+            return Some((words, Origin::Environment(variable)));
+        }
+        let variable = self.variables.get(name)?;
+        let words = if let Value::Scalar(value) = &variable.value {
+            // A scalar counts as a list of one, an empty one as none.
+            let word = (value.as_slice(), Some(variable.set_at));
+            if value.is_empty() { Vec::new() } else { vec![word] }
+        } else if let Value::Indexed(elements) = &variable.value {
+            let word = |(&index, value): (&u64, &'a Vec<u8>)| {
+                (value.as_slice(), Some(variable.element_set_at(index)))
+            };
+            elements.iter().map(word).collect()
+        } else {
+            let error = SpecError::new(code::SETTING_NOT_LIST, "is a list, and this has keys");
+            let error = error.with_hint(format!("write {name}=( … ) without `declare -A`"));
+            self.refuse(name, &self.origin_of(variable, Vec::new()), Some(variable.set_at), &error);
+            return None;
+        };
+        let elements = words.iter().filter_map(|&(_, span)| span).collect();
+        Some((words, self.origin_of(variable, elements)))
     }
 
     /// Warns about settings without effect, and about names that are nearly a setting's.
@@ -134,13 +202,25 @@ impl<'a> Reader<'a> {
         self.diagnostics
     }
 
-    fn line_of(&self, variable: &Variable) -> Origin {
-        Origin::File { line: self.source.location(variable.set_at.start()).line }
+    fn origin_of(&self, variable: &Variable, elements: Vec<Span>) -> Origin {
+        let Location { line, column } = self.source.location(variable.set_at.start());
+        Origin::File(FilePlace { line, column, span: variable.set_at, elements })
     }
 
     fn refuse(&mut self, name: &str, origin: &Origin, span: Option<Span>, error: &SpecError) {
-        let message = format!("{}: {error}", describe(name, origin));
-        let diagnostic = Diagnostic::error(error.code(), message).at(span);
+        let separator = if error.code() == code::SETTING_NOT_SCALAR || error.code() == code::SETTING_NOT_LIST
+        {
+            ""
+        } else {
+            ":"
+        };
+        let message = format!("{}{separator} {error}", describe(name, origin));
+        let diagnostic = match names::support(name) {
+            // Nothing is done with the value, so that nothing needs to be refused for it.
+            Some(Support::Ignored) => Diagnostic::warning(code::INEFFECTIVE_VALUE, message),
+            _ => Diagnostic::error(error.code(), message),
+        };
+        let diagnostic = diagnostic.at(span);
         self.diagnostics.push(match error.hint() {
             Some(hint) => diagnostic.hint(hint),
             None => diagnostic,
@@ -159,16 +239,4 @@ fn describe(name: &str, origin: &Origin) -> String {
 fn split_on_blanks(value: &[u8]) -> Vec<Word<'_>> {
     let words = value.split(|byte| matches!(byte, b' ' | b'\t' | b'\n'));
     words.filter(|word| !word.is_empty()).map(|word| (word, None)).collect()
-}
-
-/// The elements; a scalar counts as one, an empty one as none.
-fn words_of(variable: &Variable) -> Vec<Word<'_>> {
-    match &variable.value {
-        Value::Scalar(value) if value.is_empty() => Vec::new(),
-        Value::Scalar(value) => vec![(value, Some(variable.set_at))],
-        Value::Indexed(elements) => elements
-            .iter()
-            .map(|(&index, value)| (value.as_slice(), Some(variable.element_set_at(index))))
-            .collect(),
-    }
 }

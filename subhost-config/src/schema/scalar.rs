@@ -22,7 +22,7 @@ pub enum InitChoice {
 impl InitChoice {
     /// Reads `auto` or an absolute path of the guest, as in `INIT`. Nothing at all is [`InitChoice::Subhost`].
     pub fn parse(text: &[u8]) -> Result<Self, SpecError> {
-        init(text).map(|read| read.value)
+        init(text)
     }
 }
 
@@ -91,16 +91,15 @@ fn wrong(text: &[u8], message: &str) -> SpecError {
     SpecError::about(code::SETTING_VALUE, text, message)
 }
 
-pub(super) fn hostname(text: &[u8]) -> Result<Read<Option<String>>, SpecError> {
+pub(super) fn hostname(text: &[u8]) -> Result<String, SpecError> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let ends_well = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     match std::str::from_utf8(text) {
-        Ok("") => Ok(None.into()),
         Ok(name) if text.iter().all(is_part) && ends_well(text.first()) && ends_well(text.last()) => {
             if text.len() > MAX_HOSTNAME_BYTES {
                 return Err(wrong(text, &format!("is longer than {MAX_HOSTNAME_BYTES} bytes")));
             }
-            Ok(Some(name.to_owned()).into())
+            Ok(name.to_owned())
         }
         _ => {
             Err(wrong(text, "is no host name").with_hint("a host name is letters, digits, `-`, `_` and `.`"))
@@ -108,15 +107,22 @@ pub(super) fn hostname(text: &[u8]) -> Result<Read<Option<String>>, SpecError> {
     }
 }
 
-pub(super) fn init(text: &[u8]) -> Result<Read<InitChoice>, SpecError> {
+pub(super) fn init(text: &[u8]) -> Result<InitChoice, SpecError> {
     match std::str::from_utf8(text) {
-        Ok("") => Ok(InitChoice::Subhost.into()),
-        Ok("auto") => Ok(InitChoice::Auto.into()),
-        Ok(path) if is_guest_program(path) => Ok(InitChoice::Path(path.to_owned()).into()),
+        Ok("") => Ok(InitChoice::Subhost),
+        Ok("auto") => Ok(InitChoice::Auto),
+        Ok(path) if is_guest_program(path) => Ok(InitChoice::Path(path.to_owned())),
         _ => {
             let hint = "write `auto` or a full path inside the guest without `..`, as in `/sbin/init`";
             Err(wrong(text, "is no init").with_hint(hint))
         }
+    }
+}
+
+pub(super) fn written_init(init: &InitChoice) -> Vec<u8> {
+    match init {
+        InitChoice::Subhost => Vec::new(),
+        init => init.to_string().into_bytes(),
     }
 }
 
@@ -128,9 +134,9 @@ fn is_guest_program(path: &str) -> bool {
         && !path.contains(char::is_control)
 }
 
-pub(super) fn runlevel(text: &[u8]) -> Result<Read<char>, SpecError> {
+pub(super) fn runlevel(text: &[u8]) -> Result<char, SpecError> {
     match text {
-        [level @ (b'1'..=b'5' | b'7'..=b'9')] => Ok(char::from(*level).into()),
+        [level @ (b'1'..=b'5' | b'7'..=b'9')] => Ok(char::from(*level)),
         b"0" | b"6" => {
             Err(wrong(text, "would end the subhost at once").with_hint("write 2 for the usual one"))
         }
@@ -140,10 +146,10 @@ pub(super) fn runlevel(text: &[u8]) -> Result<Read<char>, SpecError> {
 
 /// Reads a time as in `STOP_TIMEOUT`: `30`, `30s`, `2m`, `1h`, `500ms`; a day at most.
 pub fn parse_duration(text: &[u8]) -> Result<Duration, SpecError> {
-    duration(text).map(|read| read.value)
+    duration(text)
 }
 
-pub(super) fn duration(text: &[u8]) -> Result<Read<Duration>, SpecError> {
+pub(super) fn duration(text: &[u8]) -> Result<Duration, SpecError> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds: Option<u64> = match unit {
@@ -160,15 +166,24 @@ pub(super) fn duration(text: &[u8]) -> Result<Read<Duration>, SpecError> {
         );
     };
     match number.checked_mul(unit).map(Duration::from_millis) {
-        Some(time) if time <= LONGEST_WAIT => Ok(time.into()),
+        Some(time) if time <= LONGEST_WAIT => Ok(time),
         _ => Err(wrong(text, "is too long").with_hint("24h is the most")),
     }
 }
 
-pub(super) fn poweroff(text: &[u8]) -> Result<Read<PowerOff>, SpecError> {
+pub(super) fn written_duration(time: &Duration) -> Vec<u8> {
+    let milliseconds = time.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let exact = units.iter().find(|(unit, _)| milliseconds > 0 && milliseconds.is_multiple_of(*unit));
+    exact
+        .map_or_else(|| "0s".to_owned(), |(unit, name)| format!("{}{name}", milliseconds / unit))
+        .into_bytes()
+}
+
+pub(super) fn poweroff(text: &[u8]) -> Result<PowerOff, SpecError> {
     match text {
-        b"" | b"graceful" => Ok(PowerOff::Graceful.into()),
-        b"immediate" => Ok(PowerOff::Immediate.into()),
+        b"" | b"graceful" => Ok(PowerOff::Graceful),
+        b"immediate" => Ok(PowerOff::Immediate),
         _ => Err(wrong(text, "is no way to power off").with_hint("write `graceful` or `immediate`")),
     }
 }
@@ -229,7 +244,7 @@ mod tests {
 
     #[test]
     fn reads_times() {
-        let time = |text: &str| duration(text.as_bytes()).map(|read| read.value).ok();
+        let time = |text: &str| duration(text.as_bytes()).ok();
         assert_eq!(time("30"), Some(Duration::from_secs(30)));
         assert_eq!(time("30s"), Some(Duration::from_secs(30)));
         assert_eq!(time("2m"), Some(Duration::from_secs(120)));
@@ -240,6 +255,17 @@ mod tests {
             ["", "s", "-1", "1.5", "30 s", "25h", "99999999999999999999", "18446744073709551615h", "1d"]
         {
             assert_eq!(time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_times_that_read_the_same() {
+        for (milliseconds, text) in
+            [(0, "0s"), (1, "1ms"), (30_000, "30s"), (90_000, "90s"), (120_000, "2m"), (86_400_000, "24h")]
+        {
+            let time = Duration::from_millis(milliseconds);
+            assert_eq!(String::from_utf8(written_duration(&time)).unwrap(), text);
+            assert_eq!(duration(text.as_bytes()), Ok(time));
         }
     }
 
@@ -270,7 +296,7 @@ mod tests {
 
     #[test]
     fn reads_the_init() {
-        let choice = |text: &str| init(text.as_bytes()).map(|read| read.value).ok();
+        let choice = |text: &str| init(text.as_bytes()).ok();
         assert_eq!(choice("auto"), Some(InitChoice::Auto));
         assert_eq!(choice("/sbin/init"), Some(InitChoice::Path("/sbin/init".to_owned())));
         assert_eq!(choice(""), Some(InitChoice::Subhost));
@@ -281,13 +307,12 @@ mod tests {
 
     #[test]
     fn reads_host_names_runlevels_and_scripts() {
-        let name = |text: &str| hostname(text.as_bytes()).map(|read| read.value).ok();
-        assert_eq!(name("web1.lan"), Some(Some("web1.lan".to_owned())));
-        assert_eq!(name(""), Some(None));
-        for text in ["-a", "a-", ".a", "a b", "a/b", "é", "a\n", &"a".repeat(65)] {
+        let name = |text: &str| hostname(text.as_bytes()).ok();
+        assert_eq!(name("web1.lan"), Some("web1.lan".to_owned()));
+        for text in ["", "-a", "a-", ".a", "a b", "a/b", "é", "a\n", &"a".repeat(65)] {
             assert_eq!(name(text), None, "{text}");
         }
-        let level = |text: &str| runlevel(text.as_bytes()).map(|read| read.value).ok();
+        let level = |text: &str| runlevel(text.as_bytes()).ok();
         assert_eq!([level("2"), level("9")], [Some('2'), Some('9')]);
         assert_eq!([level("0"), level("6"), level(""), level("22"), level("S")], [None; 5]);
         assert!(script_name(b"hwclock.sh").is_ok());

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::span::Span;
+
 /// A setting's value with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting<T> {
@@ -30,21 +32,32 @@ pub enum Origin {
     /// Nowhere: the built-in default.
     Default,
     /// The configuration file.
-    File {
-        /// The line, from one, of the last assignment to it.
-        line: usize,
-    },
+    File(FilePlace),
     /// An environment variable of this name.
     Environment(String),
     /// A flag of the command line.
     Flag(String),
 }
 
+/// Where in a file a setting was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FilePlace {
+    /// The line, from one, of the last assignment to it.
+    pub line: usize,
+    /// The column, from one, in characters.
+    pub column: usize,
+    /// That assignment.
+    pub span: Span,
+    /// The places of a list's elements, in order; none for a setting that is one word.
+    pub elements: Vec<Span>,
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => formatter.write_str("default"),
-            Self::File { line } => write!(formatter, "line {line}"),
+            Self::File(FilePlace { line, .. }) => write!(formatter, "line {line}"),
             Self::Environment(name) => write!(formatter, "environment {name}"),
             Self::Flag(flag) => write!(formatter, "flag {flag}"),
         }
