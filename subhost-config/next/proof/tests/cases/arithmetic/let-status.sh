@@ -1,0 +1,2 @@
+let 0 || A=zero
+let 1 && B=one

@@ -1,0 +1,5 @@
+A=(a b c)
+unset 'A[2]'
+A+=(d)
+unset 'A[0]'
+A+=(e)

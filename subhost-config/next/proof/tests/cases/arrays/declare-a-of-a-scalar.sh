@@ -1,0 +1,1 @@
+A=s; declare -a A; declare -a A+=x

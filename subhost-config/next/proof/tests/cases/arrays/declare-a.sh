@@ -1,0 +1,2 @@
+declare -a A=(a b) B=x C
+C=y

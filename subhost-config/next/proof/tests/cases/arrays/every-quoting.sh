@@ -1,0 +1,1 @@
+A=(a 'b c' "d e" f\ g $'h\ni' $"j k")

@@ -1,0 +1,6 @@
+A=(
+  one # first
+  # none
+
+  two#three
+  'four' ) B=5

@@ -1,0 +1,1 @@
+A=(if then fi { } ! a=b -n + % @ ^ ,)

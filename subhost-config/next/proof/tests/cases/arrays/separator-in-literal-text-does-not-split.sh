@@ -1,0 +1,3 @@
+IFS=:
+A=(a:b)
+unset IFS

@@ -1,0 +1,4 @@
+B='a b'
+IFS=
+A=($B)
+unset IFS

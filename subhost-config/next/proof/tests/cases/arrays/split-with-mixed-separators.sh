@@ -1,0 +1,4 @@
+B=' a : b :: c : '
+IFS=' :'
+A=($B)
+unset IFS

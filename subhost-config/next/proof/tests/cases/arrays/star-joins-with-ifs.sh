@@ -1,0 +1,4 @@
+A=(a b c)
+IFS=:
+B="${A[*]}" C=${A[*]} D="${A[@]}"
+unset IFS

@@ -1,0 +1,2 @@
+A=(a b) B=x
+unset A B

@@ -1,0 +1,1 @@
+declare -rA M=([x]=1)

@@ -1,0 +1,3 @@
+declare -A M
+declare -A N=()
+A=${#M[@]} B=("${M[@]}")

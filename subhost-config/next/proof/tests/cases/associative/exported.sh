@@ -1,0 +1,1 @@
+declare -xA M=([x]=1)

@@ -1,0 +1,1 @@
+declare -A M=(a 1 b 2 c)

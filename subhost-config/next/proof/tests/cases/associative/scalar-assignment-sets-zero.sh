@@ -1,0 +1,3 @@
+declare -A M=([a]=1)
+M=x
+A=$M

@@ -1,0 +1,1 @@
+for x in {a,b}{1..2}; do A+=$x; done

@@ -1,0 +1,4 @@
+case yes in
+[Yy]es | [Tt]rue | 1) A=on;;
+*) A=off;;
+esac

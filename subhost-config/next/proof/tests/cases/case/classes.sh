@@ -1,0 +1,1 @@
+case 7 in [[:alpha:]]) A=1;; [[:digit:]]) A=2;; esac

@@ -1,0 +1,1 @@
+case x in a) A=1;; *) A=2; esac

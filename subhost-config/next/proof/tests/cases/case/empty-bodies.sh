@@ -1,0 +1,2 @@
+case a in a) ;; b) A=1;; esac
+case b in a);; *) esac

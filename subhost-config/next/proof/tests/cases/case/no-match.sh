@@ -1,0 +1,2 @@
+case x in a) A=1;; esac
+B=$?

@@ -1,0 +1,2 @@
+if false; then A=1; fi
+B=$?

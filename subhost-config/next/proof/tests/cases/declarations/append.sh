@@ -1,0 +1,5 @@
+declare A=x
+declare A+=y
+export A+=z
+declare -i I=1
+declare I+=1

@@ -1,0 +1,2 @@
+export A=(a b)
+readonly -a B=(c)

@@ -1,0 +1,2 @@
+declare A=x
+typeset B=y

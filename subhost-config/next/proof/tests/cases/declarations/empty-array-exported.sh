@@ -1,0 +1,2 @@
+declare -ax A
+A+=(x)

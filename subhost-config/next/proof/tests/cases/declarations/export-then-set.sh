@@ -1,0 +1,1 @@
+A=1; export A; A=2

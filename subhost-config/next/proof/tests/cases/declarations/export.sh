@@ -1,0 +1,3 @@
+export A=x B=y
+C=1
+export C

@@ -1,0 +1,4 @@
+declare A
+A=1
+declare -x X
+X=2

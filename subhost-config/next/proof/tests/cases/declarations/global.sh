@@ -1,0 +1,1 @@
+declare -g A=1

@@ -1,0 +1,1 @@
+declare -ix I=2

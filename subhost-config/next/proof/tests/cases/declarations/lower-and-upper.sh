@@ -1,0 +1,3 @@
+declare -l L=ABC
+declare -u U=abc
+L+=DEF U+=def

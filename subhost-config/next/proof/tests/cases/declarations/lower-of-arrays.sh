@@ -1,0 +1,2 @@
+declare -la A=(ABC DeF)
+A+=(X)

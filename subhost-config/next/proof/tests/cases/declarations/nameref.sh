@@ -1,0 +1,4 @@
+declare -n R=A
+A=1
+R=2
+B=$R

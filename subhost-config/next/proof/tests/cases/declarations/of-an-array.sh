@@ -1,0 +1,2 @@
+A=(a b); declare A=z; export A+=y
+B=s; declare B+=(x)

@@ -1,0 +1,2 @@
+declare -airx A=(1)
+declare -irux B=5

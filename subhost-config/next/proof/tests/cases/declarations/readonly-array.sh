@@ -1,0 +1,2 @@
+readonly A=(a b)
+B=("${A[@]}")

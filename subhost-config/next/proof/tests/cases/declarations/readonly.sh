@@ -1,0 +1,2 @@
+readonly A=z
+B=1; readonly B; readonly B; export B

@@ -1,0 +1,4 @@
+A=x
+declare -a A
+B=y
+declare -a B=(z)

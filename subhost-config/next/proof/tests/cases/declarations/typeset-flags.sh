@@ -1,0 +1,3 @@
+typeset -r A=1
+typeset -i B=2+2
+typeset -a C=(x)

@@ -1,0 +1,2 @@
+unset U V
+unset -v W

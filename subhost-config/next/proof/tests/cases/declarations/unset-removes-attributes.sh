@@ -1,0 +1,3 @@
+declare -ix A=1
+unset A
+A=1+1

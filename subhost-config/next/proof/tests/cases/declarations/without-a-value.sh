@@ -1,0 +1,4 @@
+declare A
+declare -i I
+declare -x X
+B=1

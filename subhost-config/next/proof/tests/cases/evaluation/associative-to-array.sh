@@ -1,0 +1,2 @@
+declare -A M=([x]=1)
+declare -a M

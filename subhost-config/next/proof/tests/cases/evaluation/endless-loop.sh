@@ -1,0 +1,1 @@
+while :; do A=1; done

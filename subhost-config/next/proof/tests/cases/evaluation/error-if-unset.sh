@@ -1,0 +1,1 @@
+A=${U:?must be set}

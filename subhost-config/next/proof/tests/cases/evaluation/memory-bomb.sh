@@ -1,0 +1,2 @@
+A=x
+for ((i=0; i<60; i++)); do A=$A$A; done

@@ -1,0 +1,2 @@
+declare -n R=S S=R
+A=$R

@@ -1,0 +1,1 @@
+declare -n R=R

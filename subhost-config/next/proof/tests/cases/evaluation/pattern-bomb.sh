@@ -1,0 +1,3 @@
+shopt -s extglob
+A=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab
+B=${A##+(+(+(a)))c}

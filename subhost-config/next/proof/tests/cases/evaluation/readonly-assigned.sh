@@ -1,0 +1,3 @@
+readonly A=1
+A=2
+B=3

@@ -1,0 +1,2 @@
+readonly A=1
+declare A=5

@@ -1,0 +1,2 @@
+readonly -a A=(1)
+A[0]=4

@@ -1,0 +1,2 @@
+readonly A=1
+unset A

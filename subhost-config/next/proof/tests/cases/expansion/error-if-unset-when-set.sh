@@ -1,0 +1,1 @@
+A=x B=${A:?must be set} C=${A?}

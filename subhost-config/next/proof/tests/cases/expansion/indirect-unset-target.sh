@@ -1,0 +1,1 @@
+R=nothing A=${!R:-d}

@@ -1,0 +1,1 @@
+A=fOO B=${A@U} C=${A@u} D=${A@L}

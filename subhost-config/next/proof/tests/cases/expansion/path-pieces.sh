@@ -1,0 +1,2 @@
+P=/srv/disks/web.raw
+DIR=${P%/*} FILE=${P##*/} BASE=${FILE%.*} EXT=${P##*.}

@@ -1,0 +1,2 @@
+shopt -s extglob
+A='  x y  ' B=${A##+([[:space:]])} C=${B%%+([[:space:]])}

@@ -1,0 +1,1 @@
+disks=(a) Disks=(b) DISKS=(c)

@@ -1,0 +1,2 @@
+HOSTNAME=(a b)
+TERM=t

@@ -1,0 +1,4 @@
+DISKS=(a)
+DISKS=(b)
+HOSTNAME=a
+HOSTNAME=b

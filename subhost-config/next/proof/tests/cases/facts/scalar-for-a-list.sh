@@ -1,0 +1,1 @@
+BRIDGES=br0:

@@ -1,0 +1,3 @@
+f() { local -n ref=$1; ref=changed; }
+X=old
+f X

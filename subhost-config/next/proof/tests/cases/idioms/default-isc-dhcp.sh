@@ -1,0 +1,2 @@
+INTERFACESv4="eth0 eth1"
+INTERFACESv6=""

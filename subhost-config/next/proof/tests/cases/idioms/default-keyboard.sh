@@ -1,0 +1,5 @@
+XKBMODEL="pc105"
+XKBLAYOUT="de"
+XKBVARIANT="nodeadkeys"
+XKBOPTIONS="terminate:ctrl_alt_bksp,compose:menu"
+BACKSPACE="guess"

@@ -1,0 +1,2 @@
+# Options to pass to sshd
+SSHD_OPTS=

@@ -1,0 +1,5 @@
+hostonly="yes"
+add_dracutmodules+=" lvm crypt "
+omit_dracutmodules+=" plymouth "
+add_drivers+=" virtio_blk "
+compress="zstd"

@@ -1,0 +1,5 @@
+LIST="a b
+c"
+for item in $LIST; do
+    SEEN="${SEEN:+$SEEN,}$item"
+done

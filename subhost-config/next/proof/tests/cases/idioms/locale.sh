@@ -1,0 +1,3 @@
+LANG=de_DE.UTF-8
+LC_TIME=C
+LANGUAGE="de:en"

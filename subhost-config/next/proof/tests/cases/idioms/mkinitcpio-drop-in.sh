@@ -1,0 +1,3 @@
+HOOKS=(base udev block filesystems)
+HOOKS+=(fsck)
+MODULES+=(nvme)

@@ -1,0 +1,9 @@
+# vim:set ft=sh
+MODULES=(ext4 virtio_blk)
+BINARIES=()
+FILES=(/etc/modprobe.d/a.conf)
+HOOKS=(base udev autodetect modconf kms keyboard keymap consolefont block filesystems fsck)
+#COMPRESSION="zstd"
+COMPRESSION="lz4"
+COMPRESSION_OPTIONS=(-9)
+MODULES_DECOMPRESS="no"

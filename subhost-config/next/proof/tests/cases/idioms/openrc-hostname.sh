@@ -1,0 +1,2 @@
+# Set to the hostname of this machine
+hostname="localhost"

@@ -1,0 +1,7 @@
+rc_parallel="NO"
+rc_logger="YES"
+#rc_env_allow="VAR1 VAR2"
+unicode="YES"
+rc_sys=""
+rc_controller_cgroups="YES"
+rc_cgroup_memory_limit="0"

@@ -1,0 +1,2 @@
+LIST=(b c)
+LIST=(a "${LIST[@]}" d)

@@ -1,0 +1,2 @@
+SECRET='p$ss"w`rd\!'
+TOKEN="abc\$def\`ghi\\jkl\"mno"

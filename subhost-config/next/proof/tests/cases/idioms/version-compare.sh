@@ -1,0 +1,5 @@
+VERSION=5.10.3
+IFS=. 
+PARTS=($VERSION)
+unset IFS
+(( PARTS[0] * 100 + PARTS[1] >= 510 )) && NEW=yes

@@ -1,0 +1,1 @@
+P='C:\Program Files\x' Q="C:\\x"

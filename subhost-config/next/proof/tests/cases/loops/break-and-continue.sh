@@ -1,0 +1,5 @@
+for x in a b c d; do
+    [[ $x == b ]] && continue
+    [[ $x == d ]] && break
+    A+=$x
+done

@@ -1,0 +1,3 @@
+for n in a b c; do
+    DISKS+=("vd$n:1:/disks/$n.raw")
+done

@@ -1,0 +1,2 @@
+A=(a b c)
+for i in "${!A[@]}"; do B+=("$i=${A[i]}"); done

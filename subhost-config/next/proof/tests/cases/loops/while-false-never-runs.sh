@@ -1,0 +1,3 @@
+while false; do A=1; done
+until true; do B=1; done
+C=$?

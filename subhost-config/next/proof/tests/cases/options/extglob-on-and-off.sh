@@ -1,0 +1,3 @@
+shopt -s extglob
+A=aab B=${A##+(a)}
+shopt -u extglob

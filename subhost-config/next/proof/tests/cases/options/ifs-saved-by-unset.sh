@@ -1,0 +1,5 @@
+S='a:b c'
+IFS=:
+A=($S)
+unset IFS
+B=($S)

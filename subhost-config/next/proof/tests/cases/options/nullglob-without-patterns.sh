@@ -1,0 +1,3 @@
+shopt -s nullglob
+A=(a b)
+shopt -u nullglob

@@ -1,0 +1,5 @@
+set -u
+A=1
+B=$A
+set +u
+C=$U

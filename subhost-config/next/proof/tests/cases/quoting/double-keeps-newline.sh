@@ -1,0 +1,2 @@
+A="two
+lines"

@@ -1,0 +1,2 @@
+B=x
+A=$"no catalogue \t $B"

@@ -1,0 +1,3 @@
+A='a $b `c` \ "d"'
+B='two
+lines'

@@ -1,0 +1,2 @@
+A=$BASH_VERSION
+[[ ${BASH_VERSINFO[0]} -ge 4 ]] && B=1

@@ -1,0 +1,2 @@
+builtin true
+command true

@@ -1,0 +1,1 @@
+coproc A=1

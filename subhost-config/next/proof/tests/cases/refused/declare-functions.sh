@@ -1,0 +1,2 @@
+declare -f f
+export -f f

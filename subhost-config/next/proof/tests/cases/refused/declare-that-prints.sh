@@ -1,0 +1,3 @@
+declare -p A
+declare
+export

@@ -1,0 +1,2 @@
+enable -n true
+hash -r

@@ -1,0 +1,2 @@
+A=$HOSTNAME
+B="${MACHTYPE}"

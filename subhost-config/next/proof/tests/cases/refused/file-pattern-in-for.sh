@@ -1,0 +1,1 @@
+for f in /etc/*.conf; do A+=("$f"); done

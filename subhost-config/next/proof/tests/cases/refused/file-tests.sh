@@ -1,0 +1,2 @@
+[ -f /etc/passwd ] && A=1
+[[ -d /etc ]] && B=1

@@ -1,0 +1,2 @@
+f() { touch /tmp/canary; A=1; }
+f

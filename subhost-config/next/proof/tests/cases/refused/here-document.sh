@@ -1,0 +1,4 @@
+cat <<EOF
+it's $(
+EOF
+A=1

@@ -1,0 +1,2 @@
+. /etc/default/x
+source ./other

@@ -1,0 +1,2 @@
+echo a | tr a b
+B=2

@@ -1,0 +1,1 @@
+A=$RANDOM B=$SRANDOM

@@ -1,0 +1,1 @@
+A=$(cat /etc/hostname)

@@ -1,0 +1,1 @@
+A=$(</etc/hostname)

@@ -1,0 +1,1 @@
+trap 'A=1' EXIT

@@ -1,0 +1,1 @@
+A=$UID B=$EUID C=$PPID D=${GROUPS[@]}

@@ -1,0 +1,3 @@
+A=a
+A+=b A+=c
+B+=new

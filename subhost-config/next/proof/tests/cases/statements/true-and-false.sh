@@ -1,0 +1,3 @@
+true
+false
+A=1

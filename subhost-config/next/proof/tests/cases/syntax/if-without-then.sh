@@ -1,0 +1,1 @@
+if true; A=1; fi

@@ -1,0 +1,2 @@
+HOME=/home/u
+A=~ B=~/x C=a:~/y:~ D="~" E=(~ ~/z a:~)

@@ -1,0 +1,182 @@
+//! Builtins that only compute.
+
+use std::path::Path;
+
+use super::{Run, Shell, Stop};
+use crate::arith::Origin;
+use crate::ast::Call;
+use crate::code;
+use crate::condition::{TestError, test};
+use crate::span::Span;
+
+impl Shell<'_> {
+    /// Runs a builtin; false if there is none of this name.
+    pub(super) fn builtin(&mut self, call: &Call) -> Run<bool> {
+        let span = call.span;
+        let arguments = self.words(&call.arguments)?;
+        for argument in &arguments {
+            self.refuse_garbled(argument, span)?;
+        }
+        match call.name.as_str() {
+            ":" | "true" => self.status = 0,
+            "false" => self.status = 1,
+            "test" => self.test(&arguments, span)?,
+            "[" => match arguments.split_last() {
+                Some((last, arguments)) if last == b"]" => self.test(arguments, span)?,
+                _ => return self.refuse(code::BAD_TEST, span, "the `]` of this `[` is missing", ""),
+            },
+            "let" => self.let_builtin(&arguments, span)?,
+            "unset" => self.unset(&arguments, span)?,
+            "set" => self.set(&arguments, span)?,
+            "shopt" => self.shopt(&arguments, span)?,
+            "shift" => self.shift(&arguments, span)?,
+            "return" => {
+                if let Some(status) = self.number_argument(&arguments, span)? {
+                    self.status = u8::try_from(status.rem_euclid(256)).unwrap_or(0);
+                }
+                return Err(Stop::Return);
+            }
+            "break" | "continue" => {
+                let levels = self.number_argument(&arguments, span)?.unwrap_or(1);
+                if self.loops == 0 || levels < 1 {
+                    let message = format!("`{}` has no loop to act on", call.name);
+                    return self.refuse(code::OUTSIDE, span, message, "");
+                }
+                let levels = usize::try_from(levels).unwrap_or(self.loops).min(self.loops);
+                self.status = 0;
+                return Err(match call.name.as_str() {
+                    "break" => Stop::Break(levels),
+                    _ => Stop::Continue(levels),
+                });
+            }
+            "." | "source" => self.include(&arguments, span)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn test(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
+        let holds = self.test_holds(arguments, span)?;
+        self.status = u8::from(!holds);
+        Ok(())
+    }
+
+    pub(super) fn test_holds(&mut self, arguments: &[Vec<u8>], span: Span) -> Run<bool> {
+        let mut facts = super::condition::ShellFacts { shell: self, span };
+        match test(arguments, &mut facts) {
+            Ok(holds) => Ok(holds),
+            Err(TestError::Stop(stop)) => Err(stop),
+            Err(TestError::Message(message)) => {
+                self.refuse(code::BAD_TEST, span, format!("test: {message}"), "")
+            }
+        }
+    }
+
+    fn let_builtin(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
+        if arguments.is_empty() {
+            return self.refuse(code::BAD_ARITHMETIC, span, "`let` needs an expression", "");
+        }
+        let mut value = 0;
+        for argument in arguments {
+            value = self.integer(argument, Origin::Value, span)?;
+        }
+        self.status = u8::from(value == 0);
+        Ok(())
+    }
+
+    fn number_argument(&mut self, arguments: &[Vec<u8>], span: Span) -> Run<Option<i64>> {
+        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse::<i64>().ok();
+        match arguments {
+            [] => Ok(None),
+            [argument] if number(argument).is_some() => Ok(number(argument)),
+            _ => self.refuse(code::COMMAND, span, "one number is allowed here, and nothing else", ""),
+        }
+    }
+
+    fn set(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
+        let on = match arguments {
+            [option] if option == b"-u" => true,
+            [option] if option == b"+u" => false,
+            [option, name] if option == b"-o" && name == b"nounset" => true,
+            [option, name] if option == b"+o" && name == b"nounset" => false,
+            _ => {
+                let message = "`set` with anything but `-u` is refused";
+                return self.refuse(code::COMMAND, span, message, "leave it out");
+            }
+        };
+        self.touched = true;
+        self.options.unset_is_error = on;
+        self.status = 0;
+        Ok(())
+    }
+
+    fn shopt(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
+        let on = match arguments.first().map(Vec::as_slice) {
+            Some(b"-s") => true,
+            Some(b"-u") => false,
+            _ => return self.refuse(code::COMMAND, span, "`shopt` without `-s` or `-u` only prints", ""),
+        };
+        self.touched = true;
+        for name in &arguments[1..] {
+            match name.as_slice() {
+                b"extglob" => self.options.extglob = on,
+                b"nullglob" => self.options.nullglob = on,
+                b"nocasematch" => self.options.nocasematch = on,
+                _ => {
+                    let message = format!("`shopt` of {} is refused", String::from_utf8_lossy(name));
+                    let hint = "what is supported: extglob, nullglob, nocasematch";
+                    return self.refuse(code::COMMAND, span, message, hint);
+                }
+            }
+        }
+        self.status = 0;
+        Ok(())
+    }
+
+    fn shift(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
+        let count = self.number_argument(arguments, span)?.unwrap_or(1);
+        self.positional(span)?;
+        let Some(positional) = &mut self.arguments else { return Err(Stop::Refused) };
+        match usize::try_from(count) {
+            Ok(count) if count <= positional.len() => {
+                positional.drain(..count);
+                self.status = 0;
+                Ok(())
+            }
+            Ok(_) => {
+                self.status = 1;
+                Ok(())
+            }
+            Err(_) => self.refuse(code::COMMAND, span, "`shift` needs a number that is not negative", ""),
+        }
+    }
+
+    /// `. FILE`
+    fn include(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
+        let [path] = arguments else {
+            return self.refuse(code::INCLUDE, span, "an include needs exactly one file", "");
+        };
+        let text = String::from_utf8_lossy(path).into_owned();
+        let text = self.load_include(Path::new(&text), span)?;
+        self.spend(text.len(), span)?;
+        let base = self.variables.sources().next_base();
+        let path = String::from_utf8_lossy(path).into_owned();
+        let source = crate::span::Source::new(path, text).at_base(base);
+        self.variables.sources_mut().push(source.clone());
+        let (script, diagnostics) = crate::parse::parse_as(&source, true, self.options.extglob);
+        let refused = script.refused;
+        diagnostics.into_iter().for_each(|diagnostic| self.complaints.push(diagnostic));
+        if refused {
+            return Err(Stop::Refused);
+        }
+        self.known_functions.extend(script.functions.iter().cloned());
+        let loops = std::mem::take(&mut self.loops);
+        let result = self.deeper(span, |shell| shell.statements(&script.statements));
+        self.loops = loops;
+        self.touched = true;
+        match result {
+            Err(Stop::Return) => Ok(()),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `( … )` behind an assignment's `=`.
+
+use super::{Parsed, Parser};
+use crate::ast::{Element, KeyedElement};
+use crate::code;
+use crate::lex::is_metacharacter;
+use crate::span::Span;
+
+impl Parser<'_> {
+    /// An array literal, from its `(` to its `)`.
+    pub(super) fn array(&mut self) -> Parsed<Vec<Element>> {
+        let open = self.cursor.position();
+        self.cursor.bump();
+        let mut elements = Vec::new();
+        loop {
+            self.skip_to_command();
+            let at = self.cursor.position();
+            match self.cursor.peek() {
+                Some(b')') => {
+                    self.cursor.bump();
+                    return Ok(elements);
+                }
+                Some(b'<' | b'>') if self.cursor.peek_second() == Some(b'(') => {
+                    elements.push(self.element()?)
+                }
+                Some(b'(') => {
+                    let message = "bash does not allow an unquoted `(` in an array";
+                    let hint = "quote it; or is the `)` of the array before it missing?";
+                    return Err(self.broken(code::UNEXPECTED, Span::new(at, at + 1), message, hint));
+                }
+                Some(byte) if is_metacharacter(byte) => {
+                    let message =
+                        format!("bash does not allow an unquoted `{}` in an array", char::from(byte));
+                    return Err(self.broken(code::UNEXPECTED, Span::new(at, at + 1), &message, "quote it"));
+                }
+                Some(_) => elements.push(self.element()?),
+                None => {
+                    if !self.complaints.ran_to_end() {
+                        let span = Span::new(open, open + 1);
+                        let message = "this array is never closed";
+                        self.complaints.error(code::UNCLOSED_ARRAY, span, message, "the `)` is missing");
+                    }
+                    return Err(super::Broken);
+                }
+            }
+        }
+    }
+
+    fn element(&mut self) -> Parsed<Element> {
+        if self.cursor.peek() != Some(b'[') {
+            return Ok(Element::Word(self.word()?));
+        }
+        let before = self.cursor;
+        let start = self.cursor.position();
+        let point = self.point();
+        if let Some(subscript) = self.subscript()? {
+            if let Some(append) = self.assignment_operator() {
+                let value = self.word()?;
+                let span = self.cursor.span_since(start);
+                return Ok(Element::Keyed(Box::new(KeyedElement { subscript, append, value, span })));
+            }
+        }
+        // Not a subscript, but a word that begins with a bracket: a file name pattern.
+        self.complaints.forget_after(point.mark);
+        self.cursor = before;
+        Ok(Element::Word(self.word()?))
+    }
+}

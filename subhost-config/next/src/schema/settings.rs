@@ -1,0 +1,253 @@
+//! The table of all settings, which `docs/config.md` shows.
+
+/// A setting as people look it up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SettingInfo {
+    /// The variable.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: &'static str,
+    /// What holds without it, in words or as it would be written.
+    pub default: &'static str,
+    /// A right-hand side in bash.
+    pub example: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// Whether it has an effect.
+    pub support: Support,
+}
+
+/// What becomes of a setting that somebody writes. [`Display`](std::fmt::Display) says it in a few words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// It has its effect.
+    Full,
+    /// It has none yet, and that is said.
+    Ignored,
+    /// It has none yet, and as it protects or limits something, it is refused rather than left without effect.
+    Refused,
+}
+
+impl std::fmt::Display for Support {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Full => "yes",
+            Self::Ignored => "not yet: warned of",
+            Self::Refused => "not yet: refused",
+        })
+    }
+}
+
+const fn setting(
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    example: &'static str,
+    summary: &'static str,
+) -> SettingInfo {
+    SettingInfo { name, kind, default, example, summary, support: Support::Full }
+}
+
+/// Without effect so far.
+const fn later(
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    example: &'static str,
+    summary: &'static str,
+) -> SettingInfo {
+    SettingInfo { support: Support::Ignored, ..setting(name, kind, default, example, summary) }
+}
+
+/// Without effect so far, and refused for it.
+const fn refused(
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    example: &'static str,
+    summary: &'static str,
+) -> SettingInfo {
+    SettingInfo { support: Support::Refused, ..setting(name, kind, default, example, summary) }
+}
+
+const YES_NO: &str = "`yes` or `no`";
+const SIZE: &str = "size: bytes, or `64K`, `512M`, `2G`, `1T`";
+
+/// All settings: those with an effect, then those that are only read and checked so far.
+pub const SETTINGS: &[SettingInfo] = &[
+    setting(
+        "DISKS",
+        "list of `node:partition:image`",
+        "none",
+        "( vda:1:/disks/disk1.raw vdb:0:/disks/data.raw )",
+        "The guest's disks; the first is its root file system. Partition `0` or nothing is the whole image.",
+    ),
+    setting(
+        "BRIDGES",
+        "list of `bridge:mac`",
+        "none",
+        "( homenet:06:a7:dd:b4:02:f2 homenet: )",
+        "The guest's network cables, `eth0` first. Without a bridge the host's end is only up; without a MAC a \
+         stable one is made up.",
+    ),
+    setting(
+        "HOSTNAME",
+        "host name",
+        "the subhost's name",
+        "web1.lan",
+        "The guest's host name, set before its init runs; what the guest sets then wins.",
+    ),
+    setting(
+        "INIT",
+        "`auto` or a path in the guest",
+        "subhost's own PID 1",
+        "/sbin/init",
+        "What runs as PID 1; `auto` takes the init that is found in the guest.",
+    ),
+    setting("RUNLEVEL", "`1`–`5`, `7`–`9`", "`2`", "3", "The runlevel that `rc` is called with."),
+    setting(
+        "STOP_TIMEOUT",
+        "time: `30`, `30s`, `2m`, `1h`, `500ms`",
+        "`30s`",
+        "2m",
+        "How long `stop` waits for the guest before it kills it; 24 hours at most.",
+    ),
+    setting(
+        "POWEROFF",
+        "`graceful` or `immediate`",
+        "`graceful`",
+        "immediate",
+        "`graceful` runs the guest's `rc 0` first; `immediate` lets any byte written to `/run/initctl` end it at once.",
+    ),
+    setting(
+        "SKIP_SCRIPTS",
+        "list of file names in `/etc/init.d`",
+        "`checkroot.sh checkroot-bootclean.sh checkfs.sh mountall.sh mountall-bootclean.sh mountkernfs.sh \
+         mountdevsubfs.sh hwclock.sh udev umountfs umountroot`",
+        "( hwclock.sh udev )",
+        "Start scripts that do nothing in this guest, instead of those of the default.",
+    ),
+    setting(
+        "USERNS",
+        "`auto` or `FIRST:COUNT`",
+        "`auto`",
+        "524288:65536",
+        "Which ids of the host the guest's ids are; `auto` takes a range from the pool. `FIRST` is 65536 or above.",
+    ),
+    later(
+        "BASE",
+        "list of paths on the host",
+        "none",
+        "/srv/base/bookworm",
+        "The read-only layers under the guest's tree, topmost first.",
+    ),
+    later(
+        "ROOT",
+        "path on the host",
+        "`root` in the subhost's folder",
+        "/srv/web/root",
+        "The guest's own tree: what is bound at `live`, or the layer over `BASE`.",
+    ),
+    later(
+        "WORK",
+        "path on the host",
+        "`work` in the subhost's folder",
+        "/srv/web/work",
+        "The work folder of the overlay, on the same file system as `ROOT`.",
+    ),
+    later(
+        "CMDLINE",
+        "one line of text",
+        "none",
+        "'quiet ro'",
+        "The kernel command line that the guest sees.",
+    ),
+    later(
+        "CAPS_ADD",
+        "list of capabilities",
+        "none",
+        "( mknod sys_time )",
+        "Capabilities to leave to the guest.",
+    ),
+    refused(
+        "CAPS_DROP",
+        "list of capabilities",
+        "none",
+        "( net_raw CAP_SYS_PTRACE )",
+        "Capabilities to take from the guest.",
+    ),
+    refused("SECCOMP", "`default` or `no`", "none", "default", "The system call filter."),
+    refused(
+        "PROC_SYS",
+        "`ro` or `rw`",
+        "none",
+        "ro",
+        "Whether the guest may write to `/proc/sys` and `/sys`.",
+    ),
+    later("NESTING", YES_NO, "none", "yes", "Whether containers may run inside."),
+    refused(
+        "CPUS",
+        "number of processors, three decimals at most",
+        "none",
+        "1.5",
+        "How much processor time the guest gets.",
+    ),
+    refused("MEMORY", SIZE, "none", "512M", "How much memory the guest gets; 1M at least."),
+    refused("TASKS", "number", "none", "500", "How many processes the guest gets."),
+    refused("IO_WEIGHT", "`1`–`10000`", "none", "100", "The guest's share of the disks."),
+    later(
+        "BINDS",
+        "list of `host:guest` or `host:guest:ro`",
+        "none",
+        "( /srv/www:/var/www:ro )",
+        "Folders and files of the host inside the guest.",
+    ),
+    later(
+        "DEVICES",
+        "list of `path` or `path:ro`",
+        "none",
+        "( /dev/fuse /dev/net/tun )",
+        "Devices of the host inside the guest.",
+    ),
+    refused("EPHEMERAL", YES_NO, "none", "yes", "Whether changes are thrown away."),
+    refused("READONLY", YES_NO, "none", "yes", "Whether the root file system is read-only."),
+    refused("TMPFS_SIZE", SIZE, "none", "64M", "The size of the guest's tmpfs mounts; 4K at least."),
+    later(
+        "ADDRESSES",
+        "list of `address/prefix` or `ethN=address/prefix`",
+        "none",
+        "( 192.0.2.7/24 eth1=2001:db8::7/64 )",
+        "Addresses to give the guest's cables; `eth0` where none is named.",
+    ),
+    later(
+        "ROUTES",
+        "list of `network/prefix=gateway`",
+        "none",
+        "( 10.8.0.0/16=192.0.2.1 )",
+        "Routes to give the guest.",
+    ),
+    later("GATEWAY", "list of addresses, one a family", "none", "192.0.2.1", "The guest's default gateway."),
+    later("DNS", "list of addresses", "none", "( 192.0.2.53 2001:db8::53 )", "The guest's name servers."),
+    later("MTU", "`68`–`65535`", "none", "1500", "The cables' MTU."),
+    refused("ISOLATED", YES_NO, "none", "yes", "Whether guests on one bridge are kept from each other."),
+    refused("RATE", "rate: `512kbit`, `100mbit`, `1gbit`", "none", "100mbit", "How fast the cables are."),
+    later("RESTART", "`no`, `on-failure` or `always`", "none", "on-failure", "When to boot again by itself."),
+    later("AUTOSTART", YES_NO, "none", "yes", "Whether to boot with the host."),
+    later("AFTER", "list of names of subhosts", "none", "( database dns )", "Which subhosts to wait for."),
+    later(
+        "START_DELAY",
+        "time: `30`, `30s`, `2m`, `1h`, `500ms`",
+        "none",
+        "5s",
+        "How long to wait before; 24 hours at most.",
+    ),
+    later("LOG_SIZE", SIZE, "none", "1M", "How much of the console to keep; 4K at least."),
+    later(
+        "ENVIRONMENT",
+        "list of `NAME=value`",
+        "none",
+        "( LANG=C.UTF-8 'OPTIONS=a b' )",
+        "Environment variables for the guest's PID 1.",
+    ),
+];
