@@ -5,7 +5,7 @@
 
 mod bracket;
 pub(crate) mod character;
-mod class;
+pub(crate) mod class;
 mod class_table;
 mod compile;
 mod groups;

@@ -5,7 +5,7 @@ use crate::letters::{lower, upper};
 
 /// A class as in `[[:alpha:]]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(crate) enum Class {
     Alnum,
     Alpha,
     Ascii,
@@ -48,7 +48,7 @@ const NOT_LOWER: [(u32, u32); 11] = [
 ];
 
 impl Class {
-    pub(super) fn from_name(name: &[u8]) -> Option<Self> {
+    pub(crate) fn from_name(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"alnum" => Self::Alnum,
             b"alpha" => Self::Alpha,
@@ -68,7 +68,7 @@ impl Class {
         })
     }
 
-    pub(super) fn contains(self, code: u32) -> bool {
+    pub(crate) fn contains(self, code: u32) -> bool {
         if let Some(byte) = u8::try_from(code).ok().filter(u8::is_ascii) {
             return self.contains_ascii(byte);
         }

@@ -172,7 +172,7 @@ fn name(line: &str) -> &str {
 fn is_of_bash(name: &str) -> bool {
     const NAMES: &[&str] = &[
         "_", "COMP_WORDBREAKS", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "FUNCNAME", "GROUPS", "HISTCMD", "LINENO",
-        "OPTIND", "PIPESTATUS", "PPID", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM",
+        "OLDPWD", "OPTIND", "PIPESTATUS", "PPID", "PWD", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM",
     ];
     NAMES.contains(&name) || name.starts_with("BASH")
 }
