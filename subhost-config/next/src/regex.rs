@@ -11,7 +11,7 @@ use ::regex::RegexBuilder;
 use crate::marked::Marked;
 
 /// The product of the lengths of text and expression, repetitions counted, above which matching is refused.
-const MAX_WORK: usize = 1 << 26;
+const MAX_WORK: usize = 1 << 24;
 
 /// The size of a compiled expression in bytes.
 const MAX_COMPILED_BYTES: usize = 1 << 22;

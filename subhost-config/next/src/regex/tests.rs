@@ -23,6 +23,8 @@ fn matches_like_bash() {
         ("a", "", true),
         ("ab", "(a|b)*$", true),
         ("ab", "(^a|c)b$", true),
+        ("a.img", "(\\.raw$|\\.img$)", true),
+        ("a.img.gz", "\\.raw$|\\.img$", false),
         ("é", "^.$", true),
         ("é", "^[[:alpha:]]$", true),
         ("é", "[^[:alpha:]]", false),
@@ -101,7 +103,7 @@ fn refuses_what_the_engines_read_differently() {
 #[test]
 fn the_largest_that_is_matched_takes_no_long_time() {
     let begin = std::time::Instant::now();
-    let text = "a".repeat(60_000);
+    let text = "a".repeat(16_000);
     assert_eq!(matches(&text, "(a|a)*(a?a?){250}b"), Ok(false));
     assert!(begin.elapsed().as_secs() < 60, "{:?}", begin.elapsed());
 }
@@ -193,7 +195,7 @@ fn generated_expressions_match_as_in_bash() {
                     for _ in 0..random.below(3) + 1 {
                         parts.push((*random.choose(PIECES), false));
                     }
-                    parts.push((*random.choose(&["", "|a", "|b*"]), false));
+                    parts.push((*random.choose(&["", "|a", "|b*", "$", "$|a", "|^a$"]), false));
                     parts.push((")", false));
                     parts.push((*random.choose(&["", "", "*", "+", "?", "{2}", "{1,3}"]), false));
                 }

@@ -46,6 +46,8 @@ struct Level {
     is_filled: bool,
     /// Whether the current alternative has come to its `$`.
     is_ended: bool,
+    /// Whether another one has.
+    has_end: bool,
     has_anchor: bool,
 }
 
@@ -151,14 +153,14 @@ impl Translator<'_> {
         if self.levels.len() == 1 {
             return Err("a regular expression with a `)` without its `(`".to_owned());
         }
-        let Level { weight, is_ended, has_anchor, .. } = self.levels.pop().expect("there are two");
+        let Level { weight, is_ended, has_end, has_anchor, .. } = self.levels.pop().expect("there are two");
         self.regex.push(')');
         self.add_atom(weight);
         if has_anchor {
             self.atom = None;
             let level = self.level();
             level.has_anchor = true;
-            level.is_ended |= is_ended;
+            level.is_ended |= is_ended || has_end;
         }
         Ok(())
     }
@@ -167,6 +169,8 @@ impl Translator<'_> {
         self.check_filled()?;
         let level = self.level();
         level.is_filled = false;
+        level.has_end |= level.is_ended;
+        level.is_ended = false;
         self.atom = None;
         self.regex.push('|');
         Ok(())
