@@ -4,7 +4,7 @@
 //! `cargo xtask proof speed`
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -27,7 +27,9 @@ fn samples() -> Vec<Sample> {
     let list = |count| format!("DISKS=(\n{})\n", "vda:1:/disks/a.raw\n".repeat(count));
     let sample = |name, text, turns, aim| Sample { name, text, turns, aim };
     let mut keys = "declare -A M=(\n".to_owned();
-    (0..10_000).for_each(|key| drop(writeln!(keys, "[key{key}]=value{key}")));
+    for key in 0..10_000 {
+        let _ = writeln!(keys, "[key{key}]=value{key}");
+    }
     keys.push_str(")\n");
     vec![
         sample("configuration of 40 lines", TYPICAL.to_owned(), 200, "< 50 µs"),
@@ -35,7 +37,12 @@ fn samples() -> Vec<Sample> {
         sample("list of 100,000", list(100_000), 1, "< 60 ms, < 10 × its size"),
         sample("list of 1,000,000", list(1_000_000), 1, "10 × that of 100,000"),
         sample("map of 10,000 keys", keys, 2, ""),
-        sample("loop of 10,000 turns", "for ((i=0; i<10000; i++)); do A+=(\"x$i\"); done\n".to_owned(), 1, ""),
+        sample(
+            "loop of 10,000 turns",
+            "for ((i=0; i<10000; i++)); do A+=(\"x$i\"); done\n".to_owned(),
+            1,
+            "",
+        ),
     ]
 }
 
@@ -73,8 +80,11 @@ fn row(sample: &Sample, path: &Path) {
         }
     }
     let (ours, theirs) = (median(ours), median(theirs));
-    let peak = memory(Command::new(env::current_exe().expect("the program is known")).arg("--memory-of").arg(path));
-    let base = memory(Command::new(env::current_exe().expect("the program is known")).args(["--memory-of", "/dev/null"]));
+    let peak =
+        memory(Command::new(env::current_exe().expect("the program is known")).arg("--memory-of").arg(path));
+    let base = memory(
+        Command::new(env::current_exe().expect("the program is known")).args(["--memory-of", "/dev/null"]),
+    );
     let of_bash = memory(&mut bash(PEAK_OF_BASH, path));
     let size = sample.text.len();
     println!(
@@ -86,7 +96,11 @@ fn row(sample: &Sample, path: &Path) {
         theirs.as_secs_f64() / ours.as_secs_f64(),
         peak,
         // Of a small file this would be the program's own size.
-        if size > 100_000 { format!("{:.1}×", (peak - base) as f64 * 1024.0 / size as f64) } else { String::new() },
+        if size > 100_000 {
+            format!("{:.1}×", (peak - base) as f64 * 1024.0 / size as f64)
+        } else {
+            String::new()
+        },
         of_bash,
         sample.aim,
     );
@@ -121,7 +135,10 @@ while read -r name value unit; do [[ $name != VmHWM: ]] || echo "$value"; done <
 
 fn bash(commands: &str, path: &Path) -> Command {
     let mut bash = Command::new("bash");
-    bash.args(["--norc", "--noprofile", "-c", commands, "bash"]).arg(path).env_clear().env("LC_ALL", "C.UTF-8");
+    bash.args(["--norc", "--noprofile", "-c", commands, "bash"])
+        .arg(path)
+        .env_clear()
+        .env("LC_ALL", "C.UTF-8");
     bash
 }
 

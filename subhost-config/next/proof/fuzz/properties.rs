@@ -23,7 +23,9 @@ pub(crate) fn evaluator(bytes: &[u8]) {
 
     let lines = variables.to_declare_p();
     // The order of keys depends on how they came; and bash garbles two bytes, where we refuse them.
-    let is_plain = !lines.windows(10).any(|window| window == b"declare -A") && !lines.contains(&1) && !lines.contains(&0x7f);
+    let is_plain = !lines.windows(10).any(|window| window == b"declare -A")
+        && !lines.contains(&1)
+        && !lines.contains(&0x7f);
     if is_accepted && is_plain {
         let (again, diagnostics) = evaluate(&Source::new("again", lines.clone()));
         if !diagnostics.iter().any(Diagnostic::is_error) {
@@ -36,17 +38,23 @@ pub(crate) fn evaluator(bytes: &[u8]) {
 pub(crate) fn quote(bytes: &[u8]) {
     let value: Vec<u8> = bytes.iter().copied().filter(|&byte| byte != 0).collect();
     let quoted = subhost_config::quote(&value);
-    let script = [b"A=", &quoted[..], b"\nB=( x ", &quoted, b" )\n"].concat();
-    let (variables, diagnostics) = evaluate(&Source::new("quoted", script));
-    assert_eq!(diagnostics, []);
-    let of = |name| variables.get(name).expect("it is set").value.elements();
-    assert_eq!(of("A"), [&value]);
-    assert_eq!(of("B"), [b"x", &value[..]]);
+    let elements = |script: Vec<u8>| {
+        let (variables, diagnostics) = evaluate(&Source::new("quoted", script));
+        assert_eq!(diagnostics, []);
+        let elements = variables.get("A").expect("it is set").value.elements();
+        elements.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    assert_eq!(elements([b"A=", &quoted[..]].concat()), std::slice::from_ref(&value));
+    // Bash garbles these two in arrays, so that they are refused there.
+    if !value.contains(&1) && !value.contains(&0x7f) {
+        let script = [b"A=( x ", &quoted[..], b" )"].concat();
+        assert_eq!(elements(script), [b"x".to_vec(), value]);
+    }
 }
 
 fn evaluate(source: &Source) -> (Variables, Vec<Diagnostic>) {
     let (script, mut diagnostics) = parse(source);
-    let (variables, more) = Evaluator::new().memory_budget(1 << 20).run(&script);
+    let (variables, more) = Evaluator::new().memory_budget(1 << 20).step_budget(20_000).run(&script);
     diagnostics.extend(more);
     (variables, diagnostics)
 }

@@ -54,7 +54,9 @@ impl Case {
 
         let found = shown(&diagnostics, &source);
         // Warnings need not be written down.
-        if self.err.as_ref().is_some_and(|err| *err != found) || self.err.is_none() && !is_accepted(&diagnostics) {
+        if self.err.as_ref().is_some_and(|err| *err != found)
+            || self.err.is_none() && !is_accepted(&diagnostics)
+        {
             let expected = self.err.as_deref().unwrap_or_default();
             return Err(format!("diagnostics:\n{found}  expected:\n{expected}"));
         }
@@ -79,7 +81,8 @@ impl Case {
     /// What bash is given: where it is not to be run, nothing.
     fn for_bash(&self) -> Vec<u8> {
         let (_, diagnostics) = parse(&Source::new("case", self.script.clone()));
-        let is_wanted = self.err.is_none() || self.out.is_some() || self.bash.is_some() || is_syntax(&diagnostics);
+        let is_wanted =
+            self.err.is_none() || self.out.is_some() || self.bash.is_some() || is_syntax(&diagnostics);
         if is_wanted { for_bash(&self.script, &diagnostics) } else { Vec::new() }
     }
 }
@@ -87,7 +90,8 @@ impl Case {
 /// Nothing but errors that bash has too.
 fn is_syntax(diagnostics: &[Diagnostic]) -> bool {
     let ours_alone = [code::NUL_BYTE, code::TEXT_AFTER_ARRAY, code::BAD_ESCAPE];
-    diagnostics.iter().all(|it| it.code.starts_with("E01") && !ours_alone.contains(&it.code)) && !diagnostics.is_empty()
+    diagnostics.iter().all(|it| it.code.starts_with("E01") && !ours_alone.contains(&it.code))
+        && !diagnostics.is_empty()
 }
 
 fn shown(diagnostics: &[Diagnostic], source: &Source) -> String {

@@ -23,7 +23,9 @@ const SHOWN: usize = 20;
 
 /// A number from the environment, for long runs.
 fn number(name: &str, default: u64) -> u64 {
-    env::var(name).ok().map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}: no number")))
+    env::var(name)
+        .ok()
+        .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}: no number")))
 }
 
 #[test]
@@ -42,7 +44,10 @@ fn accepted_scripts_give_what_bash_gives() {
         first = last;
     }
     let done = usize::try_from(first - seed).expect("fits");
-    println!("{done} scripts from seed {seed}: {accepted} accepted, {} different; refused: {refused:?}", findings.len());
+    println!(
+        "{done} scripts from seed {seed}: {accepted} accepted, {} different; refused: {refused:?}",
+        findings.len()
+    );
     report(findings);
     let least = 60;
     assert!(accepted * 100 >= done * least, "{accepted} of {done} accepted: the comparison would say little");

@@ -2,14 +2,11 @@
 
 use std::path::Path;
 
-use subhost_config::schema::{SETTINGS, SettingInfo, Support};
+use subhost_config::schema::{SETTINGS, SettingInfo};
 
 fn row(setting: &SettingInfo) -> String {
-    let SettingInfo { name, kind, default, example, summary, .. } = setting;
-    match setting.support {
-        Support::Full => format!("| `{name}` | {kind} | {default} | `{name}={example}` | {summary} |"),
-        Support::Ignored | Support::Refused => format!("| `{name}` | {summary} |"),
-    }
+    let SettingInfo { name, kind, default, example, summary, support, .. } = setting;
+    format!("| `{name}` | {kind} | {default} | `{name}={example}` | {summary} | {support} |")
 }
 
 #[test]

@@ -8,7 +8,14 @@ impl Generator {
         let mut text = String::new();
         for _ in 0..count {
             text.push_str(&self.statement());
-            let end = self.random.weighted(&[(20, "\n"), (3, "; "), (1, " ;\n"), (1, " # c\n"), (1, "\n\n"), (1, ";# it's $(\n")]);
+            let end = self.random.weighted(&[
+                (20, "\n"),
+                (3, "; "),
+                (1, " ;\n"),
+                (1, " # c\n"),
+                (1, "\n\n"),
+                (1, ";# it's $(\n"),
+            ]);
             text.push_str(end);
         }
         text
@@ -61,7 +68,16 @@ impl Generator {
             14 => {
                 let name = self.name();
                 self.random
-                    .pick(&["unset A", "unset 'A[1]'", "unset A[0]", "unset -v A B", "unset nothing", "unset 'A[2]'", "unset -v D", "unset A B"])
+                    .pick(&[
+                        "unset A",
+                        "unset 'A[1]'",
+                        "unset A[0]",
+                        "unset -v A B",
+                        "unset nothing",
+                        "unset 'A[2]'",
+                        "unset -v D",
+                        "unset A B",
+                    ])
                     .replace('B', name)
             }
             15 => {
@@ -82,7 +98,8 @@ impl Generator {
             return format!("{}={}", self.integer(), self.small());
         }
         let name = self.name();
-        let subscript = if self.random.percent(12) { format!("[{}]", self.subscript()) } else { String::new() };
+        let subscript =
+            if self.random.percent(12) { format!("[{}]", self.subscript()) } else { String::new() };
         let plus = if self.random.percent(15) { "+" } else { "" };
         format!("{name}{subscript}{plus}={}", self.word(Place::Assigned))
     }
@@ -97,7 +114,13 @@ impl Generator {
         let count = self.random.weighted(&[(1, 0), (3, 1), (5, 2), (5, 3), (2, 5)]);
         let mut text = "(".to_owned();
         for _ in 0..count {
-            text.push_str(self.random.weighted(&[(8, " "), (2, "\n  "), (1, "\t"), (1, " # it's\n"), (1, " \\\n")]));
+            text.push_str(self.random.weighted(&[
+                (8, " "),
+                (2, "\n  "),
+                (1, "\t"),
+                (1, " # it's\n"),
+                (1, " \\\n"),
+            ]));
             if self.random.percent(12) {
                 let plus = if self.random.percent(15) { "+" } else { "" };
                 let subscript = self.subscript();
@@ -114,9 +137,25 @@ impl Generator {
             self.random.pick(&["local", "local -a", "local -i", "local -r", "local -A", "local -u"])
         } else {
             self.random.weighted(&[
-                (6, "export"), (6, "declare"), (2, "readonly"), (3, "declare -a"), (1, "typeset"), (3, "declare -i"), (2, "declare -x"),
-                (1, "declare -l"), (1, "declare -u"), (1, "declare -g"), (1, "declare -gx"), (1, "declare +x"), (1, "declare -r"), (1, "declare -ai"),
-                (1, "declare -A"), (1, "export -n"), (1, "declare -ru"), (1, "declare +i"), (1, "readonly -a"),
+                (6, "export"),
+                (6, "declare"),
+                (2, "readonly"),
+                (3, "declare -a"),
+                (1, "typeset"),
+                (3, "declare -i"),
+                (2, "declare -x"),
+                (1, "declare -l"),
+                (1, "declare -u"),
+                (1, "declare -g"),
+                (1, "declare -gx"),
+                (1, "declare +x"),
+                (1, "declare -r"),
+                (1, "declare -ai"),
+                (1, "declare -A"),
+                (1, "export -n"),
+                (1, "declare -ru"),
+                (1, "declare +i"),
+                (1, "readonly -a"),
             ])
         };
         let count = self.random.weighted(&[(6, 1), (2, 2)]);
@@ -151,8 +190,16 @@ impl Generator {
 
     pub(super) fn declare_associative(&mut self, name: &str) -> String {
         let value = self.random.pick(&[
-            "", "=()", "=([x]=1)", "=([x]=1 [y]=2)", "=([a]=b [c]=d)", "=([x]='a b' [\"y z\"]=c)", "=(a b c d)", "=([k]=v [x]=y [0]=z)",
-            "=([one]=1 [two]=2 [three]=3 [four]=4)", "=([x]= [y]=)",
+            "",
+            "=()",
+            "=([x]=1)",
+            "=([x]=1 [y]=2)",
+            "=([a]=b [c]=d)",
+            "=([x]='a b' [\"y z\"]=c)",
+            "=(a b c d)",
+            "=([k]=v [x]=y [0]=z)",
+            "=([one]=1 [two]=2 [three]=3 [four]=4)",
+            "=([x]= [y]=)",
         ]);
         format!("declare -A {name}{value}\n")
     }
@@ -162,10 +209,24 @@ impl Generator {
             return self.declare_associative("M").trim_end().to_owned();
         }
         let key = self.random.weighted(&[
-            (9, "x"), (9, "y"), (5, "a b"), (5, "'k'"), (2, "\"x$A\""), (2, "i$I"), (4, "x.y"), (4, "0"), (2, "\"a]b\""), (1, "@"), (3, "é"), (1, "$A"),
+            (9, "x"),
+            (9, "y"),
+            (5, "a b"),
+            (5, "'k'"),
+            (2, "\"x$A\""),
+            (2, "i$I"),
+            (4, "x.y"),
+            (4, "0"),
+            (2, "\"a]b\""),
+            (1, "@"),
+            (3, "é"),
+            (1, "$A"),
         ]);
         match self.random.weighted(&[(6, 0), (2, 1), (1, 2), (1, 3), (1, 4), (1, 5)]) {
-            4 => self.random.pick(&["unset 'M[x]'", "unset 'M[y]'", "A=(\"${M[@]}\")", "A=(\"${!M[@]}\")"]).to_owned(),
+            4 => self
+                .random
+                .pick(&["unset 'M[x]'", "unset 'M[y]'", "A=(\"${M[@]}\")", "A=(\"${!M[@]}\")"])
+                .to_owned(),
             5 => format!("M[$((I++))]={}", self.word(Place::Assigned)),
             0 => {
                 let plus = if self.random.percent(20) { "+" } else { "" };
@@ -180,7 +241,10 @@ impl Generator {
     fn arithmetic_command(&mut self) -> String {
         match self.random.weighted(&[(6, 0), (2, 1), (2, 2)]) {
             0 => format!("(({}))", self.deeper(Self::arithmetic)),
-            1 => format!("let {}", self.random.pick(&["I++", "'I = 1 + 2'", "I=5 J=I*2", "\"K=$I\"", "I+=1", "0", "A[1]=7"])),
+            1 => format!(
+                "let {}",
+                self.random.pick(&["I++", "'I = 1 + 2'", "I=5 J=I*2", "\"K=$I\"", "I+=1", "0", "A[1]=7"])
+            ),
             _ => format!("{}=$(({}))", self.integer(), self.deeper(Self::arithmetic)),
         }
     }
@@ -216,7 +280,11 @@ impl Generator {
     fn for_in(&mut self) -> String {
         let words: Vec<String> = (0..self.random.below(4)).map(|_| self.word(Place::Listed)).collect();
         let variable = self.random.pick(&["i", "x", "A", "C", "I"]);
-        let used = if self.random.percent(70) { format!("{}+=(\"${variable}\")\n", self.name()) } else { String::new() };
+        let used = if self.random.percent(70) {
+            format!("{}+=(\"${variable}\")\n", self.name())
+        } else {
+            String::new()
+        };
         let body = self.loop_body();
         let gap = self.random.pick(&["; ", "\n"]);
         format!("for {variable} in {}{gap}do {used}{body}done", words.join(" "))
@@ -226,16 +294,23 @@ impl Generator {
         // A variable that no other statement changes, so that it ends.
         let end = self.random.below(5);
         let counter = self.counter();
-        let head = self.random.pick(&["i=0;i<E;i++", "i = 0; i < E; i += 2", "i=E;i>0;i--", "i=0,j=1;i<E;i++,j*=2"]);
+        let head =
+            self.random.pick(&["i=0;i<E;i++", "i = 0; i < E; i += 2", "i=E;i>0;i--", "i=0,j=1;i<E;i++,j*=2"]);
         let used = self.random.pick(&["A[i]=x$i\n", "B+=$i\n", "", "C+=(\"$i\")\n"]);
-        let (head, used) = (head.replace('E', &end.to_string()).replace('i', &counter), used.replace('i', &counter));
+        let (head, used) =
+            (head.replace('E', &end.to_string()).replace('i', &counter), used.replace('i', &counter));
         format!("for (({head})); do {used}{}done", self.loop_body())
     }
 
     fn while_statement(&mut self) -> String {
         let end = self.random.below(4);
         let (counter, body) = (self.counter(), self.loop_body());
-        let head = self.random.pick(&["while ((N++ < E))", "while [ $((N++)) -lt E ]", "until ((N++ >= E))", "while [[ ${#N} -lt E ]] && N+=x"]);
+        let head = self.random.pick(&[
+            "while ((N++ < E))",
+            "while [ $((N++)) -lt E ]",
+            "until ((N++ >= E))",
+            "while [[ ${#N} -lt E ]] && N+=x",
+        ]);
         let head = head.replace('N', &counter).replace('E', &end.to_string());
         format!("{counter}=; {head}; do {body}done")
     }
@@ -260,12 +335,20 @@ impl Generator {
         let outer = std::mem::replace(&mut self.in_function, true);
         let mut body = self.body();
         if self.random.percent(25) {
-            body.push_str(self.random.pick(&["return\n", "return 1\n", "[[ $1 ]] || return 0\nB=$1\n", "shift\nC=(\"$@\")\n"]));
+            body.push_str(self.random.pick(&[
+                "return\n",
+                "return 1\n",
+                "[[ $1 ]] || return 0\nB=$1\n",
+                "shift\nC=(\"$@\")\n",
+            ]));
         }
         self.in_function = outer;
         self.in_loop = in_loop;
         // Neither calls the other nor itself.
-        let head = self.random.pick(&["NAME()", "NAME ()", "function NAME", "function NAME()"]).replace("NAME", name);
+        let head = self
+            .random
+            .pick(&["NAME()", "NAME ()", "function NAME", "function NAME()"])
+            .replace("NAME", name);
         let arguments: Vec<String> = (0..self.random.below(4)).map(|_| self.word(Place::Listed)).collect();
         let call = format!("{name} {}", arguments.join(" "));
         format!("{head} {{\n{body}}}\n{}", call.trim_end())
@@ -273,7 +356,8 @@ impl Generator {
 
     fn printf(&mut self) -> String {
         let format = self.random.pick(&[
-            "%s", "'%s-%s '", "%d", "'%03d'", "'%q'", "'%b'", "%x", "'%-5s|'", "'%5s'", "'%.2s'", "'a\\tb'", "'%%'", "'%s\\n'", "%o", "'%c'",
+            "%s", "'%s-%s '", "%d", "'%03d'", "'%q'", "'%b'", "%x", "'%-5s|'", "'%5s'", "'%.2s'", "'a\\tb'",
+            "'%%'", "'%s\\n'", "%o", "'%c'",
         ]);
         let value = match format {
             "%d" | "'%03d'" | "%x" | "%o" => format!("{} $I", self.small()),
@@ -287,7 +371,14 @@ impl Generator {
         let separator = self.random.pick(&[":", ",", "' :'", "''", "$'\\n'", "/", "a", "$': \\t'"]);
         let name = self.name();
         let list = self.word(Place::Listed);
-        let statements = self.random.pick(&["X=($A)", "X=(L)", "B=\"${X[*]}\"", "B=${X[*]}", "X=(L \"$B\" $C)", "for x in L; do X+=(\"$x\"); done"]);
+        let statements = self.random.pick(&[
+            "X=($A)",
+            "X=(L)",
+            "B=\"${X[*]}\"",
+            "B=${X[*]}",
+            "X=(L \"$B\" $C)",
+            "for x in L; do X+=(\"$x\"); done",
+        ]);
         format!("IFS={separator}\n{}\nunset IFS", statements.replace('X', name).replace('L', &list))
     }
 }

@@ -26,9 +26,49 @@ impl Generator {
     pub(super) fn plain(&mut self) -> String {
         self.random
             .pick(&[
-                "a", "b", "ab", "abc", "x.y", "vda:1:/disks/a.raw", "br0", "/usr/lib/a.b.c", "foo", "FooBar", "é", "1", "42",
-                "007", "0x1f", "a-b", "a_b", "a=b", "-n", "+x", "yes", "no", "a,b", "%d", "@", "x@y", "::", ":a:b:", "a#b", "日本",
-                "ß", "^", "İ", "if", "a.raw", "AbC", "a%20b", "12:34", "..", "--", "==", "A", "M",
+                "a",
+                "b",
+                "ab",
+                "abc",
+                "x.y",
+                "vda:1:/disks/a.raw",
+                "br0",
+                "/usr/lib/a.b.c",
+                "foo",
+                "FooBar",
+                "é",
+                "1",
+                "42",
+                "007",
+                "0x1f",
+                "a-b",
+                "a_b",
+                "a=b",
+                "-n",
+                "+x",
+                "yes",
+                "no",
+                "a,b",
+                "%d",
+                "@",
+                "x@y",
+                "::",
+                ":a:b:",
+                "a#b",
+                "日本",
+                "ß",
+                "^",
+                "İ",
+                "if",
+                "a.raw",
+                "AbC",
+                "a%20b",
+                "12:34",
+                "..",
+                "--",
+                "==",
+                "A",
+                "M",
             ])
             .to_owned()
     }
@@ -55,7 +95,9 @@ impl Generator {
             2 => self.double_quoted(),
             3 => self.ansi_quoted(),
             4 => {
-                let byte = self.random.pick(&[" ", "\\", "$", "'", "\"", "a", "*", "{", "~", "#", "\n", "(", ";", "é", ",", "!"]);
+                let byte = self.random.pick(&[
+                    " ", "\\", "$", "'", "\"", "a", "*", "{", "~", "#", "\n", "(", ";", "é", ",", "!",
+                ]);
                 format!("\\{byte}")
             }
             5 => self.reference(),
@@ -70,8 +112,8 @@ impl Generator {
 
     pub(super) fn single_quoted(&mut self) -> String {
         let text = self.random.pick(&[
-            "", "a b", "  a  ", "*", "a*", "$A", "\\", "\"", "x y z", "a\nb", "\t", "a:b", "[0]=x", "~", "{a,b}", "#", "é à", "`",
-            "a  b\tc", "1 2 3", ".", "/", "(", ";", "!", "a\\b", "it",
+            "", "a b", "  a  ", "*", "a*", "$A", "\\", "\"", "x y z", "a\nb", "\t", "a:b", "[0]=x", "~",
+            "{a,b}", "#", "é à", "`", "a  b\tc", "1 2 3", ".", "/", "(", ";", "!", "a\\b", "it",
         ]);
         format!("'{text}'")
     }
@@ -85,7 +127,13 @@ impl Generator {
     fn piece_in_double_quotes(&mut self) -> String {
         let nested = usize::from(self.depth > 0);
         match self.random.weighted(&[(8, 0), (6, 1), (8 * nested, 2), (2 * nested, 3), (3, 4)]) {
-            0 => self.random.pick(&["a", " ", "a b", "  ", "*", "'", "x", "é", "\n", "{a,b}", "~", "#", "1", "/", ".", ":", "!", "a'b"]).to_owned(),
+            0 => self
+                .random
+                .pick(&[
+                    "a", " ", "a b", "  ", "*", "'", "x", "é", "\n", "{a,b}", "~", "#", "1", "/", ".", ":",
+                    "!", "a'b",
+                ])
+                .to_owned(),
             1 => self.reference(),
             2 => self.deeper(|it| it.expansion(true)),
             3 => self.deeper(|it| format!("$(({}))", it.arithmetic())),
@@ -98,8 +146,8 @@ impl Generator {
         let inside: String = (0..count)
             .map(|_| {
                 self.random.pick(&[
-                    "a", " ", "\\n", "\\t", "\\'", "\\\"", "\\\\", "\\x41", "\\101", "\\u00e9", "\\u20ac", "\\e", "\\cA", "\\?", "\\q",
-                    "\\xff", "\\x1", "\\x7f", "\\0", "b c", "\\U1F600",
+                    "a", " ", "\\n", "\\t", "\\'", "\\\"", "\\\\", "\\x41", "\\101", "\\u00e9", "\\u20ac",
+                    "\\e", "\\cA", "\\?", "\\q", "\\xff", "\\x1", "\\x7f", "\\0", "b c", "\\U1F600",
                 ])
             })
             .collect();
@@ -114,7 +162,9 @@ impl Generator {
             1 => format!("${{{name}}}"),
             2 => format!("${{{name}[@]}}"),
             3 => format!("${}", self.integer()),
-            _ if self.in_function => self.random.pick(&["$1", "$2", "$#", "$@", "$*", "${1}", "${@}"]).to_owned(),
+            _ if self.in_function => {
+                self.random.pick(&["$1", "$2", "$#", "$@", "$*", "${1}", "${@}"]).to_owned()
+            }
             _ => format!("${{{name}[*]}}"),
         }
     }
@@ -124,9 +174,35 @@ impl Generator {
             return self
                 .random
                 .pick(&[
-                    "{a,b}", "{1..3}", "{a..c}", "{3..1}", "{01..3}", "{a..e..2}", "{,x}", "{a,{b,c}}", "x{1,2}y", "{a,b}{c,d}", "{1..10..4}",
-                    "{-1..1}", "{a,'b c'}", "{a,\"$A\"}", "\\{a,b}", "{a\\,b,c}", "{$A,$B}", "{1..2}{a..b}", "{A..C}", "{a,b", "{1..}", "{x..1}",
-                    "${A}{a,b}", "{{a,b},c}", "{5..1..-2}", "{00..2}", "{a,b,}", "{,}", "{Z..b}",
+                    "{a,b}",
+                    "{1..3}",
+                    "{a..c}",
+                    "{3..1}",
+                    "{01..3}",
+                    "{a..e..2}",
+                    "{,x}",
+                    "{a,{b,c}}",
+                    "x{1,2}y",
+                    "{a,b}{c,d}",
+                    "{1..10..4}",
+                    "{-1..1}",
+                    "{a,'b c'}",
+                    "{a,\"$A\"}",
+                    "\\{a,b}",
+                    "{a\\,b,c}",
+                    "{$A,$B}",
+                    "{1..2}{a..b}",
+                    "{A..C}",
+                    "{a,b",
+                    "{1..}",
+                    "{x..1}",
+                    "${A}{a,b}",
+                    "{{a,b},c}",
+                    "{5..1..-2}",
+                    "{00..2}",
+                    "{a,b,}",
+                    "{,}",
+                    "{Z..b}",
                 ])
                 .to_owned();
         }

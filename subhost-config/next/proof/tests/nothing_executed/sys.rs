@@ -35,10 +35,8 @@ const ARGUMENT_3: u32 = 16 + 3 * 8;
 /// Installs the filter in the calling thread, for good.
 pub(crate) fn allow_memory_only() -> io::Result<()> {
     let mut filter = filter();
-    let program = sock_fprog {
-        len: u16::try_from(filter.len()).expect("a short filter"),
-        filter: filter.as_mut_ptr(),
-    };
+    let program =
+        sock_fprog { len: u16::try_from(filter.len()).expect("a short filter"), filter: filter.as_mut_ptr() };
     // SAFETY: takes plain numbers only.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
     // SAFETY: the program and its filter live until the call is over, and the kernel copies them.
@@ -60,7 +58,13 @@ fn filter() -> Vec<sock_filter> {
         filter.extend([unless_equal(number(call), 1), allow]);
     }
     // Memory, not a file.
-    filter.extend([unless_equal(number(libc::SYS_mmap), 4), load(ARGUMENT_3), unless_set(map_anonymous, 1), allow, kill]);
+    filter.extend([
+        unless_equal(number(libc::SYS_mmap), 4),
+        load(ARGUMENT_3),
+        unless_set(map_anonymous, 1),
+        allow,
+        kill,
+    ]);
     filter.extend([unless_equal(number(libc::SYS_write), 5), load(ARGUMENT_0), unless_equal(1, 1), allow]);
     filter.extend([unless_equal(2, 1), allow, kill]);
     filter

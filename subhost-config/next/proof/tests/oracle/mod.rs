@@ -17,6 +17,9 @@ use subhost_config::{Diagnostic, Evaluator, Source, Variables, code, parse};
 /// As many scripts as one process gets.
 const BATCH: usize = 250;
 
+/// Steps of our evaluation: a generated script needs a few hundred.
+const STEPS: u64 = 200_000;
+
 /// Limits of bash, so that a difference in a loop ends as a difference: seconds of each subshell, and KiB.
 const LIMITS: &str = "ulimit -S -t 20; ulimit -S -v 4000000\n";
 
@@ -29,7 +32,7 @@ pub(crate) fn ours(script: &[u8]) -> (String, Vec<Diagnostic>) {
 /// What our evaluation gives.
 pub(crate) fn evaluate(script: &[u8]) -> (Variables, Vec<Diagnostic>) {
     let (script, mut diagnostics) = parse(&Source::new("script", script));
-    let (variables, more) = Evaluator::new().run(&script);
+    let (variables, more) = Evaluator::new().step_budget(STEPS).run(&script);
     diagnostics.extend(more);
     (variables, diagnostics)
 }
@@ -76,7 +79,10 @@ impl Bash {
         if lines != ours {
             let only = |these: &str, those: &str| {
                 let those: Vec<_> = those.lines().collect();
-                these.lines().filter(|line| !those.contains(line)).fold(String::new(), |text, line| text + "    " + line + "\n")
+                these
+                    .lines()
+                    .filter(|line| !those.contains(line))
+                    .fold(String::new(), |text, line| text + "    " + line + "\n")
             };
             let _ = write!(text, "  bash:\n{}  ours:\n{}", only(&lines, ours), only(ours, &lines));
         }
@@ -87,7 +93,8 @@ impl Bash {
 /// The text that bash has to be given: where we warn of Windows line ends or of a byte order mark, the one without.
 pub(crate) fn for_bash(script: &[u8], diagnostics: &[Diagnostic]) -> Vec<u8> {
     let warned = |code| diagnostics.iter().any(|diagnostic| diagnostic.code == code);
-    let text = script.strip_prefix(b"\xef\xbb\xbf").filter(|_| warned(code::BYTE_ORDER_MARK)).unwrap_or(script);
+    let text =
+        script.strip_prefix(b"\xef\xbb\xbf").filter(|_| warned(code::BYTE_ORDER_MARK)).unwrap_or(script);
     let mut plain = Vec::new();
     for (at, &byte) in text.iter().enumerate() {
         if !(byte == b'\r' && text.get(at + 1) == Some(&b'\n') && warned(code::CRLF)) {
@@ -171,8 +178,24 @@ fn name(line: &str) -> &str {
 /// Bash changes it by itself.
 fn is_of_bash(name: &str) -> bool {
     const NAMES: &[&str] = &[
-        "_", "COMP_WORDBREAKS", "DIRSTACK", "EPOCHREALTIME", "EPOCHSECONDS", "FUNCNAME", "GROUPS", "HISTCMD", "LINENO",
-        "OLDPWD", "OPTIND", "PIPESTATUS", "PPID", "PWD", "RANDOM", "SECONDS", "SHELLOPTS", "SRANDOM",
+        "_",
+        "COMP_WORDBREAKS",
+        "DIRSTACK",
+        "EPOCHREALTIME",
+        "EPOCHSECONDS",
+        "FUNCNAME",
+        "GROUPS",
+        "HISTCMD",
+        "LINENO",
+        "OLDPWD",
+        "OPTIND",
+        "PIPESTATUS",
+        "PPID",
+        "PWD",
+        "RANDOM",
+        "SECONDS",
+        "SHELLOPTS",
+        "SRANDOM",
     ];
     NAMES.contains(&name) || name.starts_with("BASH")
 }
@@ -195,5 +218,7 @@ pub(crate) fn bash_values_of_a(scripts: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let _ = writeln!(driver, "(. {}; printf %s \"$A\" >{})", file.display(), value.display());
     }
     run(&driver, folder.path());
-    (0..scripts.len()).map(|number| fs::read(path(format!("{number}.value"))).expect("bash wrote the value")).collect()
+    (0..scripts.len())
+        .map(|number| fs::read(path(format!("{number}.value"))).expect("bash wrote the value"))
+        .collect()
 }

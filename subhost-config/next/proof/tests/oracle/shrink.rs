@@ -12,6 +12,13 @@ pub(crate) struct Finding {
     pub(crate) difference: String,
 }
 
+impl Finding {
+    /// Whether bash complains of what we accept; else both accept it, and differ.
+    fn is_complaint(&self) -> bool {
+        self.difference.starts_with("bash complains")
+    }
+}
+
 /// What came of many scripts.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
@@ -75,12 +82,14 @@ fn evaluate_all(scripts: &[Vec<u8>]) -> Vec<Evaluated> {
     })
 }
 
-/// The smallest that can be had by leaving out lines and bytes, and that is still a finding.
+/// The smallest that can be had by leaving out lines and bytes, and that is still a finding of its kind.
 pub(crate) fn shrink(finding: Finding) -> Finding {
     let mut smallest = finding;
     let mut length = smallest.script.len();
     while length > 0 {
-        match compare(&shorter(&smallest.script, length)).findings.into_iter().min_by_key(|it| it.script.len()) {
+        let found = compare(&shorter(&smallest.script, length)).findings.into_iter();
+        let of_its_kind = found.filter(|it| it.is_complaint() == smallest.is_complaint());
+        match of_its_kind.min_by_key(|it| it.script.len()) {
             Some(smaller) => {
                 smallest = smaller;
                 length = length.min(smallest.script.len());

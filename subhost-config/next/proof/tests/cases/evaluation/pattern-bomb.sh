@@ -1,3 +1,0 @@
-shopt -s extglob
-A=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab
-B=${A##+(+(+(a)))c}

@@ -1,0 +1,3 @@
+shopt -s extglob
+A=aaaaaaaaaab
+B=${A##+(+(+(a)))c} C=${A%*(*(a))b}

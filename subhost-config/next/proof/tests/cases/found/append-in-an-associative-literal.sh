@@ -1,0 +1,3 @@
+declare -A M=([y]=2)
+M=([y]= [y]+=1)
+declare -A N=([y]=/ [y]+=)

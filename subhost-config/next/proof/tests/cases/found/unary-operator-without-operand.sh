@@ -1,0 +1,1 @@
+if [[ -n ]]; then A=1; fi

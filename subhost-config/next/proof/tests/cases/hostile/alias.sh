@@ -1,0 +1,2 @@
+shopt -s expand_aliases
+alias A='touch /tmp/canary'

@@ -1,0 +1,1 @@
+X='a[$(touch /tmp/canary)0]' A=$((X+1))

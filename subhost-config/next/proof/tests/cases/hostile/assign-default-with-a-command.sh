@@ -1,0 +1,1 @@
+: ${A:=$(touch /tmp/canary)}

@@ -1,0 +1,1 @@
+A="a`touch /tmp/canary`b"

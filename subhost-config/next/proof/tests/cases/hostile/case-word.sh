@@ -1,0 +1,1 @@
+case $(touch /tmp/canary) in *) A=1;; esac

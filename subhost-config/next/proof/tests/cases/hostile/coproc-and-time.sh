@@ -1,0 +1,2 @@
+coproc touch /tmp/canary
+time touch /tmp/canary

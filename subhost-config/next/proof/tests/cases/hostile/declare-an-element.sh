@@ -1,0 +1,1 @@
+declare 'a[$(touch /tmp/canary)]=1'

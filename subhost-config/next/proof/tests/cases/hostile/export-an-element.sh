@@ -1,0 +1,1 @@
+export 'a[$(touch /tmp/canary)]=1'

@@ -1,0 +1,1 @@
+export 'BASH_FUNC_x%%=() { touch /tmp/canary; }'

@@ -1,0 +1,2 @@
+X='a[$(touch /tmp/canary)]'
+for ((i=0; i<X; i++)); do :; done

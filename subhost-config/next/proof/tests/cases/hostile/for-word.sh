@@ -1,0 +1,1 @@
+for x in $(touch /tmp/canary); do A=1; done

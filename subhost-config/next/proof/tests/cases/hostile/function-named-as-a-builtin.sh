@@ -1,0 +1,4 @@
+declare() { touch /tmp/canary; }
+export() { A=1; }
+unset() { :; }
+A=1

@@ -1,0 +1,2 @@
+hash -p /tmp/canary true
+true

@@ -1,0 +1,3 @@
+: <<EOF
+$(touch /tmp/canary)
+EOF

@@ -1,0 +1,2 @@
+A=1 # $(touch /tmp/canary)
+# `touch /tmp/canary`

@@ -1,0 +1,2 @@
+. /proc/self/fd/0
+source <(echo A=1)

@@ -1,0 +1,2 @@
+R='a[$(touch /tmp/canary)]'
+A=${!R}

@@ -1,0 +1,2 @@
+declare -i I
+I='a[$(touch /tmp/canary)]'

@@ -1,0 +1,2 @@
+[[ -e /etc/shadow ]] && A=1
+[ -r /root ] && B=1

@@ -1,0 +1,3 @@
+declare -n R
+R='a[$(touch /tmp/canary)]'
+R=1

@@ -1,0 +1,2 @@
+declare -n R='a[$(touch /tmp/canary)]'
+A=$R

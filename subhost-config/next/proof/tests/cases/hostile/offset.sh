@@ -1,0 +1,2 @@
+X='a[$(touch /tmp/canary)]' S=abc
+A=${S:X}

@@ -1,0 +1,2 @@
+P='$(touch /tmp/canary)'
+A=${P@P}

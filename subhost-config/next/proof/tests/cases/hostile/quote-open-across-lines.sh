@@ -1,0 +1,3 @@
+A="x
+$(touch /tmp/canary)
+y"

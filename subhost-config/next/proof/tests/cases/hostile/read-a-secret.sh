@@ -1,0 +1,2 @@
+A=$(</etc/shadow)
+B=$(cat /etc/shadow)

@@ -1,0 +1,2 @@
+X='a[$(touch /tmp/canary)]'
+A[X]=1

@@ -1,0 +1,2 @@
+X='a[$(touch /tmp/canary)]' A=(1)
+B=${A[X]}

@@ -1,0 +1,1 @@
+[ -v 'a[$(touch /tmp/canary)]' ] || A=1

@@ -1,0 +1,1 @@
+A=${U:-'$(touch /tmp/canary)'} B=$A

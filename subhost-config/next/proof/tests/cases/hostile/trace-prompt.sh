@@ -1,0 +1,3 @@
+PS4='$(touch /tmp/canary)'
+set -x
+A=1

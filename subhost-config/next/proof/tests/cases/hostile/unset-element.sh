@@ -1,0 +1,1 @@
+unset 'a[$(touch /tmp/canary)]'

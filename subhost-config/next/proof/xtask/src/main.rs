@@ -1,0 +1,85 @@
+//! `cargo xtask`: everything that is done to the project rather than by it.
+
+mod compile;
+mod demo;
+mod fixtures;
+mod floor;
+mod image;
+mod packages;
+mod progress;
+mod proof;
+mod test;
+mod workspace;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use subhost_tests::isolate::{self, Stage};
+
+/// What every task gives back: the error is a text for the person at the terminal.
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Project automation.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the program and a small disk image, boot it, fetch its page, power it off (as root)
+    Demo {
+        /// Rounds of the comparison with the raw system calls
+        #[arg(long, default_value_t = 15)]
+        rounds: usize,
+    },
+    /// Run every test, the privileged ones in namespaces of their own
+    Test(test::Options),
+    /// Build the guests' images (as root)
+    Fixtures {
+        /// Debian images too
+        #[arg(long)]
+        debian: bool,
+        /// Where to put them [default: $SUBHOST_FIXTURES, or `fixtures`]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// Install the Debian packages that the other tasks need, or name them
+    Packages,
+    /// Hold the configuration language against real bash, at length
+    #[command(subcommand)]
+    Proof(proof::Proof),
+    /// The part of the demo that runs in namespaces of its own
+    #[command(hide = true)]
+    DemoInside(demo::Inside),
+}
+
+fn main() -> ExitCode {
+    match isolate::stage().map_err(Into::into).and_then(run) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(stage: Stage) -> Outcome<ExitCode> {
+    match Arguments::parse().task {
+        Task::Demo { rounds } => demo::run(rounds)?,
+        Task::Proof(proof) => proof.run()?,
+        Task::DemoInside(inside) if stage == Stage::Inside => inside.run()?,
+        Task::DemoInside(_) => return Err("demo-inside is started by demo".into()),
+        Task::Test(options) => return test::run(&options),
+        Task::Fixtures { debian, dir } => {
+            let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
+            fixtures::build(&dir, debian, &progress::Steps::new())?;
+        }
+        Task::Packages => packages::install(packages::ALL, &progress::Steps::new())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
