@@ -115,6 +115,12 @@ fn terminal(host: &Host) -> Verdict {
     // Without a terminal the streams are apart.
     let apart = host.subhostctl(&["enter", &name, "--", "sh", "-c", "echo out; echo err >&2; test -t 0"])?;
     assert_eq!((apart.code, apart.stdout.as_str(), apart.stderr.as_str()), (1, "out\n", "err\n"));
+    // The statuses that a shell gives to what it cannot start.
+    for (command, status) in [("/etc/fstab", 126), ("/no/such/program", 127)] {
+        let outcome = host.subhostctl(&["enter", &name, "--", command])?;
+        assert_eq!(outcome.code, status, "{outcome}");
+        assert!(outcome.stderr.contains(command), "{outcome}");
+    }
     host.done(&["stop", &name])?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `run`: one command in a fresh subhost, from an image, over the host's own files, or in a folder.
 
 use std::fs;
+use std::io::Read;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,12 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: own_status,
     },
+    Case {
+        name: "a_reader_of_run_that_leaves_ends_the_payload",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: reader_leaves,
+    },
+    Case { name: "run_in_the_root_of_the_host_is_refused", needs: &[Need::Program], body: root_of_the_host },
 ];
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -247,5 +254,34 @@ fn own_status(host: &Host) -> Verdict {
         assert_eq!(outcome.code, 5, "by stop: {by_stop}: {outcome}");
         host.done(&["run", "--disk", &disk, "--", "rm", "/var/log/begun"])?;
     }
+    Ok(())
+}
+
+/// As in `run … | head -1`, with a payload that would write for ever.
+fn reader_leaves(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("run");
+    let disk = format!("vda:1:{}", image.display());
+    let mut command = host.command(&["run", "--name", &name, "--disk", &disk, "--", "yes"]);
+    let mut run = command.stdout(Stdio::piped()).spawn()?;
+    let mut first = [0; 2];
+    let mut reader = run.stdout.take().ok_or_else(|| std::io::Error::other("run without its output"))?;
+    reader.read_exact(&mut first)?;
+    assert_eq!(&first, b"y\n");
+    drop(reader);
+    let ended = Process::open(run.id())?.ends(PATIENCE)?;
+    if !ended {
+        run.kill()?;
+    }
+    let code = exit_code(run.wait()?);
+    assert!(ended, "the payload writes on for nobody");
+    // A shell's status for SIGPIPE.
+    assert_eq!(code, 141);
+    Ok(())
+}
+
+fn root_of_the_host(host: &Host) -> Verdict {
+    let outcome = host.subhostctl(&["run", "--root", "/", "--", "/bin/true"])?;
+    assert!(outcome.code != 0 && outcome.stderr.contains("--overlay"), "{outcome}");
     Ok(())
 }
