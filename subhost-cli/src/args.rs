@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use subhost_config::schema::{CableSpec, DiskSpec, SpecError};
 
-use crate::layout::Name;
+use crate::layout::{Name, is_plain_absolute};
 
 /// Runs systems from disk images or trees as namespaces on the host's kernel.
 #[derive(Debug, Parser)]
@@ -82,6 +82,7 @@ Examples:
   subhostctl check ./config                         a file: a word with a slash is a path
   subhostctl check --json web                       with the places of all that is wrong
   subhostctl check --format overlay-boot ./mta.conf a file of overlay-boot(8), and only that
+What configurations share they may include from below /etc/subhost: `. /etc/subhost/common`
 All that is wrong is said in one go. Returns 0 if it is right, 2 if it would be refused.")]
     Check(Check),
     /// Show what a configuration says: its settings, or its variables
@@ -160,8 +161,13 @@ Values are shown as the configuration would hold them. EFFECT tells which settin
 Examples:
   subhostctl config eval /etc/default/grub
   subhostctl config eval --json ./config
+  subhostctl config eval --include-dir /etc/app /etc/app/main.conf
+  subhostctl config eval --include-dir . --include-dir /etc/default ./config
+  subhostctl config eval --files /srv/www ./sites.conf
   subhostctl config eval --format overlay-boot /opt/subhost/mta/mta.conf
 The file is read and never executed. What is wrong with it goes to standard error.
+Without --include-dir it may include nothing (`. FILE`), without --files look at no file
+(`[ -e FILE ]`, `*.conf`, `$(<FILE)`). It has to name files by their full paths.
 Returns 0, or 2 for a file that is refused; then nothing is printed.")]
     Eval(ConfigEval),
 }
@@ -185,6 +191,14 @@ pub struct ConfigShow {
 pub struct ConfigEval {
     /// The file
     pub file: PathBuf,
+    /// Allow to include files below this folder that only root could have written
+    #[arg(long = "include-dir", value_name = "DIR", value_hint = clap::ValueHint::DirPath,
+          value_parser = PathBufValueParser::new().try_map(absolute))]
+    pub include_dirs: Vec<PathBuf>,
+    /// Allow to look at files below this folder, and to read them
+    #[arg(long = "files", value_name = "DIR", value_hint = clap::ValueHint::DirPath,
+          value_parser = PathBufValueParser::new().try_map(absolute))]
+    pub file_dirs: Vec<PathBuf>,
     /// The language that it is written in; never guessed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -253,6 +267,12 @@ pub struct Enter {
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// A folder by the path that a file would name it by, which begins at `/` and has no `..`.
+fn absolute(folder: PathBuf) -> std::io::Result<PathBuf> {
+    let absolute = std::path::absolute(&folder)?;
+    if is_plain_absolute(&absolute) { Ok(absolute) } else { folder.canonicalize() }
 }
 
 fn parse_disk(text: OsString) -> Result<DiskSpec, SpecError> {

@@ -4,21 +4,53 @@ use std::path::{Path, PathBuf};
 
 use subhost_config::schema::{Environment, InitChoice, Setting};
 use subhost_config::{
-    Diagnostic, Evaluator, LoadError, LoadedConfig, Source, SubhostConfig, Trust, Variables, load,
-    overlay_boot, parse,
+    Diagnostic, Evaluator, FilePolicy, Host, IncludePolicy, LoadError, LoadedConfig, Source, Sources,
+    SubhostConfig, Trust, Variables, load, overlay_boot, parse,
 };
 
-use crate::args::{Devices, Format};
+use crate::args::Devices;
 use crate::error::{Complaint, Error};
 use crate::layout::{Layout, Name};
 use crate::request::Request;
+
+/// The folder of what the configurations of subhosts have in common, and may include.
+const INCLUDE_DIR: &str = "/etc/subhost";
+
+/// What a file may look at beside itself.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// It may include what lies below these folders. Only root may be able to write such a file, so with it a
+    /// configuration is as trustworthy as it was.
+    pub include_dirs: Vec<PathBuf>,
+    /// It may look at files below these folders, whoever owns them.
+    pub file_dirs: Vec<PathBuf>,
+}
+
+impl Reach {
+    /// That of a subhost's own configuration. It looks at no files: what it means shall not depend on the moment.
+    fn of_subhosts() -> Reach {
+        Reach { include_dirs: vec![INCLUDE_DIR.into()], file_dirs: Vec::new() }
+    }
+
+    /// Evaluates a text within it. Nothing is executed.
+    fn evaluate(self, source: &Source) -> (Variables, Vec<Diagnostic>) {
+        let evaluator = Evaluator::new()
+            .includes(IncludePolicy::folders(self.include_dirs))
+            .files(FilePolicy::folders(self.file_dirs))
+            .host(Host::this());
+        let (script, mut diagnostics) = parse(source);
+        let (variables, found) = evaluator.run(&script);
+        diagnostics.extend(found);
+        (variables, diagnostics)
+    }
+}
 
 /// A configuration that was read.
 pub struct Loaded {
     /// Its path.
     pub path: PathBuf,
-    /// Its text.
-    pub source: Source,
+    /// Its text, and those that it includes.
+    pub sources: Sources,
     /// Whether only root can have written it.
     pub trust: Trust,
     /// What was found about it.
@@ -48,7 +80,7 @@ impl Loaded {
                     && (!devices.disks.is_empty()
                         || std::env::var_os("DISKS").is_some_and(|it| !it.is_empty())) =>
             {
-                Ok(Loaded::evaluate(&path, Source::new(path.to_string_lossy(), ""), Trust::Trusted))
+                Ok(Loaded::evaluate(&path, &Source::new(path.to_string_lossy(), ""), Trust::Trusted))
             }
             loaded => Loaded::evaluated(&path, loaded),
         }
@@ -64,7 +96,7 @@ impl Loaded {
 
     fn evaluated(path: &Path, loaded: Result<LoadedConfig, LoadError>) -> Result<Loaded, Error> {
         match loaded {
-            Ok(loaded) => Ok(Loaded::evaluate(path, loaded.source, loaded.trust)),
+            Ok(loaded) => Ok(Loaded::evaluate(path, &loaded.source, loaded.trust)),
             Err(error) => {
                 let hint =
                     "a configuration holds DISKS=( vda:1:/path/to/disk.raw ) and BRIDGES=( bridge:mac )";
@@ -73,12 +105,13 @@ impl Loaded {
         }
     }
 
-    fn evaluate(path: &Path, source: Source, trust: Trust) -> Loaded {
-        let (variables, mut diagnostics) = evaluate(&source);
-        let (config, found) = SubhostConfig::from_variables(&variables, &source, &Environment::of_process());
+    fn evaluate(path: &Path, source: &Source, trust: Trust) -> Loaded {
+        let (variables, mut diagnostics) = Reach::of_subhosts().evaluate(source);
+        let (config, found) = SubhostConfig::from_variables(&variables, &Environment::of_process());
         diagnostics.extend(found);
         let failed = diagnostics.iter().any(Diagnostic::is_error);
-        Loaded { path: path.to_path_buf(), source, trust, diagnostics, config: config.filter(|_| !failed) }
+        let sources = variables.sources().clone();
+        Loaded { path: path.to_path_buf(), sources, trust, diagnostics, config: config.filter(|_| !failed) }
     }
 
     /// Why boot would not take it, if it would not.
@@ -88,14 +121,12 @@ impl Loaded {
 
     /// The diagnostics as text.
     pub fn rendered(&self, colour: bool) -> String {
-        rendered(&self.diagnostics, &self.source, colour)
+        rendered(&self.diagnostics, &self.sources, colour)
     }
 }
 
 /// The variables of a file, whatever it is for.
 pub struct Evaluated {
-    /// Its text.
-    pub source: Source,
     /// Whether only root can have written it.
     pub trust: Trust,
     /// What it sets; only good without an error in the diagnostics.
@@ -105,31 +136,36 @@ pub struct Evaluated {
 }
 
 impl Evaluated {
-    /// Reads and evaluates a file. Nothing of it is executed.
+    /// Reads and evaluates a file of bash. Nothing of it is executed.
     ///
     /// # Errors
     /// There is no such file, or it cannot be read.
-    pub fn read(path: &Path, format: Format) -> Result<Evaluated, Error> {
+    pub fn bash(path: &Path, reach: Reach) -> Result<Evaluated, Error> {
+        Evaluated::read(path, |source| reach.evaluate(source))
+    }
+
+    /// Reads a file of overlay-boot. Nothing of it is executed.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be read.
+    pub fn overlay_boot(path: &Path) -> Result<Evaluated, Error> {
+        Evaluated::read(path, overlay_boot::read)
+    }
+
+    fn read(
+        path: &Path,
+        evaluate: impl FnOnce(&Source) -> (Variables, Vec<Diagnostic>),
+    ) -> Result<Evaluated, Error> {
         let LoadedConfig { source, trust, .. } =
             load(path).map_err(|error| Error::refused(unreadable(path, &error)))?;
-        let (variables, diagnostics) = match format {
-            Format::Bash => evaluate(&source),
-            Format::OverlayBoot => overlay_boot::read(&source),
-        };
-        Ok(Evaluated { source, trust, variables, diagnostics })
+        let (variables, diagnostics) = evaluate(&source);
+        Ok(Evaluated { trust, variables, diagnostics })
     }
 
     /// True if something in it is wrong.
     pub fn is_refused(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
-}
-
-fn evaluate(source: &Source) -> (Variables, Vec<Diagnostic>) {
-    let (script, mut diagnostics) = parse(source);
-    let (variables, found) = Evaluator::new().run(&script);
-    diagnostics.extend(found);
-    (variables, diagnostics)
 }
 
 fn unreadable(path: &Path, error: &LoadError) -> Complaint {
@@ -145,8 +181,8 @@ pub fn distrust(trust: &Trust) -> Option<&str> {
 }
 
 /// Diagnostics as text.
-pub fn rendered(diagnostics: &[Diagnostic], source: &Source, colour: bool) -> String {
-    diagnostics.iter().map(|diagnostic| subhost_config::render(diagnostic, source, colour)).collect()
+pub fn rendered(diagnostics: &[Diagnostic], sources: &Sources, colour: bool) -> String {
+    diagnostics.iter().map(|diagnostic| subhost_config::render(diagnostic, sources, colour)).collect()
 }
 
 /// The path of a subhost's configuration.

@@ -1,10 +1,11 @@
 //! `check` and `config` of the built program, on files of their own. Nothing here needs root.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A folder with `web/config` in it.
@@ -114,6 +115,7 @@ fn eval_gives_json_with_the_exact_line_beside_the_readable_value() {
     assert_eq!(variables[0]["name"], "A");
     assert_eq!(variables[0]["value"], "a\u{fffd}b");
     assert_eq!(variables[0]["declare"], r"declare -x A=$'a\377b'");
+    assert_eq!(variables[0]["file"], Value::from(place.config().to_str()));
     assert_eq!((variables[0]["line"].as_u64(), variables[0]["column"].as_u64()), (Some(2), Some(8)));
     assert_eq!(variables[1]["value"], Value::from(vec!["x", "y"]));
     assert_eq!(variables[1]["declare"], r#"declare -a B=([0]="x" [3]="y")"#);
@@ -197,8 +199,12 @@ fn show_has_all_settings_as_json() {
     let disks = setting("DISKS");
     assert_eq!(disks["value"], Value::from(vec!["vda:1:/disks/a.raw", "vdb:0:/disks/b c.raw"]));
     assert_eq!(disks["bash"], "DISKS=( vda:1:/disks/a.raw 'vdb:0:/disks/b c.raw' )");
-    assert_eq!(disks["from"], serde_json::json!({"origin": "file", "name": null, "line": 1, "column": 1}));
-    let from = |origin: &str, name: &str| serde_json::json!({"origin": origin, "name": name, "line": null, "column": null});
+    let file = place.config();
+    assert_eq!(
+        disks["from"],
+        json!({"origin": "file", "name": null, "file": file.to_str(), "line": 1, "column": 1})
+    );
+    let from = |origin: &str, name: &str| json!({"origin": origin, "name": name, "file": null, "line": null, "column": null});
     assert_eq!(setting("RUNLEVEL")["from"], from("environment", "SUBHOST_RUNLEVEL"));
     assert_eq!(setting("INIT")["from"], from("flag", "--init"));
     assert_eq!((&setting("HOSTNAME")["value"], &setting("HOSTNAME")["bash"]), (&Value::Null, &Value::Null));
@@ -239,6 +245,97 @@ fn check_gives_both_ends_of_each_place_as_json() {
     assert_eq!(diagnostic["hint"], "write the image's full path, from `/` on");
 }
 
+/// What only root can allow, an include of a file of its own, is in the tests that need root.
+#[test]
+fn eval_includes_nothing_unless_it_is_told_where_from() {
+    let place = Place::new(b"");
+    let (inside, outside) = (place.folder.path().join("web/common"), place.folder.path().join("common"));
+    for file in [&inside, &outside] {
+        std::fs::write(file, "A=1\n").unwrap();
+        std::fs::set_permissions(file, PermissionsExt::from_mode(0o666)).unwrap();
+    }
+    let folder = place.config().parent().unwrap().display().to_string();
+    let config = place.config().display().to_string();
+    let with = ["--include-dir", folder.as_str()];
+    for (named, options, message) in [
+        (inside.display().to_string(), &[][..], "includes are not allowed here".to_owned()),
+        (inside.display().to_string(), &with, format!("{} is not trusted: ", inside.display())),
+        (outside.display().to_string(), &with, format!("{} is not below {folder}\n", outside.display())),
+        (format!("{folder}/../common"), &with, format!("{folder}/../common is not below {folder}\n")),
+        ("./common".to_owned(), &with, format!("./common is not below {folder}\n")),
+        (format!("{folder}/none"), &with, format!("open {folder}/none: No such file")),
+    ] {
+        std::fs::write(place.config(), format!("A=2\n. {named}\n")).unwrap();
+        let told = place.eval(options);
+        assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""), "{named}");
+        let expected = format!("{config}:2:1: error[E0311]: {message}");
+        assert!(told.stderr.contains(&expected), "no {expected:?} in {}", told.stderr);
+        // Of a subhost's own configuration there is one folder, which nothing on the command line changes.
+        let told = place.run(&["check", "web"]);
+        assert_eq!(told.code, Some(2));
+        let expected = format!("{config}:2:1: error[E0311]: {named} is not below /etc/subhost\n");
+        assert!(told.stdout.contains(&expected), "no {expected:?} in {}", told.stdout);
+    }
+}
+
+#[test]
+fn folders_for_eval_may_be_relative() {
+    let place = Place::new(b"");
+    let folder = place.folder.path().canonicalize().unwrap();
+    for (given, meant) in [
+        (".", folder.join("web")),
+        ("./../web/", folder.join("web")),
+        ("..", folder.clone()),
+        ("none", folder.join("web/none")),
+    ] {
+        std::fs::write(place.config(), ". /nowhere/common\n").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_subhostctl"));
+        command.args(["config", "eval", "--include-dir", given, "config"]).current_dir(folder.join("web"));
+        let told = Told::of(command.output().unwrap());
+        let message = format!("/nowhere/common is not below {}", meant.display());
+        assert!(told.stderr.contains(&message), "{given}: {}", told.stderr);
+    }
+    let told = place.eval(&["--include-dir", "../none/.."]);
+    assert_eq!(told.code, Some(2));
+    assert!(
+        told.stderr.contains("--include-dir <DIR>") && told.stderr.contains("No such file"),
+        "{}",
+        told.stderr
+    );
+}
+
+#[test]
+fn eval_looks_at_files_where_it_is_told_to() {
+    let place = Place::new(b"");
+    let folder = place.folder.path().join("srv");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["b.conf", "a.conf", "c"] {
+        std::fs::write(folder.join(name), format!("text of {name}\n")).unwrap();
+    }
+    let srv = folder.display();
+    let text = format!("A=( {srv}/*.conf )\nB=$(<{srv}/c)\n[ -e {srv}/none ] || C=1\n");
+    std::fs::write(place.config(), text).unwrap();
+    let told = place.eval(&["--files", folder.to_str().unwrap()]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert_eq!(told.stdout, bash_declares(&place.config(), &["A", "B", "C"]));
+    for told in [place.eval(&[]), place.eval(&["--files", "/nowhere"])] {
+        assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""));
+        for line in ["1:5: error[E0", "2:5: error[E0312]", "3:"] {
+            let expected = format!("{}:{line}", place.config().display());
+            assert!(told.stderr.contains(&expected), "no {expected:?} in {}", told.stderr);
+        }
+    }
+}
+
+/// Facts of the machine are those that the commands give.
+#[test]
+fn eval_knows_the_machine() {
+    let place = Place::new(b"A=$(uname -n)\nB=$(uname -m)\nC=$(uname -r)\n");
+    let told = place.eval(&[]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert_eq!(told.stdout, bash_declares(&place.config(), &["A", "B", "C"]));
+}
+
 const MTA: &[u8] = b"# a mail server\nBASE= .\nCABLES= = lan0=.302\nSHARE= /srv/mail\nSHARE= /a:/b\n";
 
 #[test]
@@ -256,6 +353,11 @@ fn overlay_boot_is_read_when_asked_for() {
     for given in [path, "web"] {
         let told = place.run(&["check", "--format", "overlay-boot", given]);
         assert_eq!((told.code, told.stdout), (Some(0), format!("{path}: ok\n")), "{}", told.stderr);
+    }
+    for option in ["--include-dir", "--files"] {
+        let told = place.eval(&["--format", "overlay-boot", option, "/srv"]);
+        assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""));
+        assert!(told.stderr.contains("looks at no other file"), "{}", told.stderr);
     }
     // As bash it is another text, and nobody guesses.
     assert_eq!(place.eval(&[]).code, Some(2));
@@ -297,7 +399,7 @@ fn help_has_examples_and_completions_know_the_commands() {
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = place.run(&["completions", shell]).stdout;
-        for word in ["eval", "overlay-boot"] {
+        for word in ["eval", "overlay-boot", "include-dir"] {
             assert!(script.contains(word), "{shell} does not know {word}");
         }
     }

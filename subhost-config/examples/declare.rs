@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let (variables, more) = Evaluator::new().run(&script);
     diagnostics.extend(more);
     for diagnostic in &diagnostics {
-        eprint!("{}", render(diagnostic, &loaded.source, false));
+        eprint!("{}", render(diagnostic, variables.sources(), false));
     }
     if diagnostics.iter().any(Diagnostic::is_error) {
         return ExitCode::from(2);

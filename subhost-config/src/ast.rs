@@ -1,171 +1,530 @@
 //! The syntax tree: what was written, before it means anything.
 
-use crate::span::Span;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// A whole text, in statements that were understood. What was refused is not in it.
+use crate::diagnostic::Diagnostic;
+use crate::letters::CaseChange;
+use crate::span::{Source, Span};
+
+/// A text that was understood. What was refused is not in it.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
-    /// The statements in order.
-    pub statements: Vec<Statement>,
+    pub(crate) source: Source,
+    pub(crate) statements: Vec<AndOr>,
+    /// Whether anything of the text was refused.
+    pub(crate) refused: bool,
+    /// Names of all functions that the text defines, refused ones too.
+    pub(crate) functions: BTreeSet<String>,
 }
 
-/// One statement.
+/// Commands one after the other.
+pub(crate) type List = Vec<AndOr>;
+
+/// `a && b || c`.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Statement {
-    /// `A=1 B=2`: assignments side by side, done from left to right.
+pub(crate) struct AndOr {
+    pub(crate) first: Pipeline,
+    pub(crate) rest: Vec<(Connector, Pipeline)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connector {
+    And,
+    Or,
+}
+
+/// A command, perhaps with `!` before it. Real pipelines are refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Pipeline {
+    pub(crate) negated: bool,
+    pub(crate) command: Command,
+    pub(crate) span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Command {
+    /// `A=1 B+=2`, done from left to right.
     Assign(Vec<Assignment>),
-    /// `export`, `readonly`, `declare` or `typeset`.
+    /// `declare`, `typeset`, `local`, `export`, `readonly`.
     Declare(Declaration),
+    /// A builtin or a function with its arguments.
+    Call(Call),
+    /// Each condition with what follows its `then`.
+    If {
+        branches: Vec<(List, List)>,
+        otherwise: List,
+    },
+    /// `while`, or `until`.
+    While {
+        until: bool,
+        condition: List,
+        body: List,
+    },
+    /// Without `in`, over the positional parameters.
+    For {
+        name: String,
+        words: Option<Vec<Word>>,
+        body: List,
+    },
+    /// `for (( ; ; ))`; an empty condition is true.
+    ArithmeticFor {
+        parts: [Option<Word>; 3],
+        body: List,
+    },
+    Case {
+        word: Word,
+        arms: Vec<Arm>,
+    },
+    Group(List),
+    /// `(( … ))`.
+    Arithmetic(Word),
+    /// `[[ … ]]`.
+    Conditional(Condition),
+    Function {
+        name: String,
+        function: Arc<Function>,
+    },
+}
+
+/// A function. What is refused in it only matters if it is called.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) body: Command,
+    pub(crate) refusals: Vec<Diagnostic>,
 }
 
 /// `NAME=…`, `NAME+=…`, `NAME[n]=…`.
 #[derive(Debug, Clone)]
-pub struct Assignment {
-    /// The variable.
-    pub name: String,
-    /// `[n]` behind the name.
-    pub subscript: Option<Subscript>,
-    /// Whether it is `+=`.
-    pub append: bool,
-    /// The right-hand side.
-    pub value: AssignedValue,
+pub(crate) struct Assignment {
+    pub(crate) name: String,
+    /// What stands between the brackets behind the name.
+    pub(crate) subscript: Option<Word>,
+    pub(crate) append: bool,
+    pub(crate) value: AssignedValue,
     /// From the name to the end of the value.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
-/// What stands behind the `=`.
 #[derive(Debug, Clone)]
-pub enum AssignedValue {
+pub(crate) enum AssignedValue {
     /// A single word, possibly empty.
     Scalar(Word),
     /// `( … )`.
     Array(Vec<Element>),
 }
 
-/// One word inside an array literal.
+/// One word inside an array literal. Kept small: there may be a million.
 #[derive(Debug, Clone)]
-pub struct Element {
-    /// `[n]` in front of the value.
-    pub subscript: Option<Subscript>,
-    /// Whether it is `[n]+=`.
-    pub append: bool,
-    /// The value.
-    pub value: Word,
+pub(crate) enum Element {
+    Word(Word),
+    /// `[subscript]=value`.
+    Keyed(Box<KeyedElement>),
 }
 
-/// A literal number between brackets; negative ones count from the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subscript {
-    /// The number.
-    pub index: i64,
-    /// With the brackets.
-    pub span: Span,
+#[derive(Debug, Clone)]
+pub(crate) struct KeyedElement {
+    pub(crate) subscript: Word,
+    pub(crate) append: bool,
+    pub(crate) value: Word,
+    pub(crate) span: Span,
 }
 
-/// A word: texts and variables without anything between them.
+/// One word as written.
 #[derive(Debug, Clone, Default)]
-pub struct Word {
-    /// The parts in order.
-    pub parts: Vec<WordPart>,
-    /// The whole word.
-    pub span: Span,
+pub(crate) struct Word {
+    pub(crate) span: Span,
+    pub(crate) kind: WordKind,
+}
+
+/// Most words need no parts of their own: the text of the file is kept anyway.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum WordKind {
+    /// The text under the span, nothing in it being special.
+    #[default]
+    Plain,
+    /// The same between quotes, which are under the span too.
+    Quoted,
+    Parts(Box<[Part]>),
 }
 
 /// A part of a word.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WordPart {
-    /// Literal bytes, quotes removed and escapes decoded.
-    Text {
-        /// The bytes.
-        bytes: Vec<u8>,
-        /// Whether they stood in quotes or behind a backslash.
-        quoted: bool,
-    },
-    /// `$NAME` or `${NAME}`.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    /// Unquoted literal bytes.
+    Literal(Vec<u8>),
+    /// Literal bytes in single quotes or behind a backslash.
+    Quoted(Vec<u8>),
+    /// What stands in double quotes.
+    Double(Box<[Part]>),
+    Parameter(Box<Parameter>),
+    /// `$(( … ))`.
+    Arithmetic(Box<Word>),
+    /// `$( … )`.
+    Substitution(Box<Substitution>),
+}
+
+/// `$name`, `${name…}`.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameter {
+    pub(crate) subject: Subject,
+    /// `${!name}`: the value names what is meant.
+    pub(crate) indirect: bool,
+    pub(crate) operator: Operator,
+    /// From the `$` to the end.
+    pub(crate) span: Span,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
     Variable {
-        /// The name.
         name: String,
-        /// Whether it stood in double quotes, and so is not split.
-        quoted: bool,
-        /// From the `$` to the end.
+        subscript: Option<Subscript>,
+    },
+    /// `$1` and so on.
+    Positional(usize),
+    /// `$@`, or with `star` `$*`.
+    Arguments {
+        star: bool,
+    },
+    /// `$#`.
+    Count,
+    /// `$?`.
+    Status,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Subscript {
+    One(Word),
+    /// `[@]`, or with `star` `[*]`.
+    All {
+        star: bool,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Operator {
+    None,
+    /// `${#…}`.
+    Length,
+    /// `- := ?` and the like; with `colon` an empty value counts as unset.
+    Fallback {
+        kind: Fallback,
+        colon: bool,
+        word: Word,
+    },
+    /// `#`, `##`.
+    RemovePrefix {
+        longest: bool,
+        pattern: Word,
+    },
+    /// `%`, `%%`.
+    RemoveSuffix {
+        longest: bool,
+        pattern: Word,
+    },
+    /// `/`, `//`, `/#`, `/%`.
+    Replace {
+        what: Replace,
+        pattern: Word,
+        replacement: Word,
+    },
+    /// `^ ^^ , ,, ~ ~~`.
+    Case {
+        change: CaseChange,
+        pattern: Option<Word>,
+    },
+    /// `:offset:length`.
+    Substring {
+        offset: Word,
+        length: Option<Word>,
+    },
+    /// `@Q` and the like.
+    Transform(u8),
+    /// `${!a[@]}`.
+    Keys,
+    /// `${!prefix@}`, or with `star` `${!prefix*}`.
+    Names {
+        star: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fallback {
+    /// `-`
+    Use,
+    /// `=`
+    Assign,
+    /// `?`
+    Fail,
+    /// `+`
+    Instead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replace {
+    First,
+    All,
+    Prefix,
+    Suffix,
+}
+
+/// `$( … )` of a command that only computes.
+#[derive(Debug, Clone)]
+pub(crate) enum Substitution {
+    Command(Call),
+    /// `$(<FILE)`.
+    File {
+        path: Word,
         span: Span,
     },
+}
+
+/// A command by name.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<Word>,
+    pub(crate) span: Span,
 }
 
 /// `export A=1 B`, `readonly A`, `declare -ax A=(1 2)`.
 #[derive(Debug, Clone)]
-pub struct Declaration {
-    /// Attributes to give.
-    pub flags: DeclareFlags,
-    /// The operands in order.
-    pub operands: Vec<Operand>,
+pub(crate) struct Declaration {
+    /// `local`, `declare` and `typeset` in a function make a variable of the function.
+    pub(crate) local: bool,
+    /// `local`, which bash allows in a function only.
+    pub(crate) only_local: bool,
+    pub(crate) options: DeclareOptions,
+    pub(crate) operands: Vec<Operand>,
+    pub(crate) span: Span,
 }
 
-/// Attributes that a declaration gives.
+/// What the options of a declaration ask for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DeclareFlags {
-    /// `-a`: an indexed array.
-    pub indexed: bool,
-    /// `-x`: exported.
-    pub export: bool,
-    /// `-r`: readonly.
-    pub readonly: bool,
+pub(crate) struct DeclareOptions {
+    /// Attributes to give.
+    pub(crate) on: Flags,
+    /// Attributes to take away.
+    pub(crate) off: Flags,
+    /// `-a`
+    pub(crate) indexed: bool,
+    /// `-A`
+    pub(crate) associative: bool,
+    /// `-g`
+    pub(crate) global: bool,
 }
 
-impl DeclareFlags {
-    /// What either gives.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            indexed: self.indexed || other.indexed,
-            export: self.export || other.export,
-            readonly: self.readonly || other.readonly,
-        }
-    }
+/// Attributes as letters name them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Flags {
+    pub(crate) export: bool,
+    pub(crate) readonly: bool,
+    pub(crate) integer: bool,
+    pub(crate) lower: bool,
+    pub(crate) upper: bool,
+    pub(crate) reference: bool,
 }
 
 /// An operand of a declaration.
 #[derive(Debug, Clone)]
-pub enum Operand {
-    /// `NAME`.
+pub(crate) enum Operand {
     Name {
-        /// The variable.
         name: String,
-        /// Where it stands.
         span: Span,
     },
-    /// `NAME=…`.
     Assignment(Assignment),
+    /// A word that gives one of the others when it is expanded.
+    Word(Word),
 }
 
 impl Operand {
-    /// The variable.
-    pub fn name(&self) -> &str {
+    /// The name; empty if it is not known yet.
+    pub(crate) fn name(&self) -> &str {
         match self {
+            Self::Word(_) => "",
             Self::Name { name, .. } => name,
             Self::Assignment(assignment) => &assignment.name,
         }
     }
 
-    /// Where it stands.
-    pub fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         match self {
             Self::Name { span, .. } => *span,
             Self::Assignment(assignment) => assignment.span,
+            Self::Word(word) => word.span,
+        }
+    }
+}
+
+/// One `pattern) …` of a `case`.
+#[derive(Debug, Clone)]
+pub(crate) struct Arm {
+    pub(crate) patterns: Vec<Word>,
+    pub(crate) body: List,
+    pub(crate) end: ArmEnd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ArmEnd {
+    /// `;;`
+    Leave,
+    /// `;&`
+    FallThrough,
+    /// `;;&`
+    GoOn,
+}
+
+/// The inside of `[[ … ]]`.
+#[derive(Debug, Clone)]
+pub(crate) enum Condition {
+    Not(Box<Condition>),
+    And(Box<Condition>, Box<Condition>),
+    Or(Box<Condition>, Box<Condition>),
+    /// A word alone: whether it is not empty.
+    Word(Word),
+    Unary {
+        operator: String,
+        operand: Word,
+    },
+    Binary {
+        operator: String,
+        left: Word,
+        right: Word,
+        span: Span,
+    },
+}
+
+impl Word {
+    pub(crate) fn empty_at(offset: usize) -> Self {
+        Self { span: Span::new(offset, offset), kind: WordKind::Plain }
+    }
+
+    /// A word of these literal bytes, in the place of another.
+    pub(crate) fn of_literal(bytes: &[u8], span: Span) -> Self {
+        Self { span, kind: WordKind::Parts([Part::Literal(bytes.to_vec())].into()) }
+    }
+
+    /// The same of bytes that are not to be expanded.
+    pub(crate) fn of_quoted(bytes: &[u8], span: Span) -> Self {
+        Self { span, kind: WordKind::Parts([Part::Quoted(bytes.to_vec())].into()) }
+    }
+
+    /// The parts, if it has any of its own.
+    pub(crate) fn into_parts(self) -> Box<[Part]> {
+        match self.kind {
+            WordKind::Parts(parts) => parts,
+            WordKind::Plain | WordKind::Quoted => Box::default(),
         }
     }
 
-    /// All words of the value.
-    pub fn words(&self) -> impl Iterator<Item = &Word> {
-        let (scalar, elements) = match self {
-            Self::Name { .. } => (None, &[][..]),
-            Self::Assignment(Assignment { value: AssignedValue::Scalar(word), .. }) => (Some(word), &[][..]),
-            Self::Assignment(Assignment { value: AssignedValue::Array(elements), .. }) => {
-                (None, &elements[..])
+    pub(crate) fn parts(&self) -> &[Part] {
+        match &self.kind {
+            WordKind::Parts(parts) => parts,
+            WordKind::Plain | WordKind::Quoted => &[],
+        }
+    }
+
+    /// Calls back for every parameter and every arithmetic text in it, at any depth.
+    pub(crate) fn visit(&self, visitor: &mut impl FnMut(Visited<'_>)) {
+        visit_parts(self.parts(), visitor);
+    }
+}
+
+/// What [`Word::visit`] finds.
+pub(crate) enum Visited<'a> {
+    Parameter(&'a Parameter),
+    Arithmetic(&'a Word),
+}
+
+fn visit_parts(parts: &[Part], visitor: &mut impl FnMut(Visited<'_>)) {
+    for part in parts {
+        match part {
+            Part::Literal(_) | Part::Quoted(_) => {}
+            Part::Double(parts) => visit_parts(parts, visitor),
+            Part::Arithmetic(word) => {
+                visitor(Visited::Arithmetic(word));
+                word.visit(visitor);
+            }
+            Part::Substitution(substitution) => match &**substitution {
+                Substitution::Command(call) => call.arguments.iter().for_each(|word| word.visit(visitor)),
+                Substitution::File { path, .. } => path.visit(visitor),
+            },
+            Part::Parameter(parameter) => {
+                visitor(Visited::Parameter(parameter));
+                if let Subject::Variable { subscript: Some(Subscript::One(word)), .. } = &parameter.subject {
+                    visitor(Visited::Arithmetic(word));
+                    word.visit(visitor);
+                }
+                for word in parameter.operator.words() {
+                    if matches!(parameter.operator, Operator::Substring { .. }) {
+                        visitor(Visited::Arithmetic(word));
+                    }
+                    word.visit(visitor);
+                }
+            }
+        }
+    }
+}
+
+impl Operator {
+    /// The words that it holds.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &Word> {
+        let (first, second) = match self {
+            Self::None | Self::Length | Self::Transform(_) | Self::Keys | Self::Names { .. } => (None, None),
+            Self::Fallback { word, .. } => (Some(word), None),
+            Self::RemovePrefix { pattern, .. } | Self::RemoveSuffix { pattern, .. } => (Some(pattern), None),
+            Self::Replace { pattern, replacement, .. } => (Some(pattern), Some(replacement)),
+            Self::Case { pattern, .. } => (pattern.as_ref(), None),
+            Self::Substring { offset, length } => (Some(offset), length.as_ref()),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+impl Operand {
+    /// Whether its value uses one of these variables beside itself, as far as can be seen.
+    pub(crate) fn expands(&self, names: &BTreeSet<&str>) -> bool {
+        let own = self.name();
+        let others: Vec<&str> = names.iter().copied().filter(|&name| name != own).collect();
+        let mut found = false;
+        let mut look = |visited: Visited<'_>| match visited {
+            Visited::Parameter(parameter) => match &parameter.subject {
+                Subject::Variable { name, .. } => {
+                    found |= parameter.indirect || others.contains(&name.as_str())
+                }
+                _ => found |= parameter.indirect,
+            },
+            Visited::Arithmetic(word) => {
+                let uses = |part: &Part| match part {
+                    Part::Literal(bytes) => others
+                        .iter()
+                        .any(|name| bytes.windows(name.len()).any(|window| window == name.as_bytes())),
+                    _ => false,
+                };
+                found |= word.parts().iter().any(uses);
             }
         };
-        scalar.into_iter().chain(elements.iter().map(|element| &element.value))
+        match self {
+            Self::Name { .. } | Self::Word(_) => {}
+            Self::Assignment(assignment) => {
+                if let Some(subscript) = &assignment.subscript {
+                    look(Visited::Arithmetic(subscript));
+                    subscript.visit(&mut look);
+                }
+                match &assignment.value {
+                    AssignedValue::Scalar(word) => word.visit(&mut look),
+                    AssignedValue::Array(elements) => elements.iter().for_each(|element| match element {
+                        Element::Word(word) => word.visit(&mut look),
+                        Element::Keyed(keyed) => {
+                            look(Visited::Arithmetic(&keyed.subscript));
+                            keyed.subscript.visit(&mut look);
+                            keyed.value.visit(&mut look);
+                        }
+                    }),
+                }
+            }
+        }
+        found
     }
 }

@@ -15,38 +15,38 @@ pub const NUL_BYTE: &str = "E0104";
 pub const UNCLOSED_CONSTRUCT: &str = "E0105";
 /// Something is glued to the `)` of an array literal.
 pub const TEXT_AFTER_ARRAY: &str = "E0106";
-/// A `$'…'` escape that names no Unicode character.
+/// A `$'…'` escape that names no Unicode character, or a backslash with nothing behind it.
 pub const BAD_ESCAPE: &str = "E0107";
 
 /// A command.
 pub const COMMAND: &str = "E0201";
-/// `if`, `for`, `case`, `{`, `(`, `[[` and other compound commands.
+/// A subshell, `select`, `time` or `coproc`.
 pub const COMPOUND: &str = "E0202";
-/// `|`, `&&`, `||` or `&`.
+/// `|` or `&`.
 pub const LIST_OPERATOR: &str = "E0203";
 /// A redirection.
 pub const REDIRECTION: &str = "E0204";
 /// An assignment before a command.
 pub const ASSIGNMENT_BEFORE_COMMAND: &str = "E0205";
-/// A function definition.
+/// A function whose name is that of a command.
 pub const FUNCTION: &str = "E0206";
-/// `$(…)` or backquotes.
+/// `$(…)` or backquotes of what is not computed.
 pub const COMMAND_SUBSTITUTION: &str = "E0210";
-/// `$((…))` or `$[…]`.
+/// `$[…]`, or `$((…))` that is none.
 pub const ARITHMETIC: &str = "E0211";
-/// `${…}` with anything but a name inside.
+/// A form of `${…}` that bash does not know, or whose value is not determined.
 pub const EXPANSION: &str = "E0212";
-/// `$1`, `$@`, `$?`, `$$` and the like, and a lone `$` where bash gives it a meaning.
+/// `$$`, `$!`, `$0` and the like, `$1` outside of a function, and a lone `$` where bash gives it a meaning.
 pub const SPECIAL_PARAMETER: &str = "E0213";
 /// `<(…)` or `>(…)`.
 pub const PROCESS_SUBSTITUTION: &str = "E0214";
 /// An unquoted `*`, `?` or `[` where bash would look for files.
 pub const FILE_PATTERN: &str = "E0215";
-/// An unquoted `{a,b}` or `{1..9}` where bash would expand it.
+/// An unquoted `{a,b}` or `{1..9}` that makes too much, or several assignments.
 pub const BRACES: &str = "E0216";
-/// An unquoted `~` where bash may expand it.
+/// An unquoted `~` that the file does not determine.
 pub const TILDE: &str = "E0217";
-/// An array subscript that is not a literal number.
+/// An array subscript that is refused.
 pub const SUBSCRIPT: &str = "E0218";
 /// An option or operand of `declare`, `export` or `readonly` that is not supported.
 pub const DECLARATION: &str = "E0219";
@@ -63,8 +63,27 @@ pub const SHELL_VARIABLE_SET: &str = "E0304";
 pub const PATTERN_IN_VALUE: &str = "E0305";
 /// A byte 0x01 or 0x7f in a place where bash itself garbles it.
 pub const GARBLED_BYTE: &str = "E0306";
-/// `export NAME` and the like for a variable that has no value.
-pub const NO_VALUE: &str = "E0307";
+
+/// Arithmetic that bash would complain about.
+pub const BAD_ARITHMETIC: &str = "E0308";
+/// `${NAME:?…}`, and NAME is not set.
+pub const DEMANDED: &str = "E0309";
+/// A variable that is not set, behind `set -u`.
+pub const UNSET: &str = "E0310";
+/// An include that is not allowed, not found or not trusted.
+pub const INCLUDE: &str = "E0311";
+/// A look at a file that the policy does not allow, or that failed.
+pub const FILE_ACCESS: &str = "E0312";
+/// A fact of the machine that is not looked at.
+pub const HOST_FACT: &str = "E0313";
+/// A `[ … ]` that bash would complain about, or that is no fact of the file.
+pub const BAD_TEST: &str = "E0314";
+/// A regular expression that is refused.
+pub const BAD_REGEX: &str = "E0315";
+/// `break` or `continue` outside of a loop.
+pub const OUTSIDE: &str = "E0317";
+/// A pattern that bash itself reads in a way nobody would expect.
+pub const BAD_PATTERN: &str = "E0318";
 
 /// The text is too large.
 pub const SOURCE_TOO_LARGE: &str = "E0401";
@@ -76,6 +95,10 @@ pub const TOO_DEEP: &str = "E0403";
 pub const TOO_MANY: &str = "E0404";
 /// The values grow beyond the memory budget.
 pub const MEMORY_BUDGET: &str = "E0405";
+/// The script does not end within the step budget.
+pub const STEP_BUDGET: &str = "E0406";
+/// Functions or includes call each other too deeply.
+pub const RECURSION: &str = "E0407";
 
 /// Lines end in CR LF.
 pub const CRLF: &str = "W0501";

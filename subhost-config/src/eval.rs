@@ -1,25 +1,57 @@
-//! From statements to variables. Nothing is executed, read or written.
+//! From commands to variables. Nothing is executed or written, and nothing read but what the policies allow.
 
-use std::collections::BTreeMap;
+mod assign;
+mod builtins;
+mod commands;
+mod condition;
+mod declare;
+mod expand;
+mod fields;
+mod files;
+mod integers;
+mod parameter;
+mod substitution;
 
-use crate::ast::{AssignedValue, Assignment, DeclareFlags, Element, Operand, Script, Statement, Subscript};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::ast::{AndOr, Function, Script};
 use crate::code;
 use crate::diagnostic::Diagnostic;
-use crate::expand::{Budget, Exhausted, Expander};
 use crate::lex::Complaints;
-use crate::shell_variable;
-use crate::span::Span;
+use crate::span::{Sources, Span};
+use crate::steps::{OutOfSteps, Steps};
 use crate::value::Value;
 use crate::vars::{Variable, Variables};
+
+pub use files::{FilePolicy, IncludePolicy};
+pub use substitution::Host;
 
 /// What a value costs beside its bytes.
 const COST_OF_A_VALUE: usize = 64;
 
-/// Evaluates scripts. Begins with no variables at all, as `env -i bash` nearly does; a variable that bash
-/// would bring along is refused where it is used.
+/// As many bytes are copied in the time of a step.
+const BYTES_OF_A_STEP: usize = 64;
+
+/// Functions that call functions, and includes that include.
+const MAX_CALLS: usize = 60;
+
+/// Commands inside of each other, those of functions and includes counted: what the stack bears.
+const MAX_DEPTH: usize = 200;
+
+/// Evaluates scripts.
+///
+/// Unless told otherwise it begins with no variables at all, as `env -i bash` nearly does, looks at no file
+/// and knows nothing of the machine: what a script then leaves depends on its text alone. A variable that
+/// bash would bring along is refused where it is used.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     memory_budget: usize,
+    step_budget: u64,
+    environment: BTreeMap<String, Vec<u8>>,
+    includes: IncludePolicy,
+    files: FilePolicy,
+    host: Host,
 }
 
 impl Default for Evaluator {
@@ -29,274 +61,295 @@ impl Default for Evaluator {
 }
 
 impl Evaluator {
-    /// An evaluator with a memory budget of 256 MiB.
+    /// An evaluator with a memory budget of 256 MiB and a budget of ten million steps.
     pub fn new() -> Self {
-        Self { memory_budget: 256 * 1024 * 1024 }
+        Self {
+            memory_budget: 256 * 1024 * 1024,
+            step_budget: 10_000_000,
+            environment: BTreeMap::new(),
+            includes: IncludePolicy::default(),
+            files: FilePolicy::default(),
+            host: Host::default(),
+        }
     }
 
     /// The same with another budget: roughly the bytes of all values that are ever made.
     #[must_use]
     pub fn memory_budget(self, bytes: usize) -> Self {
-        Self { memory_budget: bytes }
+        Self { memory_budget: bytes, ..self }
+    }
+
+    /// The same with another budget of steps: commands, words, and attempts of patterns. A million take well
+    /// under a second.
+    #[must_use]
+    pub fn step_budget(self, steps: u64) -> Self {
+        Self { step_budget: steps, ..self }
+    }
+
+    /// The same with these variables set, and exported, before the script begins. Names that are no names of
+    /// variables are left out, as bash does.
+    #[must_use]
+    pub fn environment<N: Into<String>, V: Into<Vec<u8>>>(
+        mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let named = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
+        self.environment = named.filter(|(name, _)| crate::lex::is_name(name.as_bytes())).collect();
+        self
+    }
+
+    /// The same with includes (`.` and `source`) allowed as the policy says.
+    #[must_use]
+    pub fn includes(self, includes: IncludePolicy) -> Self {
+        Self { includes, ..self }
+    }
+
+    /// The same with file tests, file name patterns and `$(<FILE)` allowed as the policy says.
+    #[must_use]
+    pub fn files(self, files: FilePolicy) -> Self {
+        Self { files, ..self }
+    }
+
+    /// The same with what `$(hostname)`, `$(uname -m)` and `$(nproc)` give.
+    #[must_use]
+    pub fn host(self, host: Host) -> Self {
+        Self { host, ..self }
     }
 
     /// Runs a script. As with [`parse`](fn@crate::parse), an error in the list means that the variables are
-    /// only good for finding further errors. A refused assignment leaves its variable as it was.
+    /// only good for finding further errors. A refused statement leaves every variable as it was.
+    ///
+    /// The spans of the diagnostics, and of the variables, are of the script's own text or of what it
+    /// includes: [`Variables::sources`] tells.
     pub fn run(&self, script: &Script) -> (Variables, Vec<Diagnostic>) {
-        let mut run = Run {
-            variables: Variables::default(),
-            complaints: Complaints::default(),
-            budget: Budget { limit: self.memory_budget, used: 0 },
-        };
-        for statement in &script.statements {
-            if let Err((Exhausted, span)) = run.statement(statement) {
-                let message = format!("the values need more than {} bytes", self.memory_budget);
-                run.complaints.error(code::MEMORY_BUDGET, span, message, "");
-                break;
+        let mut steps = Steps::new(self.step_budget);
+        let mut refused = BTreeMap::new();
+        // Kept when all begins anew: what was refused has its place in them.
+        let mut sources = Sources::from(&script.source);
+        loop {
+            let mut shell = Shell::new(self, script, sources, steps, &mut refused);
+            let outcome = shell.statements(&script.statements);
+            let Shell { variables, mut complaints, steps: left, .. } = shell;
+            match outcome {
+                Err(Stop::Restart) => {
+                    steps = left;
+                    sources = variables.sources().clone();
+                }
+                Err(Stop::Exhausted(diagnostic)) => {
+                    complaints.push(*diagnostic);
+                    return (variables, finish(complaints, refused));
+                }
+                Ok(()) | Err(_) => return (variables, finish(complaints, refused)),
             }
         }
-        (run.variables, run.complaints.into_list())
     }
+}
+
+/// All that was complained about, in the order of the texts.
+fn finish(mut complaints: Complaints, refused: Refused) -> Vec<Diagnostic> {
+    refused.into_values().flatten().for_each(|diagnostic| complaints.push(diagnostic));
+    complaints.into_list()
+}
+
+/// What was wrong with each refused statement, by the place where it begins.
+type Refused = BTreeMap<usize, Vec<Diagnostic>>;
+
+/// Why evaluation does not simply go on.
+#[derive(Debug)]
+enum Stop {
+    /// Something was refused, and complained about.
+    Refused,
+    /// A refused statement had done a part of its work: everything begins anew without it.
+    Restart,
+    /// A budget is used up.
+    Exhausted(Box<Diagnostic>),
+    /// `return`.
+    Return,
+    /// `break` out of that many loops.
+    Break(usize),
+    /// `continue` of the loop that many levels out.
+    Continue(usize),
+}
+
+type Run<T = ()> = Result<T, Stop>;
+
+/// Variables of functions that hide others of the same name.
+#[derive(Debug, Default)]
+struct Scope {
+    /// What each of them hides.
+    hidden: BTreeMap<String, Option<Variable>>,
+}
+
+/// Options that `set` and `shopt` change.
+#[derive(Debug, Clone, Copy, Default)]
+struct ShellOptions {
+    extglob: bool,
+    nullglob: bool,
+    nocasematch: bool,
+    unset_is_error: bool,
 }
 
 /// One run of a script.
-struct Run {
+struct Shell<'e> {
+    settings: &'e Evaluator,
     variables: Variables,
+    scopes: Vec<Scope>,
+    functions: BTreeMap<String, Arc<Function>>,
+    /// Whether IFS is among the variables, or was taken away.
+    knows_ifs: bool,
+    /// Functions that are known to the parser, whether they were understood or not.
+    known_functions: BTreeSet<String>,
+    /// Whether anything was refused before this run, and may be missed now.
+    refused_something: bool,
+    /// Positional parameters; none outside of functions.
+    arguments: Option<Vec<Vec<u8>>>,
+    /// `$?`
+    status: u8,
+    options: ShellOptions,
     complaints: Complaints,
-    budget: Budget,
+    memory: usize,
+    steps: Steps,
+    /// Functions and includes that are running.
+    calls: usize,
+    /// Commands that are inside of each other.
+    depth: usize,
+    /// Loops that are running in the present function.
+    loops: usize,
+    /// Whether anything changed since the present statement began.
+    touched: bool,
+    refused: &'e mut Refused,
 }
 
-/// Where the budget ran out.
-type Outcome = Result<(), (Exhausted, Span)>;
+impl<'e> Shell<'e> {
+    fn new(
+        settings: &'e Evaluator,
+        script: &Script,
+        sources: Sources,
+        steps: Steps,
+        refused: &'e mut Refused,
+    ) -> Self {
+        let mut variables = Variables::new(sources);
+        for (name, value) in &settings.environment {
+            let mut variable = Variable::new(Value::Scalar(value.clone()), Span::default());
+            variable.attributes.export = true;
+            variables.insert(name, variable);
+        }
+        Self {
+            settings,
+            variables,
+            scopes: Vec::new(),
+            functions: BTreeMap::new(),
+            knows_ifs: false,
+            known_functions: script.functions.clone(),
+            refused_something: script.refused || !refused.is_empty(),
+            arguments: None,
+            status: 0,
+            options: ShellOptions::default(),
+            complaints: Complaints::default(),
+            memory: settings.memory_budget,
+            steps,
+            calls: 0,
+            depth: 0,
+            loops: 0,
+            touched: false,
+            refused,
+        }
+    }
 
-impl Run {
-    fn statement(&mut self, statement: &Statement) -> Outcome {
-        match statement {
-            Statement::Assign(assignments) => {
-                for assignment in assignments {
-                    self.assign(assignment, DeclareFlags::default())?;
-                }
+    /// The statements of a file. One that is refused does not keep the others from being looked at.
+    fn statements(&mut self, statements: &[AndOr]) -> Run {
+        for statement in statements {
+            let key = statement.first.span.start();
+            if self.refused.contains_key(&key) {
+                continue;
             }
-            Statement::Declare(declaration) => {
-                for operand in &declaration.operands {
-                    match operand {
-                        Operand::Name { name, span } => self.give(name, declaration.flags, *span),
-                        Operand::Assignment(assignment) => self.assign(assignment, declaration.flags)?,
+            self.touched = false;
+            let mark = self.complaints.mark();
+            match self.and_or(statement) {
+                Ok(()) => {}
+                Err(Stop::Refused) => {
+                    let wrong = self.complaints.after(mark).to_vec();
+                    self.complaints.forget_after(mark);
+                    self.refused.insert(key, wrong);
+                    if self.touched {
+                        return Err(Stop::Restart);
+                    }
+                    if self.refused.len() > crate::lex::MAX_ERRORS {
+                        return Ok(());
                     }
                 }
+                Err(stop) => return Err(stop),
             }
         }
         Ok(())
     }
 
-    /// Gives attributes to a variable that has a value already.
-    fn give(&mut self, name: &str, flags: DeclareFlags, span: Span) {
-        match self.variables.get_mut(name) {
-            Some(variable) => give(variable, flags),
-            None => {
-                let message = format!("{name} has no value yet");
-                let hint = "give it a value here, or move this line behind its assignment";
-                self.complaints.error(code::NO_VALUE, span, message, hint);
-            }
-        }
+    /// Complains, and gives up the statement.
+    fn refuse<T>(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        hint: &str,
+    ) -> Run<T> {
+        self.complaints.error(code, span, message, hint);
+        Err(Stop::Refused)
     }
 
-    fn assign(&mut self, assignment: &Assignment, flags: DeclareFlags) -> Outcome {
-        let errors = self.complaints.errors();
-        self.check_name(assignment, flags);
-        let edits = self.edits(assignment, flags).map_err(|exhausted| (exhausted, assignment.span))?;
-        if self.complaints.errors() != errors {
-            return Ok(()); // refused: the variable stays as it was
-        }
-        let variable = self.variables.get_or_insert_with(&assignment.name, || {
-            let is_scalar =
-                matches!(assignment.value, AssignedValue::Scalar(_)) && assignment.subscript.is_none();
-            let empty = if is_scalar { Value::Scalar(Vec::new()) } else { Value::Indexed(BTreeMap::new()) };
-            Variable::new(empty, assignment.span)
-        });
-        variable.set_at = assignment.span;
-        give(variable, flags);
-        edits.into_iter().for_each(|edit| edit.apply(variable));
-        Ok(())
-    }
-
-    /// Complains if the name cannot be assigned to.
-    fn check_name(&mut self, assignment: &Assignment, flags: DeclareFlags) {
-        let Assignment { name, span, .. } = assignment;
-        let old = self.variables.get(name);
-        if old.is_some_and(|old| old.attributes.readonly) {
-            let message = format!("{name} is readonly");
-            self.complaints.error(code::READONLY, *span, message, "leave one of the assignments out");
-        }
-        if shell_variable::has_effect(name) {
-            let message = format!("{name} means something to bash itself");
-            self.complaints.error(code::SHELL_VARIABLE_SET, *span, message, "take another name");
-        }
-        let keeps_old =
-            assignment.append || assignment.subscript.is_some() || flags != DeclareFlags::default();
-        if old.is_none() && keeps_old && shell_variable::is_set_by_bash(name) {
-            let message = format!("{name} is set by bash itself, and this keeps a part of its value");
-            self.complaints.error(code::SHELL_VARIABLE_READ, *span, message, "assign a value to it first");
-        }
-    }
-
-    /// What the assignment does to its variable, every word expanded with what was set before.
-    fn edits(&mut self, assignment: &Assignment, flags: DeclareFlags) -> Result<Vec<Edit>, Exhausted> {
-        let Assignment { append, span, .. } = *assignment;
-        let old_last = self.variables.get(&assignment.name).and_then(last_index);
-        let mut expander = Expander {
-            variables: &self.variables,
-            budget: &mut self.budget,
-            complaints: &mut self.complaints,
-        };
-        let literal = match &assignment.value {
-            AssignedValue::Array(literal) => literal,
-            AssignedValue::Scalar(word) => {
-                let bytes = expander.scalar(word)?;
-                self.budget.spend(COST_OF_A_VALUE)?;
-                if flags != DeclareFlags::default() {
-                    self.check_bytes(&bytes, span);
+    /// Does something for each, also behind one that is refused, so that all that is wrong is found.
+    fn each<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut act: impl FnMut(&mut Self, T) -> Run,
+    ) -> Run {
+        let mut refused = false;
+        for item in items {
+            match act(self, item) {
+                Err(Stop::Refused) => {
+                    refused = true;
+                    self.refused_something = true;
                 }
-                let Some(subscript) = assignment.subscript else {
-                    return Ok(vec![Edit::Whole { bytes, append, span }]);
-                };
-                let index = resolve(subscript, old_last, &mut self.complaints);
-                return Ok(index
-                    .map(|index| Edit::Element { index, bytes, append, span })
-                    .into_iter()
-                    .collect());
-            }
-        };
-        let mut edits = Vec::with_capacity(literal.len() + 1);
-        let mut last = if append { old_last } else { None };
-        edits.push(if append { Edit::MakeArray } else { Edit::Clear });
-        let mut next = last.map_or(Some(0), following);
-        for element in literal {
-            let values = self.values(element)?;
-            let span = element.value.span;
-            if let Some(subscript) = element.subscript {
-                let Some(index) = resolve(subscript, last, &mut self.complaints) else { continue };
-                next = Some(index);
-            }
-            for bytes in values {
-                self.budget.spend(COST_OF_A_VALUE)?;
-                self.check_bytes(&bytes, span);
-                let Some(index) = next else {
-                    let message = "the index of this element is beyond what bash can count";
-                    self.complaints.error(code::SUBSCRIPT_RANGE, span, message, "");
-                    break;
-                };
-                edits.push(Edit::Element { index, bytes, append: element.append, span });
-                last = last.max(Some(index));
-                next = following(index);
+                other => other?,
             }
         }
-        Ok(edits)
+        if refused { Err(Stop::Refused) } else { Ok(()) }
     }
 
-    /// The values that a word of an array literal makes: one behind a subscript, else any number.
-    fn values(&mut self, element: &Element) -> Result<Vec<Vec<u8>>, Exhausted> {
-        let mut expander = Expander {
-            variables: &self.variables,
-            budget: &mut self.budget,
-            complaints: &mut self.complaints,
-        };
-        match element.subscript {
-            Some(_) => Ok(vec![expander.scalar(&element.value)?]),
-            None => expander.fields(&element.value),
+    fn step(&mut self, count: u64, span: Span) -> Run {
+        self.steps.take(count).map_err(|OutOfSteps| self.out_of_steps(span))
+    }
+
+    /// Takes the steps that looking at so many values, of so many bytes together, is worth.
+    fn look_at(&mut self, values: usize, bytes: usize, span: Span) -> Run {
+        self.step((values + bytes / BYTES_OF_A_STEP) as u64, span)
+    }
+
+    fn out_of_steps(&self, span: Span) -> Stop {
+        let message = format!("this takes more than {} steps", self.settings.step_budget);
+        let hint = "a loop without an end? the values can be written down instead";
+        Stop::Exhausted(Box::new(Diagnostic::error(code::STEP_BUDGET, message).at(span).hint(hint)))
+    }
+
+    /// Takes bytes of the memory budget.
+    fn spend(&mut self, bytes: usize, span: Span) -> Run {
+        match self.memory.checked_sub(bytes) {
+            Some(left) => {
+                self.memory = left;
+                Ok(())
+            }
+            None => {
+                let message = format!("the values need more than {} bytes", self.settings.memory_budget);
+                Err(Stop::Exhausted(Box::new(Diagnostic::error(code::MEMORY_BUDGET, message).at(span))))
+            }
         }
     }
 
-    /// Bash marks quoting inside its words by these two bytes, and doubles, drops or swaps them in arrays and
-    /// declarations.
-    fn check_bytes(&mut self, bytes: &[u8], span: Span) {
-        if bytes.iter().any(|byte| matches!(byte, 0x01 | 0x7f)) {
-            let message = "bash itself garbles the bytes 0x01 and 0x7f here";
-            self.complaints.error(code::GARBLED_BYTE, span, message, "assign the value with a plain `NAME=`");
-        }
+    /// Runs a pattern or the like, which takes steps.
+    fn with_steps<T>(
+        &mut self,
+        span: Span,
+        work: impl FnOnce(&mut Steps) -> Result<T, OutOfSteps>,
+    ) -> Run<T> {
+        work(&mut self.steps).map_err(|OutOfSteps| self.out_of_steps(span))
     }
-}
-
-/// A change to one variable.
-enum Edit {
-    /// All elements go.
-    Clear,
-    /// A scalar becomes element 0.
-    MakeArray,
-    /// Without subscript: the scalar, or element 0 of an array.
-    Whole { bytes: Vec<u8>, append: bool, span: Span },
-    /// One element of an array.
-    Element { index: u64, bytes: Vec<u8>, append: bool, span: Span },
-}
-
-impl Edit {
-    fn apply(self, variable: &mut Variable) {
-        match self {
-            Self::Clear => {
-                variable.value = Value::Indexed(BTreeMap::new());
-                variable.element_spans.clear();
-            }
-            Self::MakeArray => drop(elements_of(&mut variable.value)),
-            Self::Whole { bytes, append, span } => match &mut variable.value {
-                Value::Scalar(old) => put(old, bytes, append),
-                Value::Indexed(_) => Self::Element { index: 0, bytes, append, span }.apply(variable),
-            },
-            Self::Element { index, bytes, append, span } => {
-                put(elements_of(&mut variable.value).entry(index).or_default(), bytes, append);
-                variable.element_spans.insert(index, span);
-            }
-        }
-    }
-}
-
-fn put(old: &mut Vec<u8>, new: Vec<u8>, append: bool) {
-    if append {
-        old.extend_from_slice(&new);
-    } else {
-        *old = new;
-    }
-}
-
-/// The elements; a scalar becomes an array with it as element 0.
-fn elements_of(value: &mut Value) -> &mut BTreeMap<u64, Vec<u8>> {
-    if let Value::Scalar(scalar) = value {
-        *value = Value::Indexed(BTreeMap::from([(0, std::mem::take(scalar))]));
-    }
-    match value {
-        Value::Indexed(elements) => elements,
-        Value::Scalar(_) => unreachable!("made an array above"),
-    }
-}
-
-fn give(variable: &mut Variable, flags: DeclareFlags) {
-    if flags.indexed {
-        elements_of(&mut variable.value);
-    }
-    variable.attributes.export |= flags.export;
-    variable.attributes.readonly |= flags.readonly;
-}
-
-fn last_index(variable: &Variable) -> Option<u64> {
-    match &variable.value {
-        Value::Scalar(_) => Some(0),
-        Value::Indexed(elements) => elements.last_key_value().map(|(&index, _)| index),
-    }
-}
-
-/// The next index, up to what bash can count.
-fn following(index: u64) -> Option<u64> {
-    i64::try_from(index + 1).is_ok().then_some(index + 1)
-}
-
-/// The index that a subscript means in an array with this last index.
-fn resolve(subscript: Subscript, last: Option<u64>, complaints: &mut Complaints) -> Option<u64> {
-    let index = match u64::try_from(subscript.index) {
-        Ok(index) => Some(index),
-        Err(_) => last.and_then(|last| (last + 1).checked_sub(subscript.index.unsigned_abs())),
-    };
-    if index.is_none() {
-        let message = format!("index {} is before the beginning of the array", subscript.index);
-        complaints.error(code::SUBSCRIPT_RANGE, subscript.span, message, "");
-    }
-    index
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::span::Source;
+use crate::span::Sources;
 
 /// Diagnostics as a JSON array, one object each, in their order, on one line without a newline at the end.
 ///
@@ -14,10 +14,10 @@ use crate::span::Source;
 /// | `severity` | `"error"` or `"warning"` |
 /// | `code` | one of [`code`](crate::code) |
 /// | `message`, `hint` | for people; the hint may be `null` |
-/// | `file` | the source's name; this and the following are `null` where it did not come from the file |
+/// | `file` | the name of the text; this and the following are `null` where it did not come from the file |
 /// | `line`, `column` | the first character, both from one, columns in characters |
 /// | `end_line`, `end_column` | the character after the last |
-/// | `start`, `end` | the same places as offsets in bytes, from zero |
+/// | `start`, `end` | the same places as offsets in bytes, from zero in that text |
 ///
 /// JSON is Unicode: bytes of the file that are not UTF-8 are shown as U+FFFD, so a name or value quoted in a message
 /// may not be the exact one. The offsets are those of the file as it is.
@@ -27,16 +27,16 @@ use crate::span::Source;
 ///
 /// let source = Source::new("config", "A=1\necho hi\n");
 /// let (_, diagnostics) = parse(&source);
-/// let json = render_json(&diagnostics, &source);
+/// let json = render_json(&diagnostics, &source.into());
 /// assert!(json.starts_with(r#"[{"severity":"error","code":"E0201","message":"the command `echo` is refused"#));
 /// assert!(json.contains(r#""file":"config","line":2,"column":1,"end_line":2,"end_column":5,"start":4,"end":8"#));
 /// ```
-pub fn render_json(diagnostics: &[Diagnostic], source: &Source) -> String {
-    let objects: Vec<String> = diagnostics.iter().map(|diagnostic| object(diagnostic, source)).collect();
+pub fn render_json(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    let objects: Vec<String> = diagnostics.iter().map(|diagnostic| object(diagnostic, sources)).collect();
     format!("[{}]", objects.join(","))
 }
 
-fn object(diagnostic: &Diagnostic, source: &Source) -> String {
+fn object(diagnostic: &Diagnostic, sources: &Sources) -> String {
     let severity = match diagnostic.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -47,9 +47,9 @@ fn object(diagnostic: &Diagnostic, source: &Source) -> String {
                  \"start\":null,\"end\":null"
             .to_owned(),
         Some(span) => {
-            let start = span.start().min(source.text().len());
-            let end = span.end().clamp(start, source.text().len());
-            let (first, behind) = (source.location(start), source.location(end));
+            let source = sources.of(span);
+            let (start, end) = (source.offset(span.start()), source.offset(span.end()));
+            let (first, behind) = (source.location(span.start()), source.location(span.end()));
             format!(
                 "\"file\":{},\"line\":{},\"column\":{},\"end_line\":{},\"end_column\":{},\"start\":{start},\"end\":{end}",
                 string(source.name()),
@@ -89,7 +89,7 @@ fn string(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::span::Span;
+    use crate::span::{Source, Span};
 
     #[test]
     fn escapes_what_json_and_a_terminal_need() {
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn gives_both_ends_in_characters_and_bytes() {
-        let source = Source::new("c", b"\xffA=(\n'\xc3\xa9x'\n)\n");
+        let source = Source::new("c", b"\xffA=(\n'\xc3\xa9x'\n)\n").into();
         let diagnostic = Diagnostic::warning("W0501", "m").at(Span::new(5, 10)).hint("h");
         assert_eq!(
             render_json(&[diagnostic], &source),
@@ -116,8 +116,30 @@ mod tests {
     }
 
     #[test]
+    fn counts_in_the_text_that_the_place_lies_in() {
+        let mut sources = Sources::from(Source::new("main", "A=1\n"));
+        let base = sources.include("included", b"B=2\n\nC=3\n".to_vec()).base();
+        let at = |start, end| {
+            let json = render_json(&[Diagnostic::error("E1005", "m").at(Span::new(start, end))], &sources);
+            json.split_once("\"file\":").expect("it is there").1.to_owned()
+        };
+        assert_eq!(
+            at(base + 5, base + 8),
+            r#""included","line":3,"column":1,"end_line":3,"end_column":4,"start":5,"end":8}]"#
+        );
+        assert_eq!(
+            at(base - 1, base + 8),
+            r#""main","line":2,"column":1,"end_line":2,"end_column":1,"start":4,"end":4}]"#
+        );
+        assert_eq!(
+            at(base + 700, base + 900),
+            r#""included","line":4,"column":1,"end_line":4,"end_column":1,"start":9,"end":9}]"#
+        );
+    }
+
+    #[test]
     fn has_every_member_without_a_place_and_stays_in_the_file() {
-        let source = Source::new("c", "A=1");
+        let source = Source::new("c", "A=1").into();
         assert_eq!(
             render_json(&[Diagnostic::error("E1005", "m")], &source),
             r#"[{"severity":"error","code":"E1005","message":"m","hint":null,"file":null,"line":null,"column":null,"#

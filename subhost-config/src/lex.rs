@@ -1,20 +1,19 @@
-//! From bytes to words: quoting, escapes, and what bash would expand in a word.
+//! From bytes to characters that mean something: positions, escapes, and finding the end of a construct.
 
 mod ansi_c;
 mod cursor;
 mod skip;
-mod word;
 
+pub(crate) use ansi_c::{BadEscape, decode as decode_ansi_c};
 pub(crate) use cursor::{Cursor, is_blank, is_metacharacter, is_name, is_name_start};
 pub(crate) use skip::{Frame, SkipError, skip_nested, skip_word};
-pub(crate) use word::{WordContext, read_word};
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 
 /// After this many, the rest is not worth printing.
-const MAX_ERRORS: usize = 200;
+pub(crate) const MAX_ERRORS: usize = 200;
 const MAX_WARNINGS: usize = 100;
 
 /// A state of [`Complaints`].
@@ -80,6 +79,20 @@ impl Complaints {
         self.stopped = mark.stopped;
     }
 
+    /// What came after the mark.
+    pub(crate) fn after(&self, mark: Mark) -> &[Diagnostic] {
+        &self.list[mark.length.min(self.list.len())..]
+    }
+
+    /// Takes out of what came after the mark all that this says.
+    pub(crate) fn take_after(&mut self, mark: Mark, taken: impl Fn(&Diagnostic) -> bool) -> Vec<Diagnostic> {
+        let all = self.list.drain(mark.length..);
+        let (taken, kept): (Vec<_>, Vec<_>) = all.partition(|diagnostic| taken(diagnostic));
+        self.forget_after(mark);
+        kept.into_iter().for_each(|diagnostic| self.push(diagnostic));
+        taken
+    }
+
     /// How many errors there were, shown or not.
     pub(crate) fn errors(&self) -> usize {
         self.errors
@@ -88,7 +101,8 @@ impl Complaints {
     /// Whether the last complaint is that something runs to the end of the text: what is around it then
     /// does too, and saying so would not help.
     pub(crate) fn ran_to_end(&self) -> bool {
-        const ENDLESS: [&str; 3] = [code::UNCLOSED_QUOTE, code::UNCLOSED_CONSTRUCT, code::TOO_DEEP];
+        const ENDLESS: [&str; 4] =
+            [code::UNCLOSED_QUOTE, code::UNCLOSED_ARRAY, code::UNCLOSED_CONSTRUCT, code::TOO_DEEP];
         self.list.last().is_some_and(|last| ENDLESS.contains(&last.code))
     }
 

@@ -28,11 +28,11 @@
 //! let (script, mut diagnostics) = parse(&source);
 //! let (variables, more) = Evaluator::new().run(&script);
 //! diagnostics.extend(more);
-//! let (config, more) = SubhostConfig::from_variables(&variables, &source, &Environment::empty());
+//! let (config, more) = SubhostConfig::from_variables(&variables, &Environment::empty());
 //! diagnostics.extend(more);
 //!
 //! assert!(config.is_none(), "an error in the list, so there is no configuration");
-//! let shown: String = diagnostics.iter().map(|it| render(it, &source, false)).collect();
+//! let shown: String = diagnostics.iter().map(|it| render(it, variables.sources(), false)).collect();
 //! assert_eq!(shown, "\
 //! web/config:2:11: error[E1003]: BRIDGES: `07:a7:dd:b4:02:f2` is a multicast address, and no address of a card
 //! 2 | BRIDGES=( homenet:07:a7:dd:b4:02:f2 )
@@ -41,42 +41,59 @@
 //! ");
 //! ```
 //!
-//! # Limits
+//! # The language
 //!
-//! The language is literal values, plain references and declarations; commands, substitutions, arithmetic,
-//! conditions and the other expansions are refused. A text has a size limit, words and nesting too, and the
-//! values of a run a [memory budget](Evaluator::memory_budget).
+//! Nearly all of bash that only computes. What would have to be executed is refused, and so is what is no fact of the
+//! file; `docs/config-language.md` of the project says what, why, and what to write instead. By default an
+//! [`Evaluator`] looks at no file and knows nothing of the machine; [`IncludePolicy`], [`FilePolicy`] and [`Host`]
+//! allow more.
+//!
+//! Evaluation ends: a text has a size limit, words and nesting too, and a run a [memory](Evaluator::memory_budget) and
+//! a [step budget](Evaluator::step_budget).
 #![forbid(unsafe_code)]
 
 mod arith;
-pub mod ast;
+mod assoc;
+mod ast;
 pub mod code;
+mod condition;
 mod diagnostic;
 mod eval;
-mod expand;
 mod json;
+mod letters;
 mod lex;
 mod load;
+mod marked;
 pub mod overlay_boot;
 mod parse;
+mod pattern;
+mod printf;
 mod quote;
+#[cfg(test)]
+mod real_bash;
+mod regex;
 mod render;
 pub mod schema;
 mod shell_variable;
 mod span;
+mod steps;
 mod value;
 mod vars;
 mod visible;
+#[cfg(test)]
+mod witness;
 
+pub use assoc::Assoc;
+pub use ast::Script;
 pub use diagnostic::{Diagnostic, Severity};
-pub use eval::Evaluator;
+pub use eval::{Evaluator, FilePolicy, Host, IncludePolicy};
 pub use json::render_json;
 pub use load::{LoadError, LoadedConfig, MAX_FILE_BYTES, Trust, load, load_owned_by};
 pub use parse::{MAX_SOURCE_BYTES, parse};
 pub use quote::quote;
 pub use render::render;
 pub use schema::SubhostConfig;
-pub use span::{Location, Source, Span};
+pub use span::{Location, Source, Sources, Span};
 pub use value::Value;
 pub use vars::{Attributes, Variable, Variables};
 pub use visible::visible;

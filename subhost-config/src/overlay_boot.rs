@@ -54,14 +54,18 @@ pub const NAMES: &[&str] = &[
 ///
 /// An error in the list means that a definition was left out.
 pub fn read(source: &Source) -> (Variables, Vec<Diagnostic>) {
-    let mut reader =
-        Reader { variables: Variables::default(), defined: BTreeMap::new(), diagnostics: Vec::new() };
+    let mut reader = Reader {
+        variables: Variables::new(source.into()),
+        defined: BTreeMap::new(),
+        diagnostics: Vec::new(),
+    };
     if let Some(at) = source.text().iter().position(|&byte| byte == 0) {
         let message = "the text holds a NUL byte: it is no configuration";
+        let at = source.base() + at;
         reader.diagnostics.push(Diagnostic::error(code::NUL_BYTE, message).at(Span::new(at, at + 1)));
         return (reader.variables, reader.diagnostics);
     }
-    let mut start = 0;
+    let mut start = source.base();
     for (index, line) in source.text().split(|&byte| byte == b'\n').enumerate() {
         reader.line(line, start, index + 1);
         start += line.len() + 1;

@@ -1,18 +1,30 @@
-//! From a text to statements. Every refusal of the text is found in one go.
+//! From a text to commands. Every refusal of the text is found in one go.
 
 mod array;
 mod assignment;
-mod command;
+mod brace;
+mod compound;
+mod condition;
+mod declaration;
+mod parameter;
 mod recover;
+mod simple;
+mod substitution;
+mod word;
 
-use crate::ast::{Script, Statement};
+use std::collections::BTreeSet;
+
+use crate::ast::{AndOr, Command, Connector, List, Pipeline, Script};
 use crate::code;
 use crate::diagnostic::Diagnostic;
-use crate::lex::{Complaints, Cursor, is_metacharacter};
+use crate::lex::{Complaints, Cursor, Mark, is_metacharacter};
 use crate::span::{Source, Span};
 
 /// Larger texts are refused. Larger than [`load`](fn@crate::load) reads, for those who bring their own.
 pub const MAX_SOURCE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Constructs inside each other. A hand-written file has a handful; the limit bounds the stack.
+const MAX_DEPTH: usize = 60;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -20,150 +32,363 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 ///
 /// With an [error](Diagnostic::is_error) in the list, the script is only good for finding further errors.
 pub fn parse(source: &Source) -> (Script, Vec<Diagnostic>) {
+    parse_as(source, false, false)
+}
+
+/// The same for a text that an include brings: its functions may be defined elsewhere, and `extglob` may be on.
+pub(crate) fn parse_as(source: &Source, included: bool, extglob: bool) -> (Script, Vec<Diagnostic>) {
     let text = source.text();
     let mut complaints = Complaints::default();
+    let mut script = Script { source: source.clone(), ..Script::default() };
     if text.len() > MAX_SOURCE_BYTES {
         let message = format!("{} bytes; {MAX_SOURCE_BYTES} is the limit", text.len());
-        complaints.error(code::SOURCE_TOO_LARGE, Span::new(0, 0), message, "");
-        return (Script::default(), complaints.into_list());
+        complaints.error(code::SOURCE_TOO_LARGE, Span::new(source.base(), source.base()), message, "");
+        return (script, complaints.into_list());
     }
-    let start = check_bytes(text, &mut complaints);
-    let mut parser = Parser { cursor: Cursor::new(text, start), complaints };
-    let statements = parser.statements();
-    (Script { statements }, parser.complaints.into_list())
+    let start = check_bytes(source, &mut complaints);
+    let mut parser = Parser {
+        cursor: Cursor::new(text, start, source.base()),
+        complaints,
+        depth: 0,
+        extglob,
+        extglob_next: extglob,
+        functions: BTreeSet::new(),
+        unknown: Vec::new(),
+        includes: included,
+        here_documents: Vec::new(),
+        braces: brace::MAX_WORK,
+        substitutions: 0,
+    };
+    script.statements = parser.statements();
+    script.functions = parser.functions;
+    script.refused = parser.complaints.errors() > 0;
+    (script, parser.complaints.into_list())
 }
 
 /// Complains about what is wrong with the text before any syntax; gives the offset to begin at.
-fn check_bytes(text: &[u8], complaints: &mut Complaints) -> usize {
+fn check_bytes(source: &Source, complaints: &mut Complaints) -> usize {
+    let (text, base) = (source.text(), source.base());
     let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     if start > 0 {
         let message = "the text begins with a byte order mark, which is skipped; bash would stumble over it";
-        complaints.push(Diagnostic::warning(code::BYTE_ORDER_MARK, message).at(Span::new(0, start)));
+        complaints
+            .push(Diagnostic::warning(code::BYTE_ORDER_MARK, message).at(Span::new(base, base + start)));
     }
-    if let Some(at) = text.windows(2).position(|pair| pair == b"\r\n") {
+    if let Some(at) = text.windows(2).position(|pair| pair == b"\r\n").map(|at| at + base) {
         let message = "lines end in CR LF, read as LF; bash would keep the CR as part of the values";
         let warning = Diagnostic::warning(code::CRLF, message).at(Span::new(at, at + 2));
         complaints.push(warning.hint("convert the file with `dos2unix`"));
     }
-    if let Some(at) = text.iter().position(|&byte| byte == 0) {
+    if let Some(at) = text.iter().position(|&byte| byte == 0).map(|at| at + base) {
         complaints.error(code::NUL_BYTE, Span::new(at, at + 1), "a NUL byte: this is no text", "");
     }
     start
 }
 
-/// Reads statements one after the other.
+/// The syntax is broken, which is complained about already: what is being read cannot be finished.
+#[derive(Debug)]
+struct Broken;
+
+type Parsed<T> = Result<T, Broken>;
+
+/// Reads commands one after the other.
 struct Parser<'a> {
     cursor: Cursor<'a>,
     complaints: Complaints,
+    /// How many constructs are open around.
+    depth: usize,
+    /// Whether `shopt -s extglob` stands on an earlier line.
+    extglob: bool,
+    /// What it will be from the next line on.
+    extglob_next: bool,
+    /// Names of all functions that the text defines.
+    functions: BTreeSet<String>,
+    /// Commands that only a function can explain, each with the number of its statement.
+    unknown: Vec<(String, Span, usize)>,
+    /// Whether an include may define further functions.
+    includes: bool,
+    /// Here-documents whose body is still to come.
+    here_documents: Vec<HereDocument>,
+    /// What braces may still cost.
+    braces: usize,
+    /// How many `$( … )` are open around.
+    substitutions: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Point {
+    mark: Mark,
+    unknown: usize,
+}
+
+struct HereDocument {
+    span: Span,
+    delimiter: Vec<u8>,
+    strip_tabs: bool,
 }
 
 impl Parser<'_> {
-    fn statements(&mut self) -> Vec<Statement> {
-        let mut statements = Vec::new();
+    fn statements(&mut self) -> Vec<AndOr> {
+        let mut statements: Vec<(usize, AndOr)> = Vec::new();
+        let mut number = 0;
         while !self.complaints.is_full() {
-            self.cursor.skip_blanks();
-            match self.cursor.peek() {
-                None => break,
-                Some(b'\n') => drop(self.cursor.bump()),
-                Some(b'#') => self.cursor.skip_comment(),
-                Some(_) => {
-                    let errors = self.complaints.errors();
-                    let statement = self.statement();
-                    // A statement with something refused in it leaves no variable half set.
-                    if self.complaints.errors() == errors {
-                        statements.extend(statement);
-                    }
+            self.skip_to_command();
+            if self.cursor.peek().is_none() {
+                break;
+            }
+            number += 1;
+            let (start, errors, known) = (self.cursor, self.complaints.errors(), self.unknown.len());
+            let statement = self.statement();
+            if let Ok(statement) = &statement {
+                self.note_extglob(statement);
+            }
+            self.unknown[known..].iter_mut().for_each(|unknown| unknown.2 = number);
+            match statement {
+                // A statement with something refused in it leaves no variable half set.
+                Ok(statement) if self.complaints.errors() == errors => statements.push((number, statement)),
+                Ok(_) => {}
+                Err(Broken) => {
+                    self.cursor = start;
+                    self.depth = 0;
+                    self.recover(start.position());
                 }
             }
         }
-        statements
+        for document in std::mem::take(&mut self.here_documents) {
+            self.unclosed(document.span);
+        }
+        let refused = self.refuse_unknown();
+        statements.into_iter().filter(|(number, _)| !refused.contains(number)).map(|(_, it)| it).collect()
+    }
+
+    /// Complains about commands that no function explains; gives the numbers of their statements.
+    fn refuse_unknown(&mut self) -> BTreeSet<usize> {
+        let mut refused = BTreeSet::new();
+        for (name, span, number) in std::mem::take(&mut self.unknown) {
+            if !self.includes && !self.functions.contains(&name) {
+                self.refuse_command(&name, span);
+                refused.insert(number);
+            }
+        }
+        refused
     }
 
     /// One statement and what ends it.
-    fn statement(&mut self) -> Option<Statement> {
-        let start = self.cursor.position();
-        let mut assignments = Vec::new();
-        while let Some(assignment) = self.assignment() {
-            assignments.push(assignment);
-            self.cursor.skip_blanks();
+    fn statement(&mut self) -> Parsed<AndOr> {
+        let statement = self.and_or()?;
+        if !self.end_of_statement()? {
+            return Err(self.unexpected());
         }
-        if self.at_statement_end() {
-            match self.cursor.peek() {
-                Some(b'(') if assignments.is_empty() => self.refuse_parentheses(),
-                Some(b';' | b'&' | b'|') if assignments.is_empty() => self.unexpected(),
-                _ => self.end_statement(start),
-            }
-            return Some(Statement::Assign(assignments));
-        }
-        let before_command = (!assignments.is_empty()).then_some(start);
-        self.command(before_command).map(Statement::Declare)
+        Ok(statement)
     }
 
-    /// Whether no further word follows in this statement.
-    fn at_statement_end(&mut self) -> bool {
+    /// Commands up to what closes them, which stays.
+    fn list(&mut self) -> Parsed<List> {
+        let mut list = Vec::new();
+        loop {
+            self.skip_to_command();
+            match self.cursor.peek() {
+                None | Some(b')') => return Ok(list),
+                Some(b';') if matches!(self.cursor.peek_second(), Some(b';' | b'&')) => return Ok(list),
+                _ if self.at_closing_word() => return Ok(list),
+                _ => list.push(self.and_or()?),
+            }
+            if !self.end_of_statement()? {
+                return Ok(list);
+            }
+        }
+    }
+
+    /// The same where bash wants at least one.
+    fn nonempty_list(&mut self) -> Parsed<List> {
+        let list = self.list()?;
+        if list.is_empty() { Err(self.unexpected()) } else { Ok(list) }
+    }
+
+    /// Takes `;`, `&` or a newline; false if there is none, and something else that may end a list follows.
+    fn end_of_statement(&mut self) -> Parsed<bool> {
+        self.cursor.skip_blanks();
+        match self.cursor.peek() {
+            None => {}
+            Some(b'\n') => self.newline(),
+            Some(b'#') => self.cursor.skip_comment(),
+            Some(b';') if matches!(self.cursor.peek_second(), Some(b';' | b'&')) => return Ok(false),
+            Some(b';') => drop(self.cursor.bump()),
+            Some(b'&') => {
+                let at = self.cursor.position();
+                self.cursor.bump();
+                let message = "`&` is refused: nothing is executed, in the background or otherwise";
+                let hint = "quote it if it belongs to a value";
+                self.complaints.error(code::LIST_OPERATOR, Span::new(at, at + 1), message, hint);
+            }
+            Some(b')') => return Ok(false),
+            Some(_) => return Err(self.unexpected()),
+        }
+        Ok(true)
+    }
+
+    fn and_or(&mut self) -> Parsed<AndOr> {
+        let first = self.pipeline()?;
+        let mut rest = Vec::new();
+        loop {
+            self.cursor.skip_blanks();
+            let connector = match (self.cursor.peek(), self.cursor.peek_second()) {
+                (Some(b'&'), Some(b'&')) => Connector::And,
+                (Some(b'|'), Some(b'|')) => Connector::Or,
+                _ => return Ok(AndOr { first, rest }),
+            };
+            self.cursor.bump();
+            self.cursor.bump();
+            self.skip_to_command();
+            rest.push((connector, self.pipeline()?));
+        }
+    }
+
+    fn pipeline(&mut self) -> Parsed<Pipeline> {
+        let start = self.cursor.position();
+        let point = self.point();
+        let mut negated = false;
+        while self.take_reserved("!") {
+            negated = !negated;
+            self.cursor.skip_blanks();
+        }
+        let command = self.command()?;
+        self.cursor.skip_blanks();
+        let bar = self.cursor.position();
+        let mut is_pipeline = false;
+        while self.cursor.peek() == Some(b'|') && self.cursor.peek_second() != Some(b'|') {
+            is_pipeline = true;
+            self.cursor.bump();
+            self.cursor.take(b'&');
+            self.skip_to_command();
+            self.command()?;
+            self.cursor.skip_blanks();
+        }
+        if is_pipeline {
+            // What is wrong inside does not matter any more.
+            self.forget_refusals(point);
+            let message = "a pipeline is refused: the file is read, never executed";
+            let hint = "write the value itself; quote the `|` if it belongs to a value";
+            self.complaints.error(code::LIST_OPERATOR, Span::new(bar, bar + 1), message, hint);
+        }
+        Ok(Pipeline { negated, command, span: self.cursor.span_since(start) })
+    }
+
+    /// Where the lists of what is wrong end now.
+    fn point(&self) -> Point {
+        Point { mark: self.complaints.mark(), unknown: self.unknown.len() }
+    }
+
+    /// Takes back what was refused since, but not what bash itself could not read, nor what is too large.
+    fn take_refusals(&mut self, since: Point) -> Vec<Diagnostic> {
+        self.unknown.truncate(since.unknown);
+        self.complaints.take_after(since.mark, |complaint| {
+            !complaint.code.starts_with("E01") && !complaint.code.starts_with("E04")
+        })
+    }
+
+    /// Forgets them: what they are in is about to be refused as a whole.
+    fn forget_refusals(&mut self, since: Point) {
+        drop(self.take_refusals(since));
+    }
+
+    /// Goes one construct deeper for as long as `read` takes.
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth >= MAX_DEPTH {
+            let at = self.cursor.position();
+            let message = format!("more than {MAX_DEPTH} constructs inside each other");
+            self.complaints.error(code::TOO_DEEP, Span::new(at, at + 1), message, "");
+            return Err(Broken);
+        }
+        self.depth += 1;
+        let result = read(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Takes blanks, newlines and comments.
+    fn skip_to_command(&mut self) {
+        loop {
+            match self.cursor.peek() {
+                Some(b' ' | b'\t') => drop(self.cursor.bump()),
+                Some(b'\n') => self.newline(),
+                Some(b'#') => self.cursor.skip_comment(),
+                _ => return,
+            }
+        }
+    }
+
+    /// A plain `shopt -s extglob` changes how bash reads the lines behind it. Inside of anything else it comes
+    /// too late for that, or perhaps never.
+    fn note_extglob(&mut self, statement: &AndOr) {
+        let Command::Call(call) = &statement.first.command else { return };
+        let is_plain = statement.rest.is_empty() && call.name == "shopt";
+        let texts: Vec<&[u8]> = call.arguments.iter().map(|word| self.text(word.span)).collect();
+        if let (true, [option @ (b"-s" | b"-u"), names @ ..]) = (is_plain, &texts[..])
+            && names.contains(&&b"extglob"[..])
+        {
+            self.extglob_next = *option == b"-s";
+            if self.on_new_line() {
+                self.extglob = self.extglob_next;
+            }
+        }
+    }
+
+    /// Whether the last that was taken is a newline.
+    fn on_new_line(&self) -> bool {
+        self.cursor.previous() == Some(b'\n')
+    }
+
+    /// Takes a newline, and the here-documents that begin behind it.
+    fn newline(&mut self) {
+        self.cursor.bump();
+        if self.depth == 0 {
+            self.extglob = self.extglob_next;
+        }
+        for document in std::mem::take(&mut self.here_documents) {
+            let mut is_closed = false;
+            while !is_closed && self.cursor.peek_raw().is_some() {
+                let mut line = Vec::new();
+                while let Some(byte) = self.cursor.bump_raw().filter(|&byte| byte != b'\n') {
+                    if !(document.strip_tabs && line.is_empty() && byte == b'\t') {
+                        line.push(byte);
+                    }
+                }
+                is_closed = line == document.delimiter;
+            }
+            if !is_closed {
+                self.unclosed(document.span);
+            }
+        }
+    }
+
+    /// Whether no further word follows in this command.
+    fn at_command_end(&mut self) -> bool {
         match self.cursor.peek() {
             None | Some(b'#') => true,
-            Some(b'<' | b'>') => self.cursor.peek_second() != Some(b'('),
+            Some(b'<' | b'>') => false,
             Some(byte) => is_metacharacter(byte),
         }
     }
 
-    /// Takes the end of a statement, and complains if it is more than an end.
-    fn end_statement(&mut self, start: usize) {
-        match self.cursor.peek() {
-            None | Some(b'\n') => {}
-            Some(b'#') => self.cursor.skip_comment(),
-            Some(b';') if self.cursor.peek_second() != Some(b';') => drop(self.cursor.bump()),
-            Some(b'&' | b'|') => {
-                let at = self.cursor.position();
-                let operator = match (self.cursor.peek(), self.cursor.peek_second()) {
-                    (Some(b'&'), Some(b'&')) => "&&",
-                    (Some(b'|'), Some(b'|')) => "||",
-                    (Some(b'&'), Some(b'>')) => "&>",
-                    (Some(b'&'), _) => "&",
-                    _ => "|",
-                };
-                let span = Span::new(at, at + operator.len());
-                let (code, hint) = match operator {
-                    "&>" => (code::REDIRECTION, "leave it out: an assignment prints nothing"),
-                    _ => (code::LIST_OPERATOR, "put each assignment on a line of its own"),
-                };
-                self.complaints.error(code, span, format!("`{operator}` is refused"), hint);
-                self.recover(start);
+    /// Complains about the next byte, which bash does not allow here.
+    fn unexpected(&mut self) -> Broken {
+        let at = self.cursor.position();
+        if self.cursor.peek().is_none() {
+            if !self.complaints.ran_to_end() {
+                let message = "the file ends in the middle of something";
+                self.complaints.error(code::UNCLOSED_CONSTRUCT, Span::new(at, at), message, "");
             }
-            Some(b'<' | b'>') => {
-                let at = self.cursor.position();
-                let hint = "leave it out: an assignment neither reads nor prints";
-                let message = "redirection is refused";
-                self.complaints.error(code::REDIRECTION, Span::new(at, at + 1), message, hint);
-                self.recover(start);
-            }
-            Some(_) => self.unexpected(),
+            return Broken;
         }
-    }
-
-    /// `( … )` and `(( … ))`.
-    fn refuse_parentheses(&mut self) {
-        let at = self.cursor.position();
-        let message = "`(` at the beginning of a statement is refused: the file is read, never executed";
-        let hint = "leave the subshell or the arithmetic out";
-        self.complaints.error(code::COMPOUND, Span::new(at, at + 1), message, hint);
-        self.recover(at);
-    }
-
-    /// Complains about the next byte, which no statement can begin or go on with, and skips the statement.
-    fn unexpected(&mut self) {
-        let at = self.cursor.position();
-        let message = match self.cursor.peek() {
-            Some(byte) => format!("bash does not allow `{}` here", char::from(byte)),
-            None => "the file ends in the middle of something".to_owned(),
+        let word = self.peek_plain_word();
+        let (length, shown) = match std::str::from_utf8(word) {
+            Ok(word) if !word.is_empty() => (word.len(), word.to_owned()),
+            _ => (1, char::from(self.cursor.rest()[0]).to_string()),
         };
-        self.complaints.error(
-            code::UNEXPECTED,
-            Span::new(at, at + 1),
-            message,
-            "quote it if it belongs to a value",
-        );
-        self.recover(at);
+        let message = format!("bash does not allow `{shown}` here");
+        let hint = "quote it if it belongs to a value";
+        self.complaints.error(code::UNEXPECTED, Span::new(at, at + length), message, hint);
+        Broken
     }
 }

@@ -44,6 +44,39 @@ pub(crate) fn declare_quote(value: &[u8]) -> Vec<u8> {
     text
 }
 
+/// A key of an associative array as `declare -p` writes it: bare where bash needs no quotes.
+pub(crate) fn key_quote(key: &[u8]) -> Vec<u8> {
+    let special = |(at, byte): (usize, &u8)| match byte {
+        b'~' => at == 0 || matches!(key[at - 1], b'=' | b':'),
+        b'#' => at == 0 || matches!(key[at - 1], b' ' | b'\t'),
+        b'@' => key.len() == 1,
+        _ => b" \t\n'\"\\|&;()<>!{}*[]?^$`".contains(byte),
+    };
+    if !is_printable(key) {
+        return ansi_c_quote(key);
+    }
+    if key.iter().enumerate().any(special) { declare_quote(key) } else { key.to_vec() }
+}
+
+/// A value as `${NAME@Q}` writes it.
+pub(crate) fn reusable_quote(value: &[u8]) -> Vec<u8> {
+    if !is_printable(value) {
+        return ansi_c_quote(value);
+    }
+    if value == b"'" {
+        return br"\'".to_vec();
+    }
+    let mut text = vec![b'\''];
+    for &byte in value {
+        match byte {
+            b'\'' => text.extend_from_slice(br"'\''"),
+            _ => text.push(byte),
+        }
+    }
+    text.push(b'\'');
+    text
+}
+
 fn ansi_c_quote(value: &[u8]) -> Vec<u8> {
     let mut text = b"$'".to_vec();
     let octal = |text: &mut Vec<u8>, byte: u8| text.extend_from_slice(format!("\\{byte:03o}").as_bytes());

@@ -1,18 +1,18 @@
 //! Diagnostics as text for people.
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::span::{Source, Span};
+use crate::span::{Source, Sources, Span};
 use crate::visible::{push_visible, visible};
 
 /// Longer source lines are cut around the place.
 const MAX_COLUMNS: usize = 120;
 
-/// A diagnostic as several lines: `file:line:col: error[E…]: message`, the source line, a caret under
+/// A diagnostic of one of these texts as several lines: `file:line:col: error[E…]: message`, the source line, a caret under
 /// the place, and the hint. Ends in a newline.
 ///
 /// Whatever the source holds, the result is safe on a terminal: control characters are escaped. `colour`
 /// adds ANSI colours; ask for it only when the output is a terminal that wants them.
-pub fn render(diagnostic: &Diagnostic, source: &Source, colour: bool) -> String {
+pub fn render(diagnostic: &Diagnostic, sources: &Sources, colour: bool) -> String {
     let style = |codes: &'static str| if colour { codes } else { "" };
     let (word, tint) = match diagnostic.severity {
         Severity::Error => ("error", style("\x1b[1;31m")),
@@ -21,6 +21,7 @@ pub fn render(diagnostic: &Diagnostic, source: &Source, colour: bool) -> String 
     let (bold, faint, reset) = (style("\x1b[1m"), style("\x1b[1;34m"), style("\x1b[0m"));
 
     let place = diagnostic.span.map(|span| {
+        let source = sources.of(span);
         let location = source.location(span.start());
         format!("{}:{}:{}: ", visible(source.name().as_bytes()), location.line, location.column)
     });
@@ -32,6 +33,7 @@ pub fn render(diagnostic: &Diagnostic, source: &Source, colour: bool) -> String 
     );
     let mut margin = 0;
     if let Some(span) = diagnostic.span {
+        let source = sources.of(span);
         let number = source.location(span.start()).line.to_string();
         let Excerpt { line, before, width } = excerpt(source, span);
         margin = number.len();
@@ -59,8 +61,8 @@ fn excerpt(source: &Source, span: Span) -> Excerpt {
     let start = source.line_start(number);
     // Bytes far from the place are never looked at: a line may be as long as the file.
     let bytes = source.line(number);
-    let from = (span.start() - start).min(bytes.len());
-    let to = (span.end().max(span.start()) - start).clamp(from, bytes.len());
+    let from = (source.offset(span.start()) - start).min(bytes.len());
+    let to = (source.offset(span.end()) - start).clamp(from, bytes.len());
     let window_start = from.saturating_sub(if bytes.len() > MAX_COLUMNS { MAX_COLUMNS / 2 } else { from });
     let window_end = bytes.len().min(window_start + MAX_COLUMNS);
     // Not in the middle of a character.
@@ -98,7 +100,7 @@ mod tests {
     fn rendered(text: &str, start: usize, end: usize) -> String {
         let diagnostic =
             Diagnostic::error("E0201", "`echo` is refused").at(Span::new(start, end)).hint("leave it out");
-        render(&diagnostic, &Source::new("config", text), false)
+        render(&diagnostic, &Source::new("config", text).into(), false)
     }
 
     #[test]
@@ -138,9 +140,66 @@ mod tests {
     }
 
     #[test]
+    fn shows_the_text_that_the_place_lies_in() {
+        let sources = sources();
+        let shown = |start, end| {
+            let diagnostic = Diagnostic::error("E0201", "no").at(Span::new(start, end));
+            let text = render(&diagnostic, &sources, false);
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(4, 6), ["main:2:1: error[E0201]: no", "2 | é=x", "  | ^"]);
+        assert_eq!(shown(8, 8), ["main:2:4: error[E0201]: no", "2 | é=x", "  |    ^"], "its end");
+        assert_eq!(shown(9, 10), ["first:1:1: error[E0201]: no", "1 | B=2", "  | ^"]);
+        assert_eq!(
+            shown(13, 1000),
+            ["first:2:1: error[E0201]: no", "2 | C=3", "  | ^^^"],
+            "stays in its text"
+        );
+        assert_eq!(shown(17, 17), ["second:1:1: error[E0201]: no", "1 | ", "  | ^"], "an empty text");
+        assert_eq!(shown(4000, 4001), ["second:1:1: error[E0201]: no", "1 | ", "  | ^"]);
+        // One of them alone, as `Sources::iter` gives it.
+        let first = Sources::from(sources.of(Span::new(9, 9)));
+        let diagnostic = |at| Diagnostic::error("E0201", "no").at(Span::new(at, at + 1));
+        assert!(render(&diagnostic(13), &first, false).starts_with("first:2:1: "));
+        assert!(render(&diagnostic(0), &first, false).starts_with("first:1:1: "), "before it");
+    }
+
+    /// A text, and two that follow it at 9 and 17; the last is empty.
+    fn sources() -> Sources {
+        let mut sources = Sources::from(Source::new("main", "A=1\né=x"));
+        for (name, text) in [("first", "B=2\nC=3"), ("second", "")] {
+            sources.include(name, text.into());
+        }
+        sources
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn no_place_makes_it_panic(texts in proptest::collection::vec("[ab\r\n\té]{0,200}", 0..4),
+                                   start in 0..500_usize, end in 0..500_usize, other in 0..500_usize) {
+            let mut sources = Sources::default();
+            for (number, text) in texts.iter().enumerate() {
+                sources.include(&number.to_string(), text.clone().into());
+            }
+            let span = Span::new(start, end).to(Span::new(other, other));
+            let diagnostic = Diagnostic::error("E0201", "no").at(span);
+            for sources in sources.iter().map(Sources::from).chain([sources.clone()]) {
+                let name = sources.of(span).name();
+                let line = sources.of(span).location(span.start()).line;
+                let expected = format!("{name}:{line}:");
+                proptest::prop_assert!(render(&diagnostic, &sources, false).starts_with(&expected));
+                let expected = format!("\"file\":\"{name}\",\"line\":{line},");
+                proptest::prop_assert!(crate::render_json(std::slice::from_ref(&diagnostic), &sources).contains(&expected));
+            }
+        }
+    }
+
+    #[test]
     fn colours_only_when_asked() {
         let diagnostic = Diagnostic::warning("W0501", "lines end in CR LF").at(Span::new(0, 1));
-        let source = Source::new("config", "A=1");
+        let source = Source::new("config", "A=1").into();
         assert!(!render(&diagnostic, &source, false).contains('\x1b'));
         assert!(render(&diagnostic, &source, true).contains("\x1b[1;33mwarning[W0501]\x1b[0m"));
     }

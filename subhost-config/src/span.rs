@@ -1,23 +1,44 @@
 //! A source text, and places in it.
 
+use std::sync::{Arc, OnceLock};
+
 /// A configuration text and the name it is shown under.
 ///
 /// The text is bytes: it need not be UTF-8.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Cheap to clone: the text is shared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Source {
-    name: String,
-    text: Vec<u8>,
-    line_starts: Vec<usize>,
+    name: Arc<str>,
+    text: Arc<[u8]>,
+    line_starts: Arc<OnceLock<Vec<usize>>>,
+    /// What the offsets of its first byte is: texts of one run follow each other.
+    base: usize,
 }
 
 impl Source {
     /// A source of these bytes; `name` is what diagnostics print before the line, usually a path.
     pub fn new(name: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
-        let text = text.into();
-        let after_newlines =
-            text.iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at + 1);
-        let line_starts = std::iter::once(0).chain(after_newlines).collect();
-        Self { name: name.into(), text, line_starts }
+        Self { name: name.into().into(), text: text.into().into(), line_starts: Arc::default(), base: 0 }
+    }
+
+    /// The offset of its first byte in spans: 0, but for what an include brings.
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// The bytes under a span.
+    pub(crate) fn slice(&self, span: Span) -> &[u8] {
+        &self.text[span.start() - self.base..span.end() - self.base]
+    }
+
+    /// Offsets at which lines start, counted when first asked for: most texts have nothing wrong.
+    fn line_starts(&self) -> &[usize] {
+        self.line_starts.get_or_init(|| {
+            let after_newlines =
+                self.text.iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(after_newlines).collect()
+        })
     }
 
     /// The name given to [`Source::new`].
@@ -30,28 +51,87 @@ impl Source {
         &self.text
     }
 
-    /// Line and column of a byte offset; an offset past the end is the end.
+    /// Line and column of an offset as spans have it; one before the text is its start, one past it its end.
     pub fn location(&self, offset: usize) -> Location {
-        let offset = offset.min(self.text.len());
-        let line = self.line_starts.partition_point(|&start| start <= offset);
-        let start = self.line_starts[line - 1];
+        let offset = self.offset(offset);
+        let line = self.line_starts().partition_point(|&start| start <= offset);
+        let start = self.line_starts()[line - 1];
         let before = String::from_utf8_lossy(&self.text[start..offset]);
         Location { line, column: before.chars().count() + 1 }
     }
 
+    /// An offset as spans have it, counted from this text's first byte, and within the text.
+    pub(crate) fn offset(&self, offset: usize) -> usize {
+        offset.saturating_sub(self.base).min(self.text.len())
+    }
+
     /// The bytes of a line (counted from one) without its line end; empty if there is no such line.
     pub fn line(&self, line: usize) -> &[u8] {
-        let Some(&start) = line.checked_sub(1).and_then(|index| self.line_starts.get(index)) else {
+        let Some(&start) = line.checked_sub(1).and_then(|index| self.line_starts().get(index)) else {
             return &[];
         };
-        let end = self.line_starts.get(line).map_or(self.text.len(), |next| next - 1);
+        let end = self.line_starts().get(line).map_or(self.text.len(), |next| next - 1);
         let text = &self.text[start..end];
         text.strip_suffix(b"\r").unwrap_or(text)
     }
 
-    /// Byte offset at which a line (counted from one) starts.
+    /// Offset from the text's first byte at which a line (counted from one) starts.
     pub(crate) fn line_start(&self, line: usize) -> usize {
-        self.line_starts[line - 1]
+        self.line_starts()[line - 1]
+    }
+}
+
+/// The texts of one run: the file itself, and what it includes. A span belongs to exactly one of them.
+///
+/// A text alone is one too: `Sources::from(source)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    /// In the order of their bases; never empty.
+    list: Vec<Source>,
+}
+
+impl Default for Sources {
+    /// One empty text without a name.
+    fn default() -> Self {
+        Source::default().into()
+    }
+}
+
+impl From<Source> for Sources {
+    fn from(source: Source) -> Self {
+        Self { list: vec![source] }
+    }
+}
+
+impl From<&Source> for Sources {
+    fn from(source: &Source) -> Self {
+        source.clone().into()
+    }
+}
+
+impl Sources {
+    /// The text that a span lies in; the file itself if there is none.
+    pub fn of(&self, span: Span) -> &Source {
+        let behind = self.list.partition_point(|source| source.base <= span.start());
+        &self.list[behind.saturating_sub(1)]
+    }
+
+    /// All of them, the file itself first.
+    pub fn iter(&self) -> std::slice::Iter<'_, Source> {
+        self.list.iter()
+    }
+
+    /// The text of an include. One that is there already is the same one, so that a statement of it keeps its place
+    /// when evaluation begins anew.
+    pub(crate) fn include(&mut self, name: &str, text: Vec<u8>) -> Source {
+        let known = self.list[1..].iter().find(|source| &*source.name == name && *source.text == *text);
+        if let Some(known) = known {
+            return known.clone();
+        }
+        let base = self.list.last().map_or(0, |last| last.base + last.text.len() + 1);
+        let source = Source { base, ..Source::new(name, text) };
+        self.list.push(source.clone());
+        source
     }
 }
 
@@ -64,7 +144,9 @@ pub struct Location {
     pub column: usize,
 }
 
-/// A range of byte offsets into a [`Source`]: from `start` up to, not including, `end`.
+/// A range of byte offsets into a text: from `start` up to, not including, `end`.
+///
+/// Where a script includes others, their texts count on behind it: [`Sources::of`] gives the one that is meant.
 ///
 /// Kept in eight bytes, since every array element has one. Offsets past 4 GiB, far above what
 /// [`parse`](fn@crate::parse) takes, stay at the maximum.

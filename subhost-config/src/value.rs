@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::quote::declare_quote;
+use crate::assoc::Assoc;
+use crate::quote::{declare_quote, key_quote};
 
 /// A value of bash. Bytes, since nothing says that they are UTF-8; they never hold a NUL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Value {
     Scalar(Vec<u8>),
     /// An indexed array, which may have holes.
     Indexed(BTreeMap<u64, Vec<u8>>),
+    /// An associative array, in the order in which bash gives its elements.
+    Associative(Assoc<Vec<u8>>),
 }
 
 impl Value {
@@ -20,6 +23,7 @@ impl Value {
         match self {
             Self::Scalar(bytes) => Some(bytes),
             Self::Indexed(elements) => elements.get(&0).map(Vec::as_slice),
+            Self::Associative(elements) => elements.get(b"0").map(Vec::as_slice),
         }
     }
 
@@ -28,25 +32,38 @@ impl Value {
         match self {
             Self::Scalar(bytes) => vec![bytes],
             Self::Indexed(elements) => elements.values().map(Vec::as_slice).collect(),
+            Self::Associative(elements) => elements.values().map(Vec::as_slice).collect(),
         }
     }
 
     /// What stands behind the `=` in `declare -p`.
     pub(crate) fn to_declare_value(&self) -> Vec<u8> {
+        let mut text = Vec::new();
         match self {
-            Self::Scalar(bytes) => declare_quote(bytes),
+            Self::Scalar(bytes) => return declare_quote(bytes),
             Self::Indexed(elements) => {
-                let mut text = b"(".to_vec();
-                for (position, (index, bytes)) in elements.iter().enumerate() {
-                    if position > 0 {
-                        text.push(b' ');
-                    }
+                for (index, bytes) in elements {
+                    text.push(b' ');
                     text.extend_from_slice(format!("[{index}]=").as_bytes());
                     text.extend_from_slice(&declare_quote(bytes));
                 }
-                text.push(b')');
-                text
+                text.splice(..text.len().min(1), *b"(");
+            }
+            Self::Associative(elements) => {
+                text.push(b'(');
+                for (key, bytes) in elements.iter() {
+                    text.push(b'[');
+                    text.extend_from_slice(&key_quote(key));
+                    text.extend_from_slice(b"]=");
+                    text.extend_from_slice(&declare_quote(bytes));
+                    text.push(b' ');
+                }
             }
         }
+        if text.is_empty() {
+            text.push(b'(');
+        }
+        text.push(b')');
+        text
     }
 }

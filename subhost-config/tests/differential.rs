@@ -1,119 +1,122 @@
-//! Generated scripts: what is accepted gives what bash gives, and nothing panics.
+//! Generated scripts: what is accepted gives what bash gives, most is accepted, and nothing panics.
+//!
+//! A long run: `cargo xtask proof differential`.
 
+mod generator;
 mod oracle;
 
-use oracle::{bash, bash_value_of_a, evaluate, ours};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use oracle::shrink::{Finding, compare, shrink};
+use oracle::{bash_values_of_a, evaluate};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use subhost_config::quote;
 
-/// Bytes that stand for themselves wherever they are.
-fn plain() -> impl Strategy<Value = String> {
-    "[a-zA-Z0-9_./:@%^+=,#!é-]{1,4}"
-}
+/// Scripts that are compared at once.
+const ROUND: u64 = 2_000;
+/// As many findings are made small and shown.
+const SHOWN: usize = 20;
 
-/// A piece of a word in any quoting, or a reference.
-fn piece() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => plain(),
-        1 => "[~{}\\]]",
-        2 => "'[ -&(-~\n\té]{0,6}'",
-        2 => "\"[ !#%-\\[\\]^_a-~\n\té]{0,6}\"",
-        1 => "\"(\\\\[\"$`\\\\a\n]|[a-z ]){0,4}\"",
-        2 => "\\\\[ -~\n]",
-        2 => r"\$'(\\[abefnrtv\\'?]|\\x[0-9a-f]{1,2}|\\[0-7]{1,3}|\\u00(41|e9|7f|a0|30)|\\u20ac|\\c[a-z]|[ -&(-\[\]-~]){0,4}'",
-        1 => "\\$\"[a-z .]{0,3}\"",
-        2 => "\\$[A-D]",
-        1 => "\\$\\{[A-D]\\}",
-        1 => "\"(\\$[A-D]|\\$\\{[A-D]\\}|[a-z .]){0,3}\"",
-        1 => Just("\\\n".to_owned()),
-        1 => Just("$".to_owned()),
-        1 => "[*?\\[]",
-    ]
-}
-
-fn word() -> impl Strategy<Value = String> {
-    proptest::collection::vec(piece(), 0..4).prop_map(|pieces| pieces.concat())
-}
-
-fn index() -> impl Strategy<Value = String> {
-    prop_oneof![4 => "[0-9]", 1 => "0x[0-9a-f]", 1 => "0[0-7]", 1 => "-[1-3]", 1 => " [0-9] "]
-}
-
-fn element() -> impl Strategy<Value = String> {
-    prop_oneof![
-        5 => word(),
-        1 => (index(), "\\+?", word()).prop_map(|(index, plus, word)| format!("[{index}]{plus}={word}")),
-        1 => Just("#comment ) ' \"\n".to_owned()),
-    ]
-}
-
-fn array() -> impl Strategy<Value = String> {
-    proptest::collection::vec((element(), "[ \n\t]{1,2}"), 0..5).prop_map(|elements| {
-        let inside: String = elements.into_iter().map(|(element, gap)| element + &gap).collect();
-        format!("({inside})")
-    })
-}
-
-fn assignment() -> impl Strategy<Value = String> {
-    let subscript =
-        prop_oneof![5 => Just(String::new()), 1 => index().prop_map(|index| format!("[{index}]"))];
-    prop_oneof![
-        3 => ("[A-D]", subscript, "\\+?", word()).prop_map(|(name, at, plus, word)| name + &at + &plus + "=" + &word),
-        2 => ("[A-D]", "\\+?", array()).prop_map(|(name, plus, array)| name + &plus + "=" + &array),
-    ]
-}
-
-fn statement() -> impl Strategy<Value = String> {
-    let assignments = proptest::collection::vec(assignment(), 1..3).prop_map(|list| list.join(" "));
-    let command = prop_oneof![
-        8 => Just(""), 1 => Just("export "), 1 => Just("declare "), 1 => Just("declare -a "), 1 => Just("readonly "),
-    ];
-    let end = prop_oneof![4 => Just("\n"), 1 => Just(";"), 1 => Just(" ; "), 1 => Just(" # c \\\n"), 1 => Just("\n\n")];
-    (command, assignments, end).prop_map(|(command, assignments, end)| format!("{command}{assignments}{end}"))
-}
-
-fn script() -> impl Strategy<Value = String> {
-    proptest::collection::vec(statement(), 1..6).prop_map(|statements| statements.concat())
-}
-
-/// More in a long run: `PROPTEST_CASES=20000`.
-fn cases(default: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default);
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
-
-proptest! {
-    #![proptest_config(cases(600))]
-
-    #[test]
-    fn accepted_scripts_give_what_bash_gives(script in script()) {
-        let (lines, diagnostics) = ours(script.as_bytes());
-        if !diagnostics.iter().any(|diagnostic| diagnostic.is_error()) {
-            let (theirs, complaints) = bash(script.as_bytes(), &lines);
-            prop_assert_eq!(complaints, "");
-            prop_assert_eq!(lines, theirs);
-        }
-    }
-
-    #[test]
-    fn bash_reads_a_quoted_value_back(value in proptest::collection::vec(1..=255u8, 0..12)) {
-        let mut script = b"A=".to_vec();
-        script.extend(quote(&value));
-        let (variables, diagnostics) = evaluate(&script);
-        prop_assert_eq!(diagnostics, []);
-        prop_assert_eq!(variables.get("A").and_then(|a| a.value.first()), Some(&value[..]));
-        prop_assert_eq!(bash_value_of_a(&script), value);
-    }
+/// A number from the environment, for long runs.
+fn number(name: &str, default: u64) -> u64 {
+    env::var(name)
+        .ok()
+        .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}: no number")))
 }
 
 #[test]
-fn most_generated_scripts_are_accepted() {
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let accepted = (0..500).filter(|_| {
-        let script = script().new_tree(&mut runner).unwrap().current();
-        !ours(script.as_bytes()).1.iter().any(|diagnostic| diagnostic.is_error())
-    });
-    let accepted = accepted.count();
-    assert!(accepted > 150, "{accepted} of 500: the comparison with bash would say little");
+fn accepted_scripts_give_what_bash_gives() {
+    let (count, seed) = (number("SUBHOST_PROOF_COUNT", 5_000), number("SUBHOST_PROOF_SEED", 1));
+    let (mut accepted, mut refused) = (0, BTreeMap::<&str, usize>::new());
+    let mut findings = Vec::new();
+    let mut first = seed;
+    while first < seed + count && findings.len() < SHOWN {
+        let last = (first + ROUND).min(seed + count);
+        let scripts: Vec<Vec<u8>> = (first..last).map(generator::script).collect();
+        let comparison = compare(&scripts);
+        accepted += comparison.accepted;
+        comparison.refused.into_iter().for_each(|code| *refused.entry(code).or_default() += 1);
+        findings.extend(comparison.findings);
+        first = last;
+    }
+    let done = usize::try_from(first - seed).expect("fits");
+    println!(
+        "{done} scripts from seed {seed}: {accepted} accepted, {} different; refused: {refused:?}",
+        findings.len()
+    );
+    report(findings);
+    let least = 60;
+    assert!(accepted * 100 >= done * least, "{accepted} of {done} accepted: the comparison would say little");
+}
+
+/// Fails with what was found, made small, if anything was. Keeps it as cases if `SUBHOST_PROOF_KEEP` is a folder.
+fn report(findings: Vec<Finding>) {
+    let mut small: Vec<Finding> = findings.into_iter().take(SHOWN).map(shrink).collect();
+    small.sort_by(|one, other| one.script.cmp(&other.script));
+    small.dedup_by(|one, other| one.script == other.script);
+    let mut text = String::new();
+    for finding in &small {
+        text += &format!("---- {:?}\n{}", String::from_utf8_lossy(&finding.script), finding.difference);
+    }
+    if let Some(folder) = env::var_os("SUBHOST_PROOF_KEEP") {
+        for (number, finding) in small.iter().enumerate() {
+            let path = Path::new(&folder).join(format!("found-{number}.sh"));
+            fs::write(&path, &finding.script).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
+    assert!(small.is_empty(), "different from bash:\n{text}");
+}
+
+/// Tokens with little order: what slips through must still be what bash gives.
+#[test]
+fn accepted_token_soup_is_what_bash_gives() {
+    let scripts: Vec<Vec<u8>> = (0..number("SUBHOST_PROOF_SOUP", 4_000)).map(generator::soup).collect();
+    let comparison = compare(&scripts);
+    println!("{} of {} accepted", comparison.accepted, scripts.len());
+    report(comparison.findings);
+}
+
+/// The scripts of the cases; those that are meant to do harm are not given to bash in pieces.
+fn scripts_of_cases() -> Vec<String> {
+    let folders =
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")).expect("the folder is read");
+    let mut paths: Vec<PathBuf> = folders
+        .map(|folder| folder.expect("an entry is read").path())
+        .filter(|folder| !folder.ends_with("hostile"))
+        .flat_map(|folder| fs::read_dir(folder).expect("a folder is read"))
+        .map(|file| file.expect("an entry is read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sh"))
+        .collect();
+    paths.sort();
+    paths.iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
+}
+
+/// What people and findings have written, in other combinations.
+#[test]
+fn accepted_mixtures_of_cases_are_what_bash_gives() {
+    let cases = scripts_of_cases();
+    assert!(cases.len() > 300, "{} cases", cases.len());
+    let (count, seed) = (number("SUBHOST_PROOF_MIXTURES", 2_000), number("SUBHOST_PROOF_SEED", 1));
+    let scripts: Vec<Vec<u8>> = (seed..seed + count).map(|seed| generator::mixture(seed, &cases)).collect();
+    let comparison = compare(&scripts);
+    println!("{} of {} mixtures accepted", comparison.accepted, scripts.len());
+    report(comparison.findings);
+}
+
+#[test]
+fn bash_reads_a_quoted_value_back() {
+    let mut runner = TestRunner::deterministic();
+    let value = proptest::collection::vec(1..=255u8, 0..12);
+    let values: Vec<Vec<u8>> = (0..1_000).map(|_| value.new_tree(&mut runner).unwrap().current()).collect();
+    let scripts: Vec<Vec<u8>> = values.iter().map(|value| [&b"A="[..], &quote(value)].concat()).collect();
+    for ((script, value), theirs) in scripts.iter().zip(&values).zip(bash_values_of_a(&scripts)) {
+        let (variables, diagnostics) = evaluate(script);
+        assert_eq!(diagnostics, []);
+        assert_eq!(variables.get("A").and_then(|a| a.value.first()), Some(&value[..]));
+        assert_eq!(&theirs, value);
+    }
 }

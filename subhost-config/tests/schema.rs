@@ -10,7 +10,7 @@ use subhost_config::schema::{
     BindSpec, CableSpec, Capability, DeviceSpec, DiskSpec, Environment, InitChoice, Origin, PowerOff,
     Restart, SETTINGS, Setting, SubhostConfig, Support, UserNs, Written,
 };
-use subhost_config::{Diagnostic, Evaluator, Source, parse};
+use subhost_config::{Diagnostic, Evaluator, IncludePolicy, Location, Source, parse};
 
 fn read(text: &str, environment: &[(&str, &str)]) -> (Option<SubhostConfig>, Vec<Diagnostic>, Source) {
     let source = Source::new("config", text);
@@ -20,7 +20,7 @@ fn read(text: &str, environment: &[(&str, &str)]) -> (Option<SubhostConfig>, Vec
     assert!(!diagnostics.iter().any(Diagnostic::is_error), "{diagnostics:?}");
     let environment: Environment =
         environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
-    let (config, more) = SubhostConfig::from_variables(&variables, &source, &environment);
+    let (config, more) = SubhostConfig::from_variables(&variables, &environment);
     diagnostics.extend(more);
     (config, diagnostics, source)
 }
@@ -89,6 +89,33 @@ fn reads_every_setting_with_its_line() {
     assert_eq!(config.skip_scripts.value, ["udev"]);
     assert_eq!(config.userns.value, UserNs::Range { first: 524_288, count: 65_536 });
     assert_eq!(line(&config.userns.origin), (11, 1));
+}
+
+#[test]
+fn a_setting_of_an_included_file_has_its_place_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let common = folder.path().join("common");
+    std::fs::write(&common, "RUNLEVEL=3\n  DISKS=( vda:1:/a.raw )\nINIT=auto\n").unwrap();
+    let text = format!("HOSTNAME=web\n. {}\nDISKS+=( vdb:1:/b.raw )\n", common.display());
+    let (script, refused) = parse(&Source::new("config", text));
+    let policy = IncludePolicy::folders([folder.path()]).by_anybody();
+    let (variables, found) = Evaluator::new().includes(policy).run(&script);
+    assert_eq!((refused, found), (vec![], vec![]));
+    let (config, found) = SubhostConfig::from_variables(&variables, &Environment::empty());
+    assert_eq!(found, []);
+    let config = config.unwrap();
+    let common = common.display();
+    assert_eq!(config.hostname.origin.to_string(), "config:1:1");
+    assert_eq!(config.runlevel.origin.to_string(), format!("{common}:1:1"));
+    assert_eq!(config.init.origin.to_string(), format!("{common}:3:1"));
+    let Origin::File(place) = &config.disks.origin else { panic!("{:?}", config.disks.origin) };
+    assert_eq!((place.file.as_str(), place.line, place.column), ("config", 3, 1));
+    let elements = place.elements.iter().map(|&span| {
+        let source = variables.sources().of(span);
+        format!("{}:{:?}", source.name(), source.location(span.start()))
+    });
+    let at = |name: &str, line, column| format!("{name}:{:?}", Location { line, column });
+    assert_eq!(elements.collect::<Vec<_>>(), [at(&common.to_string(), 2, 11), at("config", 3, 10)]);
 }
 
 #[test]
@@ -188,7 +215,7 @@ fn environment_comes_before_file() {
     );
     assert_eq!(config.skip_scripts.value, ["udev", "hwclock.sh"]);
     assert_eq!(config.hostname.value, None, "plain HOSTNAME is the shell's");
-    assert_eq!(config.init.origin.to_string(), "line 3", "an empty variable counts as not set");
+    assert_eq!(config.init.origin.to_string(), "config:3:1", "an empty variable counts as not set");
     let codes: Vec<_> = complaints(text, &environment).into_iter().map(|(code, ..)| code).collect();
     assert_eq!(codes, ["W1103", "W1103"]);
 }
@@ -388,7 +415,7 @@ mod round_trip {
         let source = Source::new("config", text);
         let (variables, diagnostics) = Evaluator::new().run(&parse(&source).0);
         assert_eq!(diagnostics, [], "{}", String::from_utf8_lossy(text));
-        let (config, _) = SubhostConfig::from_variables(&variables, &source, &Environment::empty());
+        let (config, _) = SubhostConfig::from_variables(&variables, &Environment::empty());
         config
     }
 
@@ -417,7 +444,7 @@ mod round_trip {
                 prop_assert!(garbled.iter().all(|it| it.code == "E0306"), "{garbled:?}");
                 return Ok(());
             }
-            let (config_again, _) = SubhostConfig::from_variables(&variables, &source, &Environment::empty());
+            let (config_again, _) = SubhostConfig::from_variables(&variables, &Environment::empty());
             prop_assert_eq!(config_again.as_ref().map(assignments), Some(shown), "{}", again);
         }
 
@@ -480,7 +507,7 @@ mod hostile {
             let (variables, _) = Evaluator::new().run(&parse(&source).0);
             let in_environment = (format!("SUBHOST_{}", name.name).into(), OsString::from_vec(value.clone()));
             for environment in [Environment::empty(), [in_environment].into_iter().collect()] {
-                let (config, diagnostics) = SubhostConfig::from_variables(&variables, &source, &environment);
+                let (config, diagnostics) = SubhostConfig::from_variables(&variables, &environment);
                 prop_assert_eq!(config.is_none(), diagnostics.iter().any(Diagnostic::is_error));
             }
             if let Ok(disk) = DiskSpec::parse(&value) {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use serde::Serialize;
-use subhost_config::{Diagnostic, Source, overlay_boot, render_json};
+use subhost_config::{Diagnostic, Sources, overlay_boot, render_json};
 
 use super::Context;
 use crate::args::{self, Devices, Format};
@@ -51,7 +51,7 @@ pub(super) fn check(context: &Context, args: &args::Check) -> Result<u8, Error> 
     // Without a file it is the environment that is right.
     let what = if loaded.path.is_file() { &loaded.path } else { Path::new(given) };
     let distrust = loaded.distrust().map(|reason| format!("boot will refuse it: {reason}"));
-    tell(context, &loaded.path, what, (&loaded.diagnostics, &loaded.source), distrust, complaints)
+    tell(context, &loaded.path, what, (&loaded.diagnostics, &loaded.sources), distrust, complaints)
 }
 
 /// Checks a file of overlay-boot: the file alone, since nothing here applies one.
@@ -60,10 +60,11 @@ fn check_overlay_boot(context: &Context, given: &OsStr) -> Result<u8, Error> {
         Target::File(path) => path.to_owned(),
         Target::Name(name) => path_of(&context.layout, context.config.as_deref(), &name),
     };
-    let mut evaluated = Evaluated::read(&path, Format::OverlayBoot)?;
+    let mut evaluated = Evaluated::overlay_boot(&path)?;
     evaluated.diagnostics.extend(overlay_boot::check(&evaluated.variables));
     let distrust = distrust(&evaluated.trust).map(|reason| format!("is not trusted: {reason}"));
-    tell(context, &path, &path, (&evaluated.diagnostics, &evaluated.source), distrust, Vec::new())
+    let sources = evaluated.variables.sources();
+    tell(context, &path, &path, (&evaluated.diagnostics, sources), distrust, Vec::new())
 }
 
 /// Says what was found, `what` being right if nothing was.
@@ -71,7 +72,7 @@ fn tell(
     context: &Context,
     file: &Path,
     what: &Path,
-    (diagnostics, source): (&[Diagnostic], &Source),
+    (diagnostics, sources): (&[Diagnostic], &Sources),
     distrust: Option<String>,
     complaints: Vec<Complaint>,
 ) -> Result<u8, Error> {
@@ -81,7 +82,7 @@ fn tell(
             file,
             ok,
             trusted: distrust.is_none(),
-            diagnostics: json_of(diagnostics, source)?,
+            diagnostics: json_of(diagnostics, sources)?,
             complaints: complaints
                 .into_iter()
                 .map(|complaint| ShownComplaint { message: complaint.message, hint: complaint.hint })
@@ -90,7 +91,7 @@ fn tell(
         report::print_json(&shown)?;
         return Ok(if ok { 0 } else { 2 });
     }
-    report::print(&rendered(diagnostics, source, report::on_terminal()))?;
+    report::print(&rendered(diagnostics, sources, report::on_terminal()))?;
     if let Some(distrust) = distrust {
         report::note(context.quiet, &format!("{}: {distrust}", file.display()));
     }
@@ -104,8 +105,8 @@ fn tell(
 }
 
 /// Diagnostics as a part of a larger JSON value.
-pub(super) fn json_of(diagnostics: &[Diagnostic], source: &Source) -> Result<serde_json::Value, Error> {
-    serde_json::from_str(&render_json(diagnostics, source)).step("write JSON")
+pub(super) fn json_of(diagnostics: &[Diagnostic], sources: &Sources) -> Result<serde_json::Value, Error> {
+    serde_json::from_str(&render_json(diagnostics, sources)).step("write JSON")
 }
 
 /// What somebody named.

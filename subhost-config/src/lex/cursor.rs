@@ -1,20 +1,55 @@
 //! A position in the text that hides CR LF and, where asked, continuation lines.
 
+use crate::span::Span;
+
 /// Where reading is. Copying it is how to look ahead.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor<'a> {
     text: &'a [u8],
+    /// Offset in the text.
     position: usize,
+    /// Offset of the text among all texts of a run.
+    base: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub(crate) fn new(text: &'a [u8], position: usize) -> Self {
-        Self { text, position }
+    pub(crate) fn new(text: &'a [u8], position: usize, base: usize) -> Self {
+        Self { text, position, base }
     }
 
-    /// Offset of the next byte.
+    /// Offset of the next byte, as spans count.
     pub(crate) fn position(&self) -> usize {
-        self.position
+        self.base + self.position
+    }
+
+    /// Offset of the first byte of the text, as spans count.
+    pub(crate) fn start(&self) -> usize {
+        self.base
+    }
+
+    /// From an earlier position to here.
+    pub(crate) fn span_since(&self, start: usize) -> Span {
+        Span::new(start, self.position())
+    }
+
+    /// The text under a span, as it stands.
+    pub(crate) fn text(&self, span: Span) -> &'a [u8] {
+        &self.text[span.start() - self.base..span.end() - self.base]
+    }
+
+    /// What is left, as it stands.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.text[self.position..]
+    }
+
+    /// The byte before.
+    pub(crate) fn previous(&self) -> Option<u8> {
+        self.position.checked_sub(1).map(|before| self.text[before])
+    }
+
+    /// Takes that many bytes, whatever they are.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.position = (self.position + bytes).min(self.text.len());
     }
 
     /// The same text with nothing left to read.
@@ -22,9 +57,14 @@ impl<'a> Cursor<'a> {
         Self { position: self.text.len(), ..self }
     }
 
+    /// The same where the text ends at that offset.
+    pub(crate) fn ending_at(self, end: usize) -> Self {
+        Self { text: &self.text[..end - self.base], ..self }
+    }
+
     /// The bytes from an earlier position to here, as they stand.
     pub(crate) fn text_since(&self, start: usize) -> impl Iterator<Item = u8> + use<'a> {
-        self.text[start..self.position].iter().copied()
+        self.text[start - self.base..self.position].iter().copied()
     }
 
     /// The next byte, with CR LF as one newline, continuation lines as they are.

@@ -69,7 +69,6 @@ pub(crate) fn skip_nested(cursor: &mut Cursor<'_>, frame: Frame) -> Result<(), S
             }
             (Frame::Double, _) => {}
             (_, b'"') => open.push(Frame::Double),
-            (Frame::Brace { quoted: true }, b'\'') => {}
             (_, b'\'') => open.push(Frame::Single),
             (Frame::Paren, b'(') => open.push(Frame::Paren),
             (Frame::Bracket, b'[') => open.push(Frame::Bracket),
@@ -125,7 +124,7 @@ mod tests {
     use super::*;
 
     fn rest_after(text: &str) -> Result<&str, SkipError> {
-        let mut cursor = Cursor::new(text.as_bytes(), 0);
+        let mut cursor = Cursor::new(text.as_bytes(), 0, 0);
         skip_word(&mut cursor).map(|_| &text[cursor.position()..])
     }
 

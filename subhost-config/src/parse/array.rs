@@ -1,76 +1,85 @@
 //! `( … )` behind an assignment's `=`.
 
-use super::Parser;
-use crate::ast::Element;
+use super::{Parsed, Parser};
+use crate::ast::{Element, KeyedElement, Word, WordKind};
 use crate::code;
-use crate::lex::{Frame, WordContext, is_blank, is_metacharacter, read_word, skip_nested};
+use crate::lex::is_metacharacter;
 use crate::span::Span;
 
 impl Parser<'_> {
     /// An array literal, from its `(` to its `)`.
-    pub(super) fn array(&mut self) -> Vec<Element> {
+    pub(super) fn array(&mut self) -> Parsed<Vec<Element>> {
         let open = self.cursor.position();
         self.cursor.bump();
         let mut elements = Vec::new();
-        while !self.complaints.is_full() {
-            let at = self.cursor_at_next();
+        loop {
+            self.skip_to_command();
+            let at = self.cursor.position();
             match self.cursor.peek() {
                 Some(b')') => {
                     self.cursor.bump();
-                    return elements;
+                    return Ok(elements);
                 }
-                Some(byte) if is_blank(byte) || byte == b'\n' => drop(self.cursor.bump()),
-                Some(b'#') => self.cursor.skip_comment(),
-                Some(b'<' | b'>') if self.cursor.peek_second() == Some(b'(') => elements.push(self.element()),
+                Some(b'<' | b'>') if self.cursor.peek_second() == Some(b'(') => {
+                    self.element(&mut elements)?
+                }
                 Some(b'(') => {
-                    self.cursor.bump();
                     let message = "bash does not allow an unquoted `(` in an array";
                     let hint = "quote it; or is the `)` of the array before it missing?";
-                    self.complaints.error(code::UNEXPECTED, Span::new(at, at + 1), message, hint);
-                    if skip_nested(&mut self.cursor, Frame::Paren).is_err() {
-                        self.cursor = self.cursor.at_end();
-                    }
+                    return Err(self.broken(code::UNEXPECTED, Span::new(at, at + 1), message, hint));
                 }
                 Some(byte) if is_metacharacter(byte) => {
                     let message =
                         format!("bash does not allow an unquoted `{}` in an array", char::from(byte));
-                    self.complaints.error(code::UNEXPECTED, Span::new(at, at + 1), message, "quote it");
-                    self.cursor.bump();
+                    return Err(self.broken(code::UNEXPECTED, Span::new(at, at + 1), &message, "quote it"));
                 }
-                Some(_) => elements.push(self.element()),
-                None if self.complaints.ran_to_end() => break,
+                Some(_) => self.element(&mut elements)?,
                 None => {
-                    let span = Span::new(open, open + 1);
-                    let message = "this array is never closed";
-                    self.complaints.error(code::UNCLOSED_ARRAY, span, message, "the `)` is missing");
-                    break;
+                    if !self.complaints.ran_to_end() {
+                        let span = Span::new(open, open + 1);
+                        let message = "this array is never closed";
+                        self.complaints.error(code::UNCLOSED_ARRAY, span, message, "the `)` is missing");
+                    }
+                    return Err(super::Broken);
                 }
             }
         }
-        elements
     }
 
-    fn element(&mut self) -> Element {
-        let before = self.cursor;
-        let mark = self.complaints.mark();
-        if self.cursor.peek() == Some(b'[') {
-            let subscript = self.subscript();
-            if let Some(append) = self.assignment_operator() {
-                let value = read_word(&mut self.cursor, WordContext::Element, &mut self.complaints);
-                return Element { subscript, append, value };
-            }
-            if self.cursor.peek().is_some() {
-                // Not a subscript, but a word that begins with a bracket: a file name pattern.
-                self.complaints.forget_after(mark);
-                self.cursor = before;
-            }
+    fn element(&mut self, elements: &mut Vec<Element>) -> Parsed<()> {
+        if self.cursor.peek() != Some(b'[') {
+            return self.words_of_element(elements);
         }
-        let value = read_word(&mut self.cursor, WordContext::Element, &mut self.complaints);
-        Element { subscript: None, append: false, value }
+        let before = self.cursor;
+        let start = self.cursor.position();
+        let point = self.point();
+        let Some(subscript) = self.subscript()? else {
+            return Err(self.unclosed(Span::new(start, start + 1)));
+        };
+        let brackets = self.cursor.span_since(start);
+        if let Some(append) = self.assignment_operator() {
+            let value = self.word()?;
+            let span = self.cursor.span_since(start);
+            let whole = Word { span, kind: WordKind::Parts(Box::default()) };
+            let message = "bash would expand these braces to words that are no elements any more";
+            self.refuse_braces(&whole, span, message);
+            elements.push(Element::Keyed(Box::new(KeyedElement { subscript, append, value, span })));
+            return Ok(());
+        }
+        // Not a subscript, but a word that begins with a bracket: a file name pattern.
+        self.complaints.forget_after(point.mark);
+        if self.text(brackets).iter().any(|&byte| is_metacharacter(byte)) {
+            let message = "bash takes these brackets for a part of one word, with all that is in them";
+            return Err(self.broken(code::FILE_PATTERN, brackets, message, "quote the bracket"));
+        }
+        self.cursor = before;
+        self.words_of_element(elements)
     }
 
-    fn cursor_at_next(&mut self) -> usize {
-        self.cursor.peek(); // past continuation lines
-        self.cursor.position()
+    fn words_of_element(&mut self, elements: &mut Vec<Element>) -> Parsed<()> {
+        let mut words = Vec::new();
+        self.listed_words(&mut words)?;
+        elements.extend(words.into_iter().map(Element::Word));
+        Ok(())
     }
 }

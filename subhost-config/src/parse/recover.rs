@@ -61,15 +61,6 @@ impl Parser<'_> {
             SkipError::TooDeep => self.complaints.error(code::TOO_DEEP, span, "nested too deeply", ""),
         }
     }
-
-    /// Skips what is glued to the end of a word.
-    pub(super) fn skip_rest_of_word(&mut self) {
-        if self.cursor.take(b'(') && skip_nested(&mut self.cursor, Frame::Paren).is_err()
-            || skip_word(&mut self.cursor).is_err()
-        {
-            self.cursor = self.cursor.at_end();
-        }
-    }
 }
 
 impl Skipper<'_, '_> {

@@ -20,7 +20,6 @@ use super::scalar::{self, InitChoice, PowerOff, UserNs};
 use super::setting::Setting;
 use super::variable::{self, EnvironmentVariable};
 use crate::diagnostic::Diagnostic;
-use crate::span::Source;
 use crate::vars::Variables;
 
 /// Start scripts that assume a machine, and do in a subhost nothing but harm: what they would have done has
@@ -174,15 +173,14 @@ fn no_check<T>(_: &[T]) -> Vec<(usize, super::SpecError)> {
 }
 
 impl SubhostConfig {
-    /// The settings in `environment`, then in `variables` (of `source`), then the defaults.
+    /// The settings in `environment`, then in `variables`, then the defaults.
     ///
     /// None if anything is wrong; the list then holds every error at its place, and beside them warnings.
     pub fn from_variables(
         variables: &Variables,
-        source: &Source,
         environment: &Environment,
     ) -> (Option<Self>, Vec<Diagnostic>) {
-        let mut reader = Reader::new(variables, source, environment);
+        let mut reader = Reader::new(variables, environment);
         let config = Self::read(&mut reader);
         let both = capability::check_both(&config.caps_add.value, &config.caps_drop.value);
         reader.refuse_words("CAPS_DROP", &config.caps_drop.origin, both);

@@ -7,7 +7,7 @@ use super::settings::Support;
 use super::spec_error::SpecError;
 use crate::code;
 use crate::diagnostic::Diagnostic;
-use crate::span::{Location, Source, Span};
+use crate::span::{Location, Span};
 use crate::value::Value;
 use crate::vars::{Variable, Variables};
 
@@ -38,7 +38,6 @@ impl<T> Read<T> {
 /// Reads settings from environment and file.
 pub(super) struct Reader<'a> {
     variables: &'a Variables,
-    source: &'a Source,
     environment: &'a Environment,
     diagnostics: Vec<Diagnostic>,
 }
@@ -47,8 +46,8 @@ pub(super) struct Reader<'a> {
 type Word<'a> = (&'a [u8], Option<Span>);
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(variables: &'a Variables, source: &'a Source, environment: &'a Environment) -> Self {
-        Self { variables, source, environment, diagnostics: Vec::new() }
+    pub(super) fn new(variables: &'a Variables, environment: &'a Environment) -> Self {
+        Self { variables, environment, diagnostics: Vec::new() }
     }
 
     /// A setting that is one word. If it is wrong, the default stands in until all is read.
@@ -203,8 +202,10 @@ impl<'a> Reader<'a> {
     }
 
     fn origin_of(&self, variable: &Variable, elements: Vec<Span>) -> Origin {
-        let Location { line, column } = self.source.location(variable.set_at.start());
-        Origin::File(FilePlace { line, column, span: variable.set_at, elements })
+        let source = self.variables.sources().of(variable.set_at);
+        let Location { line, column } = source.location(variable.set_at.start());
+        let file = source.name().to_owned();
+        Origin::File(FilePlace { file, line, column, span: variable.set_at, elements })
     }
 
     fn refuse(&mut self, name: &str, origin: &Origin, span: Option<Span>, error: &SpecError) {

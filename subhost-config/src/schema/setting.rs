@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::span::Span;
+use crate::visible::visible;
 
 /// A setting's value with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl<T> Setting<T> {
 pub enum Origin {
     /// Nowhere: the built-in default.
     Default,
-    /// The configuration file.
+    /// The configuration file, or one that it includes.
     File(FilePlace),
     /// An environment variable of this name.
     Environment(String),
@@ -43,11 +44,13 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FilePlace {
+    /// The name of the text: the path of the file.
+    pub file: String,
     /// The line, from one, of the last assignment to it.
     pub line: usize,
     /// The column, from one, in characters.
     pub column: usize,
-    /// That assignment.
+    /// That assignment, as a span of [`Variables::sources`](crate::Variables::sources).
     pub span: Span,
     /// The places of a list's elements, in order; none for a setting that is one word.
     pub elements: Vec<Span>,
@@ -57,7 +60,9 @@ impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => formatter.write_str("default"),
-            Self::File(FilePlace { line, .. }) => write!(formatter, "line {line}"),
+            Self::File(FilePlace { file, line, column, .. }) => {
+                write!(formatter, "{}:{line}:{column}", visible(file.as_bytes()))
+            }
             Self::Environment(name) => write!(formatter, "environment {name}"),
             Self::Flag(flag) => write!(formatter, "flag {flag}"),
         }

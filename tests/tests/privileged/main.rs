@@ -3,6 +3,7 @@
 mod debian;
 mod disks;
 mod hostile;
+mod include;
 mod initctl;
 mod kill;
 mod look;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         debian::CASES,
         disks::CASES,
         hostile::CASES,
+        include::CASES,
         initctl::CASES,
         kill::CASES,
         look::CASES,

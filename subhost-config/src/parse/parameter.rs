@@ -1,0 +1,250 @@
+//! `$name` and `${name…}`.
+
+use super::word::Until;
+use super::{Parsed, Parser};
+use crate::ast::{Fallback, Operator, Parameter, Part, Replace, Subject, Subscript, Word, WordKind};
+use crate::code;
+use crate::letters::CaseChange;
+use crate::lex::{Frame, is_name_start, skip_nested};
+use crate::span::Span;
+
+impl Parser<'_> {
+    /// `$name`, `$1`, `$@` and the like, from behind the `$`.
+    pub(super) fn plain_parameter(&mut self, start: usize, quoted: bool) -> Option<Parameter> {
+        let subject = match self.cursor.peek()? {
+            byte if is_name_start(byte) => {
+                Subject::Variable { name: self.cursor.take_name(), subscript: None }
+            }
+            byte => {
+                self.cursor.bump();
+                match special(byte) {
+                    Some(subject) => subject,
+                    None => {
+                        self.refuse_special(byte, start, quoted);
+                        return None;
+                    }
+                }
+            }
+        };
+        let span = self.cursor.span_since(start);
+        Some(Parameter { subject, indirect: false, operator: Operator::None, span })
+    }
+
+    fn refuse_special(&mut self, byte: u8, start: usize, quoted: bool) {
+        let span = self.cursor.span_since(start);
+        let message = format!("`${}` is refused: it is no fact of the file", char::from(byte));
+        let hint = if quoted { "for a dollar sign write `\\$`" } else { "for a dollar sign write `'$'`" };
+        self.complaints.error(code::SPECIAL_PARAMETER, span, message, hint);
+    }
+
+    /// `${…}` from behind the brace; none if it is refused.
+    pub(super) fn braced_parameter(&mut self, start: usize, quoted: bool) -> Parsed<Option<Parameter>> {
+        let inside = self.cursor;
+        let errors = self.complaints.errors();
+        let parameter = self.parameter(start, quoted)?;
+        if let Some(parameter) = parameter
+            && self.cursor.take(b'}')
+        {
+            return Ok(Some(Parameter { span: self.cursor.span_since(start), ..parameter }));
+        }
+        // Not understood: the whole of it is refused.
+        self.cursor = inside;
+        let closed = skip_nested(&mut self.cursor, Frame::Brace { quoted });
+        if closed.is_err() {
+            self.cursor = inside;
+            return Err(self.unclosed(Span::new(start, start + 2)));
+        }
+        if self.complaints.errors() == errors {
+            let span = self.cursor.span_since(start);
+            let message = "this form of `${…}` is refused: bash gives it no plain value";
+            self.complaints.error(code::EXPANSION, span, message, "write the value itself");
+        }
+        Ok(None)
+    }
+
+    fn parameter(&mut self, start: usize, quoted: bool) -> Parsed<Option<Parameter>> {
+        let done = |subject, indirect, operator| {
+            Some(Parameter { subject, indirect, operator, span: Span::new(start, start) })
+        };
+        let (first, second) = (self.cursor.peek(), self.cursor.peek_second());
+        if first == Some(b'#') && second != Some(b'}') {
+            self.cursor.bump();
+            let subject = self.subject(quoted)?;
+            return Ok(subject.and_then(|subject| done(subject, false, Operator::Length)));
+        }
+        let indirect = first == Some(b'!') && second != Some(b'}');
+        if indirect {
+            self.cursor.bump();
+        }
+        let Some(subject) = self.subject(quoted)? else { return Ok(None) };
+        if indirect
+            && self.cursor.peek() == Some(b'}')
+            && let Subject::Variable { name, subscript: Some(Subscript::All { star }) } = subject
+        {
+            let subscript = Some(Subscript::All { star });
+            return Ok(done(Subject::Variable { name, subscript }, false, Operator::Keys));
+        }
+        if let (true, Subject::Variable { subscript: None, .. }) = (indirect, &subject)
+            && let (Some(byte @ (b'@' | b'*')), Some(b'}')) = (self.cursor.peek(), self.cursor.peek_second())
+        {
+            self.cursor.bump();
+            return Ok(done(subject, false, Operator::Names { star: byte == b'*' }));
+        }
+        let operator = self.operator(quoted)?;
+        Ok(operator.and_then(|operator| done(subject, indirect, operator)))
+    }
+
+    fn subject(&mut self, quoted: bool) -> Parsed<Option<Subject>> {
+        let Some(byte) = self.cursor.peek() else { return Ok(None) };
+        let at = self.cursor.position();
+        if is_name_start(byte) {
+            let name = self.cursor.take_name();
+            if self.cursor.peek() != Some(b'[') {
+                return Ok(Some(Subject::Variable { name, subscript: None }));
+            }
+            for star in [false, true] {
+                if self.cursor.rest().starts_with(if star { b"[*]" } else { b"[@]" }) {
+                    self.cursor.advance(3);
+                    return Ok(Some(Subject::Variable { name, subscript: Some(Subscript::All { star }) }));
+                }
+            }
+            let subscript = self.subscript()?;
+            return Ok(
+                subscript.map(|word| Subject::Variable { name, subscript: Some(Subscript::One(word)) })
+            );
+        }
+        self.cursor.bump();
+        if byte.is_ascii_digit() {
+            let mut number = usize::from(byte - b'0');
+            while let Some(digit @ b'0'..=b'9') = self.cursor.peek() {
+                self.cursor.bump();
+                number = number.saturating_mul(10).saturating_add(usize::from(digit - b'0'));
+            }
+            if number > 0 {
+                return Ok(Some(Subject::Positional(number)));
+            }
+        }
+        if let Some(subject) = special(byte) {
+            return Ok(Some(subject));
+        }
+        if b"0-$!".contains(&byte) {
+            self.refuse_special(byte, at, quoted);
+        }
+        Ok(None)
+    }
+
+    fn operator(&mut self, quoted: bool) -> Parsed<Option<Operator>> {
+        let Some(byte) = self.cursor.peek() else { return Ok(None) };
+        let second = self.cursor.peek_second();
+        let fallback = |byte| match byte {
+            b'-' => Some(Fallback::Use),
+            b'=' => Some(Fallback::Assign),
+            b'?' => Some(Fallback::Fail),
+            b'+' => Some(Fallback::Instead),
+            _ => None,
+        };
+        let colon = byte == b':' && second.is_some_and(|second| fallback(second).is_some());
+        if let Some(kind) = fallback(if colon { second.unwrap_or(byte) } else { byte }) {
+            self.cursor.bump();
+            if colon {
+                self.cursor.bump();
+            }
+            let word = self.word_until(Until::Brace, quoted)?;
+            return Ok(Some(Operator::Fallback { kind, colon, word }));
+        }
+        Ok(Some(match byte {
+            b'}' => Operator::None,
+            b':' => {
+                self.cursor.bump();
+                let offset = self.word_until(Until::Colon, true)?;
+                let length = match self.cursor.take(b':') {
+                    true => Some(self.word_until(Until::Colon, true)?),
+                    false => None,
+                };
+                let blank = self.text(offset.span).iter().all(u8::is_ascii_whitespace);
+                if blank && length.is_none() {
+                    return Ok(None);
+                }
+                Operator::Substring { offset, length }
+            }
+            b'#' | b'%' => {
+                self.cursor.bump();
+                let longest = self.cursor.take(byte);
+                let pattern = self.word_until(Until::Brace, false)?;
+                match byte {
+                    b'#' => Operator::RemovePrefix { longest, pattern },
+                    _ => Operator::RemoveSuffix { longest, pattern },
+                }
+            }
+            b'/' => {
+                self.cursor.bump();
+                let what = match self.cursor.peek() {
+                    Some(b'/') => Replace::All,
+                    Some(b'#') => Replace::Prefix,
+                    Some(b'%') => Replace::Suffix,
+                    _ => Replace::First,
+                };
+                if what != Replace::First {
+                    self.cursor.bump();
+                }
+                let pattern = self.replaced_pattern(what)?;
+                let replacement = match self.cursor.take(b'/') {
+                    // Quotes and backslashes mean the same here inside double quotes.
+                    true => self.word_until(Until::Brace, false)?,
+                    false => Word::empty_at(self.cursor.position()),
+                };
+                Operator::Replace { what, pattern, replacement }
+            }
+            b'^' | b',' | b'~' => {
+                self.cursor.bump();
+                let all = self.cursor.take(byte);
+                let change = match (byte, all) {
+                    (b'^', false) => CaseChange::UpperFirst,
+                    (b'^', true) => CaseChange::UpperAll,
+                    (b',', false) => CaseChange::LowerFirst,
+                    (b',', true) => CaseChange::LowerAll,
+                    (_, false) => CaseChange::ToggleFirst,
+                    (_, true) => CaseChange::ToggleAll,
+                };
+                let pattern = match self.cursor.peek() {
+                    Some(b'}') => None,
+                    _ => Some(self.word_until(Until::Brace, false)?),
+                };
+                Operator::Case { change, pattern }
+            }
+            b'@' => {
+                self.cursor.bump();
+                match self.cursor.bump() {
+                    Some(letter @ (b'Q' | b'U' | b'L' | b'u' | b'E' | b'a' | b'A' | b'k' | b'K')) => {
+                        Operator::Transform(letter)
+                    }
+                    _ => return Ok(None),
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The pattern of `${NAME/pattern/…}`. Behind `//`, a slash that comes first belongs to it.
+    fn replaced_pattern(&mut self, what: Replace) -> Parsed<Word> {
+        let start = self.cursor.position();
+        if what != Replace::All || !self.cursor.take(b'/') {
+            return self.word_until(Until::Slash, false);
+        }
+        let rest = self.word_until(Until::Slash, false)?;
+        let parts = std::iter::once(Part::Literal(b"/".to_vec())).chain(rest.into_parts()).collect();
+        Ok(Word { span: self.cursor.span_since(start), kind: WordKind::Parts(parts) })
+    }
+}
+
+/// What `$` and this byte mean.
+fn special(byte: u8) -> Option<Subject> {
+    match byte {
+        b'1'..=b'9' => Some(Subject::Positional(usize::from(byte - b'0'))),
+        b'@' => Some(Subject::Arguments { star: false }),
+        b'*' => Some(Subject::Arguments { star: true }),
+        b'#' => Some(Subject::Count),
+        b'?' => Some(Subject::Status),
+        _ => None,
+    }
+}
