@@ -7,6 +7,7 @@ mod floor;
 mod image;
 mod packages;
 mod progress;
+mod proof;
 mod test;
 mod workspace;
 
@@ -49,6 +50,9 @@ enum Task {
     },
     /// Install the Debian packages that the other tasks need, or name them
     Packages,
+    /// The long runs that hold subhost-config against real bash
+    #[command(subcommand)]
+    Proof(proof::Proof),
     /// The part of the demo that runs in namespaces of its own
     #[command(hide = true)]
     DemoInside(demo::Inside),
@@ -74,6 +78,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
+        Task::Proof(proof) => proof.run(stage)?,
         Task::Packages => packages::install(packages::ALL, &progress::Steps::new())?,
     }
     Ok(ExitCode::SUCCESS)

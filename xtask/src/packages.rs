@@ -60,6 +60,10 @@ pub(crate) const TEST: &[Tool] = &[
     tool("cryptsetup", "cryptsetup-bin"),
 ];
 
+/// What reading the files of packages needs.
+pub(crate) const PROOF: &[Tool] =
+    &[tool("bash", "bash"), tool("dpkg-deb", "dpkg"), tool("ip", "iproute2"), tool("unshare", "util-linux")];
+
 /// What the Debian guest is made with.
 pub(crate) const DEBIAN_GUEST: &[Tool] = &[
     tool("mmdebstrap", "mmdebstrap"),
@@ -70,7 +74,7 @@ pub(crate) const DEBIAN_GUEST: &[Tool] = &[
 ];
 
 /// Everything.
-pub(crate) const ALL: &[&[Tool]] = &[DEMO, TEST, DEBIAN_GUEST];
+pub(crate) const ALL: &[&[Tool]] = &[DEMO, TEST, PROOF, DEBIAN_GUEST];
 
 /// Installs what is missing of `tools`; on a system that is not Debian-like, or without root, names it and fails.
 pub(crate) fn install(tools: &[&[Tool]], steps: &Steps) -> Outcome {

@@ -1,0 +1,79 @@
+//! `cargo xtask proof`: the long runs that hold subhost-config against real bash.
+
+mod fuzz;
+mod packages;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use clap::Subcommand;
+use subhost_tests::isolate::Stage;
+
+use crate::Outcome;
+use crate::workspace;
+
+#[derive(Subcommand)]
+pub(crate) enum Proof {
+    /// Generated scripts: what is accepted gives what bash gives
+    #[command(after_help = "\
+Examples:
+  cargo xtask proof differential                 200,000 scripts
+  cargo xtask proof differential --seed 700001   others
+  cargo xtask proof differential --keep found    what differs, made small, as files in a folder")]
+    Differential {
+        /// How many scripts
+        #[arg(long, default_value_t = 200_000)]
+        count: u64,
+        /// The first one; the same seed gives the same scripts
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Write what differs, made small, into this folder
+        #[arg(long, value_name = "DIR")]
+        keep: Option<PathBuf>,
+    },
+    /// Settings files of 60 Debian packages: each as bash has it, or refused (as root)
+    Packages(packages::Options),
+    /// The part of it that runs in namespaces of its own
+    #[command(hide = true)]
+    PackagesInside(packages::Inside),
+    /// Made-up bytes: no panic, no hang (with cargo-fuzz and a nightly compiler)
+    Fuzz(fuzz::Options),
+    /// Time and memory, beside bash
+    #[command(after_help = "\
+Example:
+  cargo xtask proof speed        no figure is asserted; the last column is what is aimed at")]
+    Speed,
+}
+
+impl Proof {
+    pub(crate) fn run(self, stage: Stage) -> Outcome {
+        match self {
+            Self::Differential { count, seed, keep } => {
+                let mut cargo = workspace::cargo();
+                cargo.args(["test", "--release", "--package", "subhost-config", "--test", "differential"]);
+                cargo.args(["--", "--nocapture", "accepted_scripts"]);
+                cargo.env("SUBHOST_PROOF_COUNT", count.to_string());
+                cargo.env("SUBHOST_PROOF_SEED", seed.to_string());
+                if let Some(folder) = keep {
+                    std::fs::create_dir_all(&folder)?;
+                    cargo.env("SUBHOST_PROOF_KEEP", std::path::absolute(folder)?);
+                }
+                done(&mut cargo)
+            }
+            Self::Packages(options) => options.run(),
+            Self::PackagesInside(inside) if stage == Stage::Inside => inside.run(),
+            Self::PackagesInside(_) => Err("packages-inside is started by packages".into()),
+            Self::Fuzz(options) => options.run(),
+            Self::Speed => {
+                done(workspace::cargo().args(["bench", "--package", "subhost-config", "--bench", "speed"]))
+            }
+        }
+    }
+}
+
+/// Runs a command on this terminal.
+fn done(command: &mut Command) -> Outcome {
+    let what = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(|error| format!("{what}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{what}: {status}").into()) }
+}
