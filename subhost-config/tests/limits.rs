@@ -34,7 +34,15 @@ fn too_large_a_text_is_refused() {
 
 #[test]
 fn values_beyond_the_memory_budget_are_refused() {
-    assert_eq!(codes(format!("A=1\n{}", "A=$A$A\n".repeat(60))), [code::MEMORY_BUDGET]);
+    let (script, _) = parse(&Source::new("script", format!("A=1\n{}", "A=$A$A\n".repeat(60))));
+    let found: Vec<_> = Evaluator::new()
+        .memory_budget(1 << 20)
+        .run(&script)
+        .1
+        .iter()
+        .map(|diagnostic| diagnostic.code)
+        .collect();
+    assert_eq!(found, [code::MEMORY_BUDGET]);
 }
 
 /// On the small stack of a thread in a debug build.

@@ -360,16 +360,7 @@ impl Shell<'_> {
                         "write `[key]=value` for all of them",
                     );
                 };
-                let quotes_list = |part: &Part| match part {
-                    Part::Double(inside) => {
-                        inside.iter().any(|part| matches!(part, Part::Parameter(it) if it.names_list()))
-                    }
-                    _ => false,
-                };
-                if word.parts().iter().any(quotes_list) {
-                    let message = "a list in the keys and values of a list is refused";
-                    return self.refuse(code::EXPANSION, word.span, message, "write `[key]=value`");
-                }
+                self.refuse_quoted_list(word)?;
                 words.push((self.value_with_tilde(word)?, word.span));
             }
             let mut words = words.into_iter();
@@ -383,6 +374,8 @@ impl Shell<'_> {
                     let message = "an element of an associative array needs its key";
                     return self.refuse(code::SUBSCRIPT, span, message, "write `[key]=value`");
                 };
+                self.refuse_quoted_list(&keyed.subscript)?;
+                self.refuse_quoted_list(&keyed.value)?;
                 let key = self.value_with_tilde(&keyed.subscript)?;
                 let value = self.value_with_tilde(&keyed.value)?;
                 edits.push((key, value, keyed.append, keyed.span));
@@ -415,6 +408,21 @@ impl Shell<'_> {
         })
     }
 
+    /// Where bash expands neither fields nor one value, a quoted list leaves what it should not.
+    fn refuse_quoted_list(&mut self, word: &Word) -> Run {
+        let quotes_list = |part: &Part| match part {
+            Part::Double(inside) => {
+                inside.iter().any(|part| matches!(part, Part::Parameter(it) if it.names_list()))
+            }
+            _ => false,
+        };
+        if word.parts().len() > 1 && word.parts().iter().any(quotes_list) {
+            let message = "a quoted list as a part of a key or a value is refused";
+            return self.refuse(code::EXPANSION, word.span, message, "assign the joined text first");
+        }
+        Ok(())
+    }
+
     fn check_key(&mut self, key: &[u8], span: Span) -> Run {
         if key.is_empty() {
             let message = "bash does not allow an empty key";
@@ -426,6 +434,7 @@ impl Shell<'_> {
     /// The element that a subscript means when it is assigned to.
     pub(super) fn write_key(&mut self, name: &str, subscript: &Word) -> Run<Key> {
         if self.is_associative_name(name) {
+            self.refuse_quoted_list(subscript)?;
             let key = self.value_with_tilde(subscript)?;
             self.refuse_garbled(&key, subscript.span)?;
             self.check_key(&key, subscript.span)?;

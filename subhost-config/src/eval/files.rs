@@ -155,13 +155,17 @@ impl Shell<'_> {
             };
             return self.refuse(code::FILE_ACCESS, span, message, "write down what is so");
         };
-        let opened =
-            rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .and_then(|folder| {
-                    let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
-                    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-                    rustix::fs::openat2(folder, rest, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
-                });
+        let opened = rustix::fs::openat(
+            CWD,
+            folder,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .and_then(|folder| {
+            let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+            rustix::fs::openat2(folder, rest, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+        });
         match opened {
             Ok(file) => Ok(Some(file)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => Ok(None),

@@ -1,4 +1,5 @@
-//! Evaluating makes no system calls but those for memory: nothing is started, opened, read or written.
+//! Evaluating makes no system calls but those for memory: nothing is started, opened, read or written. With policies
+//! that allow all files, it makes none beside those but such as look at files.
 //!
 //! The evaluation runs in a child process under a filter that kills it at any other call. Further children, which do
 //! make such calls, show that the filter kills.
@@ -13,7 +14,7 @@ use std::{env, fs};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use subhost_config::schema::{Environment, SubhostConfig};
-use subhost_config::{Evaluator, Source, parse, render};
+use subhost_config::{Evaluator, FilePolicy, IncludePolicy, Source, parse, render};
 
 /// What a child is to do.
 const TASK: &str = "SUBHOST_CONFIG_TEST_TASK";
@@ -28,8 +29,11 @@ fn main() -> ExitCode {
     let mut trials = vec![
         Trial::test("evaluates_all_cases_without_a_system_call", || evaluates("cases", 400)),
         Trial::test("evaluates_the_corpus_without_a_system_call", || evaluates("corpus", 30)),
+        Trial::test("evaluates_all_cases_with_all_files_allowed", || evaluates("files", 400)),
         Trial::test("the_filter_kills_a_command", || is_killed("command")),
         Trial::test("the_filter_kills_a_written_file", || is_killed("file")),
+        Trial::test("the_filter_for_reading_kills_a_command", || is_killed("command-reading")),
+        Trial::test("the_filter_for_reading_kills_a_written_file", || is_killed("file-reading")),
     ];
     trials.extend(sys::FORBIDDEN.iter().map(|(name, _)| {
         Trial::test(format!("the_filter_kills_{name}"), move || {
@@ -78,7 +82,12 @@ fn child(task: &str) {
         }
         ("control", None) => {
             let file = env::temp_dir().join("subhost-config-canary");
-            sys::allow_memory_only().expect("the filter is taken");
+            let (what, reading) = match what.strip_suffix("-reading") {
+                Some(what) => (what, true),
+                None => (what, false),
+            };
+            let filter = if reading { sys::allow_memory_and_reading } else { sys::allow_memory_only };
+            filter().expect("the filter is taken");
             match what {
                 "command" => drop(Command::new("true").status()),
                 _ => drop(fs::write(file, "")),
@@ -90,7 +99,7 @@ fn child(task: &str) {
 
 fn evaluate_all(set: &str) {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = if set == "cases" { package.join("tests/cases") } else { package.join("fuzz/corpus-min") };
+    let folder = if set == "corpus" { package.join("fuzz/corpus-min") } else { package.join("tests/cases") };
     let mut scripts = Vec::new();
     files_in(&folder, &mut scripts);
     let scripts: Vec<(String, Vec<u8>)> = scripts
@@ -99,13 +108,22 @@ fn evaluate_all(set: &str) {
         .collect();
     let mut output = io::stdout().lock();
 
-    sys::allow_memory_only().expect("the filter is taken");
+    let mut evaluator = Evaluator::new();
+    if set == "files" {
+        evaluator = evaluator
+            .step_budget(200_000)
+            .includes(IncludePolicy::folders(["/"]).by_anybody())
+            .files(FilePolicy::folders(["/"]));
+        sys::allow_memory_and_reading().expect("the filter is taken");
+    } else {
+        sys::allow_memory_only().expect("the filter is taken");
+    }
     for (name, text) in &scripts {
         // Named before, so that the one that was killed is known.
         writeln!(output, "{name}").expect("the name is written");
         let source = Source::new(name.clone(), text.clone());
         let (script, mut diagnostics) = parse(&source);
-        let (variables, more) = Evaluator::new().run(&script);
+        let (variables, more) = evaluator.run(&script);
         diagnostics.extend(more);
         drop(variables.to_declare_p());
         diagnostics.extend(SubhostConfig::from_variables(&variables, &Environment::empty()).1);

@@ -21,6 +21,28 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
+/// Calls by which files are looked at. `openat` is apart, as its flags can be seen.
+const READING: &[c_long] = &[
+    // Its flags are in memory, where no filter sees them; the evaluator uses it below its folders.
+    libc::SYS_openat2,
+    libc::SYS_read,
+    libc::SYS_pread64,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_lseek,
+    libc::SYS_getdents64,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_fcntl,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+];
+
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
@@ -30,11 +52,20 @@ const ARCHITECTURE: u32 = 0xc000_00b7;
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGUMENT_0: u32 = 16;
+const ARGUMENT_2: u32 = 16 + 2 * 8;
 const ARGUMENT_3: u32 = 16 + 3 * 8;
 
 /// Installs the filter in the calling thread, for good.
 pub(crate) fn allow_memory_only() -> io::Result<()> {
-    let mut filter = filter();
+    install(filter(false))
+}
+
+/// The same, but files may be opened for reading, and be looked at.
+pub(crate) fn allow_memory_and_reading() -> io::Result<()> {
+    install(filter(true))
+}
+
+fn install(mut filter: Vec<sock_filter>) -> io::Result<()> {
     let program =
         sock_fprog { len: u16::try_from(filter.len()).expect("a short filter"), filter: filter.as_mut_ptr() };
     // SAFETY: takes plain numbers only.
@@ -47,7 +78,7 @@ fn check(result: c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn filter() -> Vec<sock_filter> {
+fn filter(reading: bool) -> Vec<sock_filter> {
     let number = |number: c_long| u32::try_from(number).expect("numbers of system calls are small");
     let map_anonymous = u32::try_from(libc::MAP_ANONYMOUS).expect("a flag");
     let allow = give(libc::SECCOMP_RET_ALLOW);
@@ -56,6 +87,15 @@ fn filter() -> Vec<sock_filter> {
     let mut filter = vec![load(ARCH), unless_equal(ARCHITECTURE, 2), load(NUMBER), skip(1), kill];
     for &call in ALLOWED {
         filter.extend([unless_equal(number(call), 1), allow]);
+    }
+    if reading {
+        for &call in READING {
+            filter.extend([unless_equal(number(call), 1), allow]);
+        }
+        let writing = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
+        let writing = u32::try_from(writing).expect("flags");
+        filter.extend([unless_equal(number(libc::SYS_openat), 4), load(ARGUMENT_2)]);
+        filter.extend([unless_set(writing, 1), kill, allow]);
     }
     // Memory, not a file.
     filter.extend([

@@ -1,0 +1,2 @@
+declare -- A="1"
+declare -- B="1"

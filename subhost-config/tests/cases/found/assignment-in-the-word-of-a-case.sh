@@ -1,0 +1,3 @@
+case a"${B=$B}" in
+a) K=1;;
+esac

@@ -1,0 +1,4 @@
+declare -a B=([0]="" [1]="")
+declare -- D="1"
+declare -- IFS=""
+declare -- x=" "

@@ -1,0 +1,2 @@
+B=('' '') IFS=''
+for x in ${B[@]%/}; do D=1; done

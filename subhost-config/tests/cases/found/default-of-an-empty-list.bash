@@ -1,0 +1,3 @@
+declare -a A=([0]="" [1]="")
+declare -a D=()
+declare -- x=""

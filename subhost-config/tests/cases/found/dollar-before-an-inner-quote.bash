@@ -1,0 +1,2 @@
+declare -- A="bash"
+declare -- C=""

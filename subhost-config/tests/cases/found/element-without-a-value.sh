@@ -1,0 +1,2 @@
+declare -A M
+M=([])

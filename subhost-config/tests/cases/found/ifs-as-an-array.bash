@@ -1,0 +1,1 @@
+declare -a IFS=([0]="x")

@@ -1,0 +1,2 @@
+case\
+e in x) A=1;; esac

@@ -1,0 +1,1 @@
+declare -A M=([''$(printf '%s\n' ""{,c})"${B[@]}"]=)

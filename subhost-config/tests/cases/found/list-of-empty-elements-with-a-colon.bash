@@ -1,0 +1,2 @@
+declare -a A=([0]="")
+declare -- B="x"

@@ -1,0 +1,3 @@
+declare -a A=([0]="I" [1]="IFS")
+declare -- C=""
+declare -a I=()

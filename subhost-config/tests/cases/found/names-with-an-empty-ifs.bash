@@ -1,0 +1,3 @@
+declare -a A=([0]="IIFS")
+declare -- I="1"
+declare -- IFS=""

@@ -1,0 +1,2 @@
+declare -- B=""
+declare -a D=()

@@ -1,0 +1,2 @@
+declare -a A=()
+declare -a D=([0]="")

@@ -1,0 +1,4 @@
+declare -- B="p:pe"
+declare -- IFS=":"
+declare -- p=""
+declare -- pe=""

@@ -1,0 +1,2 @@
+u=1
+readonly -a u

@@ -1,0 +1,2 @@
+declare -- A=""
+declare -n R="A"

@@ -1,0 +1,2 @@
+declare -n R=A
+A=${!R:1}

@@ -1,0 +1,2 @@
+declare -a A=()
+declare -a B=([0]="3")

@@ -1,0 +1,2 @@
+REF=
+unset -n REF
