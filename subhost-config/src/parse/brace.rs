@@ -77,12 +77,10 @@ impl Parser<'_> {
             false => Braces { work: &mut self.braces, depth: 0 }.expand(text),
         };
         // A `$` that braces bring to a quote is just a `$`.
-        let result = match has(b"$,") || has(b"$}") {
-            true => result.and_then(|texts| {
-                if texts.iter().any(|it| has_dollar_quote(it)) { Err(Refused) } else { Ok(texts) }
-            }),
-            false => result,
+        let brings = |texts: &Vec<Vec<u8>>| {
+            (has(b"$,") || has(b"$}")) && texts.len() > 1 && texts.iter().any(|text| has_dollar_quote(text))
         };
+        let result = result.and_then(|texts| if brings(&texts) { Err(Refused) } else { Ok(texts) });
         if result.is_err() {
             let message = "these braces are refused: they make too many words, or odd ones";
             self.complaints.error(code::BRACES, span, message, "write the words, or quote the braces");
