@@ -34,6 +34,9 @@ pub struct Cli {
     /// Read this configuration instead of ROOT_DIR/NAME/config
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Have a real bash run the configuration, in namespaces of its own and over the host's files, keeping no change
+    #[arg(long, global = true)]
+    pub config_exec: bool,
     /// Show JSON, where a command reads
     #[arg(long, global = true)]
     pub json: bool,

@@ -9,6 +9,7 @@ use subhost_config::{
 };
 
 use crate::args::Devices;
+use crate::config_exec::executed;
 use crate::error::{Complaint, Error};
 use crate::layout::{Layout, Name};
 use crate::request::Request;
@@ -45,6 +46,16 @@ impl Reach {
     }
 }
 
+/// How a configuration becomes variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum How {
+    /// It is evaluated, as ever.
+    #[default]
+    Evaluate,
+    /// A bash runs it, since somebody asked for that. Only one that root alone could have written.
+    Execute,
+}
+
 /// A configuration that was read.
 pub struct Loaded {
     /// Its path.
@@ -71,6 +82,7 @@ impl Loaded {
         given: Option<&Path>,
         name: &Name,
         devices: &Devices,
+        how: How,
     ) -> Result<Loaded, Error> {
         let path = path_of(layout, given, name);
         match load(&path) {
@@ -80,9 +92,14 @@ impl Loaded {
                     && (!devices.disks.is_empty()
                         || std::env::var_os("DISKS").is_some_and(|it| !it.is_empty())) =>
             {
-                Ok(Loaded::evaluate(&path, &Source::new(path.to_string_lossy(), ""), Trust::Trusted))
+                Loaded::evaluate(
+                    &path,
+                    &Source::new(path.to_string_lossy(), ""),
+                    Trust::Trusted,
+                    How::Evaluate,
+                )
             }
-            loaded => Loaded::evaluated(&path, loaded),
+            loaded => Loaded::evaluated(&path, loaded, how),
         }
     }
 
@@ -90,13 +107,13 @@ impl Loaded {
     ///
     /// # Errors
     /// There is no such file, or it cannot be read.
-    pub fn read(path: &Path) -> Result<Loaded, Error> {
-        Loaded::evaluated(path, load(path))
+    pub fn read(path: &Path, how: How) -> Result<Loaded, Error> {
+        Loaded::evaluated(path, load(path), how)
     }
 
-    fn evaluated(path: &Path, loaded: Result<LoadedConfig, LoadError>) -> Result<Loaded, Error> {
+    fn evaluated(path: &Path, loaded: Result<LoadedConfig, LoadError>, how: How) -> Result<Loaded, Error> {
         match loaded {
-            Ok(loaded) => Ok(Loaded::evaluate(path, &loaded.source, loaded.trust)),
+            Ok(loaded) => Loaded::evaluate(path, &loaded.source, loaded.trust, how),
             Err(error) => {
                 let hint =
                     "a configuration holds DISKS=( vda:1:/path/to/disk.raw ) and BRIDGES=( bridge:mac )";
@@ -105,13 +122,26 @@ impl Loaded {
         }
     }
 
-    fn evaluate(path: &Path, source: &Source, trust: Trust) -> Loaded {
-        let (variables, mut diagnostics) = Reach::of_subhosts().evaluate(source);
+    fn evaluate(path: &Path, source: &Source, trust: Trust, how: How) -> Result<Loaded, Error> {
+        let (variables, mut diagnostics) = match (how, distrust(&trust)) {
+            (How::Evaluate, _) => Reach::of_subhosts().evaluate(source),
+            (How::Execute, None) => Reach::default().evaluate(&executed(source)?),
+            (How::Execute, Some(reason)) => {
+                let message = format!("configuration {} is not run by bash: {reason}", path.display());
+                return Err(Error::refused(Complaint::new(message)));
+            }
+        };
         let (config, found) = SubhostConfig::from_variables(&variables, &Environment::of_process());
         diagnostics.extend(found);
         let failed = diagnostics.iter().any(Diagnostic::is_error);
         let sources = variables.sources().clone();
-        Loaded { path: path.to_path_buf(), sources, trust, diagnostics, config: config.filter(|_| !failed) }
+        Ok(Loaded {
+            path: path.to_path_buf(),
+            sources,
+            trust,
+            diagnostics,
+            config: config.filter(|_| !failed),
+        })
     }
 
     /// Why boot would not take it, if it would not.

@@ -8,6 +8,7 @@ pub mod args;
 pub mod boot;
 pub mod commands;
 pub mod config;
+pub mod config_exec;
 pub mod error;
 pub mod fstab;
 pub mod guest;

@@ -41,7 +41,8 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
         }
         return detach(context, &args);
     }
-    let loaded = Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices)?;
+    let loaded =
+        Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices, context.how)?;
     let request = request(&loaded, args.name, args.devices, args.init)?;
     demand_trust(&loaded)?;
     if !loaded.diagnostics.is_empty() && !context.quiet {

@@ -131,9 +131,9 @@ fn parse_name(text: &str) -> Result<Name, Error> {
 /// The configuration of a subhost by name, or the one at a path.
 pub(super) fn load(context: &Context, given: &OsStr, devices: &Devices) -> Result<(Loaded, Name), Error> {
     match target(given)? {
-        Target::File(path) => Ok((Loaded::read(path)?, parse_name("unnamed")?)),
+        Target::File(path) => Ok((Loaded::read(path, context.how)?, parse_name("unnamed")?)),
         Target::Name(name) => {
-            Ok((Loaded::of(&context.layout, context.config.as_deref(), &name, devices)?, name))
+            Ok((Loaded::of(&context.layout, context.config.as_deref(), &name, devices, context.how)?, name))
         }
     }
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command, Config};
+use crate::config::How;
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::report;
@@ -25,6 +26,8 @@ pub struct Context {
     pub layout: Layout,
     /// A configuration given by path.
     pub config: Option<std::path::PathBuf>,
+    /// How configurations are read.
+    pub how: How,
     /// JSON instead of text.
     pub json: bool,
     /// Errors only.
@@ -37,8 +40,13 @@ const OUR_FAILURE: u8 = 125;
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let context =
-        Context { layout: Layout::new(cli.root_dir), config: cli.config, json: cli.json, quiet: cli.quiet };
+    let context = Context {
+        layout: Layout::new(cli.root_dir),
+        config: cli.config,
+        how: if cli.config_exec { How::Execute } else { How::Evaluate },
+        json: cli.json,
+        quiet: cli.quiet,
+    };
     let passes_status = matches!(cli.command, Command::Run(_) | Command::Enter(_));
     let result = match cli.command {
         Command::Boot(args) => boot::boot(&context, args),

@@ -20,7 +20,8 @@ struct Shown<'a> {
 
 /// Shows the plan of a boot. Changes nothing, and needs no privileges where the files are readable.
 pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
-    let loaded = Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices)?;
+    let loaded =
+        Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices, context.how)?;
     let request = request(&loaded, args.name, args.devices, args.init)?;
     let observed = Observed::of(&request, &context.layout, Purpose::Look).step("list the host's links")?;
     let plan = Plan::make(&request, &observed, &context.layout).map_err(Error::Refused)?;

@@ -1,5 +1,6 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod config_exec;
 mod debian;
 mod disks;
 mod hostile;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         debian::CASES,
         disks::CASES,
         hostile::CASES,
+        config_exec::CASES,
         include::CASES,
         initctl::CASES,
         kill::CASES,
