@@ -38,14 +38,15 @@ pub(crate) enum Connector {
 #[derive(Debug, Clone)]
 pub(crate) struct Pipeline {
     pub(crate) negated: bool,
-    pub(crate) command: Command,
+    /// Apart, as most statements are far smaller than the largest kind.
+    pub(crate) command: Box<Command>,
     pub(crate) span: Span,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
     /// `A=1 B+=2`, done from left to right.
-    Assign(Vec<Assignment>),
+    Assign(Box<[Assignment]>),
     /// `declare`, `typeset`, `local`, `export`, `readonly`.
     Declare(Declaration),
     /// A builtin or a function with its arguments.
@@ -348,6 +349,7 @@ impl Operand {
         }
     }
 
+    /// Where it stands.
     pub(crate) fn span(&self) -> Span {
         match self {
             Self::Name { span, .. } => *span,
@@ -396,6 +398,7 @@ pub(crate) enum Condition {
 }
 
 impl Word {
+    /// An empty word.
     pub(crate) fn empty_at(offset: usize) -> Self {
         Self { span: Span::new(offset, offset), kind: WordKind::Plain }
     }
@@ -418,6 +421,7 @@ impl Word {
         }
     }
 
+    /// The same by reference.
     pub(crate) fn parts(&self) -> &[Part] {
         match &self.kind {
             WordKind::Parts(parts) => parts,
@@ -425,9 +429,99 @@ impl Word {
         }
     }
 
+    /// Whether one of these names stands in its text, as it may without a `$` in arithmetic.
+    fn mentions(&self, names: &[&str]) -> bool {
+        let holds = |text: &[u8], name: &str| text.windows(name.len()).any(|it| it == name.as_bytes());
+        self.parts().iter().any(|part| match part {
+            Part::Literal(text) => names.iter().any(|name| holds(text, name)),
+            _ => false,
+        })
+    }
+
+    /// Whether it holds a list in double quotes.
+    pub(crate) fn quotes_list(&self) -> bool {
+        self.parts().iter().any(Part::quotes_list)
+    }
+
     /// Calls back for every parameter and every arithmetic text in it, at any depth.
     pub(crate) fn visit(&self, visitor: &mut impl FnMut(Visited<'_>)) {
         visit_parts(self.parts(), visitor);
+    }
+}
+
+impl Part {
+    /// The parameter, if it is one.
+    pub(crate) fn as_parameter(&self) -> Option<&Parameter> {
+        match self {
+            Self::Parameter(parameter) => Some(parameter),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a list as it stands.
+    pub(crate) fn is_list(&self) -> bool {
+        self.as_parameter().is_some_and(Parameter::is_list)
+    }
+
+    /// Whether it is such a list in double quotes, perhaps beside other things.
+    pub(crate) fn quotes_list(&self) -> bool {
+        matches!(self, Self::Double(inside) if inside.iter().any(Self::is_list))
+    }
+}
+
+impl Subject {
+    /// `NAME[@]` or `NAME[*]`.
+    pub(crate) fn is_all_elements(&self) -> bool {
+        matches!(self, Self::Variable { subscript: Some(Subscript::All { .. }), .. })
+    }
+
+    /// `$@` or `NAME[@]`: in double quotes, each element is a field.
+    pub(crate) fn is_separate_list(&self) -> bool {
+        self.list_by_star() == Some(false)
+    }
+
+    /// `$*` or `NAME[*]`: in double quotes, the elements are joined to one field.
+    pub(crate) fn is_joined_list(&self) -> bool {
+        self.list_by_star() == Some(true)
+    }
+
+    /// Whether the list is asked for with a star; none if it is no list.
+    fn list_by_star(&self) -> Option<bool> {
+        match self {
+            Self::Arguments { star } | Self::Variable { subscript: Some(Subscript::All { star }), .. } => {
+                Some(*star)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Parameter {
+    /// Whether it gives a list, or may do so: nobody knows where an indirection leads.
+    pub(crate) fn is_list(&self) -> bool {
+        self.indirect
+            || matches!(self.operator, Operator::Names { .. } | Operator::Keys)
+            || self.subject.list_by_star().is_some()
+    }
+
+    /// `${NAME[@]…}`, but for its length.
+    pub(crate) fn separates(&self) -> bool {
+        self.subject.is_separate_list() && !matches!(self.operator, Operator::Length)
+    }
+
+    /// `${NAME[*]…}` with an operator, but for its length.
+    pub(crate) fn joins_changed(&self) -> bool {
+        match self.operator {
+            Operator::Names { star: true } => true,
+            Operator::None | Operator::Length => false,
+            _ => self.subject.is_joined_list(),
+        }
+    }
+
+    /// `$NAME` or the like.
+    pub(crate) fn is_plain(&self) -> bool {
+        let has_subscript = matches!(&self.subject, Subject::Variable { subscript: Some(_), .. });
+        matches!(self.operator, Operator::None) && !has_subscript && !self.indirect
     }
 }
 
@@ -480,50 +574,60 @@ impl Operator {
         };
         first.into_iter().chain(second)
     }
+
+    /// The same to be changed.
+    pub(crate) fn words_mut(&mut self) -> impl Iterator<Item = &mut Word> {
+        let (first, second) = match self {
+            Self::None | Self::Length | Self::Transform(_) | Self::Keys | Self::Names { .. } => (None, None),
+            Self::Fallback { word, .. } => (Some(word), None),
+            Self::RemovePrefix { pattern, .. } | Self::RemoveSuffix { pattern, .. } => (Some(pattern), None),
+            Self::Replace { pattern, replacement, .. } => (Some(pattern), Some(replacement)),
+            Self::Case { pattern, .. } => (pattern.as_mut(), None),
+            Self::Substring { offset, length } => (Some(offset), length.as_mut()),
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 impl Operand {
     /// Whether its value uses one of these variables beside itself, as far as can be seen.
-    pub(crate) fn expands(&self, names: &BTreeSet<&str>) -> bool {
-        let own = self.name();
-        let others: Vec<&str> = names.iter().copied().filter(|&name| name != own).collect();
-        let mut found = false;
-        let mut look = |visited: Visited<'_>| match visited {
-            Visited::Parameter(parameter) => match &parameter.subject {
-                Subject::Variable { name, .. } => {
-                    found |= parameter.indirect || others.contains(&name.as_str())
-                }
-                _ => found |= parameter.indirect,
-            },
-            Visited::Arithmetic(word) => {
-                let uses = |part: &Part| match part {
-                    Part::Literal(bytes) => others
-                        .iter()
-                        .any(|name| bytes.windows(name.len()).any(|window| window == name.as_bytes())),
-                    _ => false,
-                };
-                found |= word.parts().iter().any(uses);
-            }
-        };
+    pub(crate) fn uses_others(&self, names: &BTreeSet<&str>) -> bool {
+        let others: Vec<&str> = names.iter().copied().filter(|&name| name != self.name()).collect();
         match self {
-            Self::Name { .. } | Self::Word(_) => {}
-            Self::Assignment(assignment) => {
-                if let Some(subscript) = &assignment.subscript {
-                    look(Visited::Arithmetic(subscript));
-                    subscript.visit(&mut look);
+            Self::Name { .. } | Self::Word(_) => false,
+            Self::Assignment(assignment) => assignment.uses(&others),
+        }
+    }
+}
+
+impl Assignment {
+    /// Whether its value or its subscript uses one of these variables, as far as can be seen.
+    pub(crate) fn uses(&self, names: &[&str]) -> bool {
+        let mut found = false;
+        let mut look = |visited: Visited<'_>| {
+            found |= match visited {
+                Visited::Parameter(Parameter { indirect: true, .. }) => true,
+                Visited::Parameter(Parameter { subject: Subject::Variable { name, .. }, .. }) => {
+                    names.contains(&name.as_str())
                 }
-                match &assignment.value {
-                    AssignedValue::Scalar(word) => word.visit(&mut look),
-                    AssignedValue::Array(elements) => elements.iter().for_each(|element| match element {
-                        Element::Word(word) => word.visit(&mut look),
-                        Element::Keyed(keyed) => {
-                            look(Visited::Arithmetic(&keyed.subscript));
-                            keyed.subscript.visit(&mut look);
-                            keyed.value.visit(&mut look);
-                        }
-                    }),
+                Visited::Parameter(_) => false,
+                Visited::Arithmetic(word) => word.mentions(names),
+            };
+        };
+        if let Some(subscript) = &self.subscript {
+            look(Visited::Arithmetic(subscript));
+            subscript.visit(&mut look);
+        }
+        match &self.value {
+            AssignedValue::Scalar(word) => word.visit(&mut look),
+            AssignedValue::Array(elements) => elements.iter().for_each(|element| match element {
+                Element::Word(word) => word.visit(&mut look),
+                Element::Keyed(keyed) => {
+                    look(Visited::Arithmetic(&keyed.subscript));
+                    keyed.subscript.visit(&mut look);
+                    keyed.value.visit(&mut look);
                 }
-            }
+            }),
         }
         found
     }

@@ -1,5 +1,6 @@
 //! From commands to variables. Nothing is executed or written, and nothing read but what the policies allow.
 
+mod array;
 mod assign;
 mod builtins;
 mod commands;
@@ -9,8 +10,11 @@ mod expand;
 mod fields;
 mod files;
 mod integers;
+mod key;
 mod parameter;
 mod substitution;
+mod tilde;
+mod unset;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,13 +31,14 @@ use crate::vars::{Variable, Variables};
 pub use files::{FilePolicy, IncludePolicy};
 pub use substitution::Host;
 
-/// What a value costs beside its bytes.
+/// What a value costs beside its bytes: about what an element of an array needs, with its place in the file.
 const COST_OF_A_VALUE: usize = 64;
 
 /// As many bytes are copied in the time of a step.
 const BYTES_OF_A_STEP: usize = 64;
 
-/// Functions that call functions, and includes that include.
+/// Functions that call functions, and includes that include. A configuration has two or three; this keeps a
+/// recursion without an end from using up the stack.
 const MAX_CALLS: usize = 60;
 
 /// Commands inside of each other, those of functions and includes counted: what the stack bears.
@@ -171,6 +176,7 @@ enum Stop {
     Continue(usize),
 }
 
+/// What evaluating gives.
 type Run<T = ()> = Result<T, Stop>;
 
 /// Variables of functions that hide others of the same name.
@@ -315,6 +321,7 @@ impl<'e> Shell<'e> {
         if refused { Err(Stop::Refused) } else { Ok(()) }
     }
 
+    /// Takes steps of their budget.
     fn step(&mut self, count: u64, span: Span) -> Run {
         self.steps.take(count).map_err(|OutOfSteps| self.out_of_steps(span))
     }
@@ -324,6 +331,7 @@ impl<'e> Shell<'e> {
         self.step((values + bytes / BYTES_OF_A_STEP) as u64, span)
     }
 
+    /// What to say when none are left.
     fn out_of_steps(&self, span: Span) -> Stop {
         let message = format!("this takes more than {} steps", self.settings.step_budget);
         let hint = "a loop without an end? the values can be written down instead";

@@ -7,6 +7,7 @@ mod compound;
 mod condition;
 mod declaration;
 mod parameter;
+mod quotes;
 mod recover;
 mod simple;
 mod substitution;
@@ -17,26 +18,36 @@ use std::collections::BTreeSet;
 use crate::ast::{AndOr, Command, Connector, List, Pipeline, Script};
 use crate::code;
 use crate::diagnostic::Diagnostic;
-use crate::lex::{Complaints, Cursor, Mark, is_metacharacter};
+use crate::lex::{Complaints, Cursor, Mark, is_blank, is_metacharacter};
 use crate::span::{Source, Span};
 
 /// Larger texts are refused. Larger than [`load`](fn@crate::load) reads, for those who bring their own.
-pub const MAX_SOURCE_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_SOURCE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Constructs inside each other. A hand-written file has a handful; the limit bounds the stack.
 const MAX_DEPTH: usize = 60;
 
+/// What some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads a text. The script holds what was understood, the list all that was not.
 ///
 /// With an [error](Diagnostic::is_error) in the list, the script is only good for finding further errors.
 pub fn parse(source: &Source) -> (Script, Vec<Diagnostic>) {
-    parse_as(source, false, false)
+    parse_in(source, Surroundings::default())
 }
 
-/// The same for a text that an include brings: its functions may be defined elsewhere, and `extglob` may be on.
-pub(crate) fn parse_as(source: &Source, included: bool, extglob: bool) -> (Script, Vec<Diagnostic>) {
+/// What the text of a file cannot tell by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Surroundings {
+    /// Its functions may be defined elsewhere.
+    pub(crate) included: bool,
+    /// `shopt -s extglob` came before.
+    pub(crate) extglob: bool,
+}
+
+/// The same for a text that an include brings.
+pub(crate) fn parse_in(source: &Source, surroundings: Surroundings) -> (Script, Vec<Diagnostic>) {
     let text = source.text();
     let mut complaints = Complaints::default();
     let mut script = Script { source: source.clone(), ..Script::default() };
@@ -46,19 +57,8 @@ pub(crate) fn parse_as(source: &Source, included: bool, extglob: bool) -> (Scrip
         return (script, complaints.into_list());
     }
     let start = check_bytes(source, &mut complaints);
-    let mut parser = Parser {
-        cursor: Cursor::new(text, start, source.base()),
-        complaints,
-        depth: 0,
-        extglob,
-        extglob_next: extglob,
-        functions: BTreeSet::new(),
-        unknown: Vec::new(),
-        includes: included,
-        here_documents: Vec::new(),
-        braces: brace::MAX_WORK,
-        substitutions: 0,
-    };
+    let mut parser = Parser::new(Cursor::new(text, start, source.base()), surroundings);
+    parser.complaints = complaints;
     script.statements = parser.statements();
     script.functions = parser.functions;
     script.refused = parser.complaints.errors() > 0;
@@ -89,6 +89,7 @@ fn check_bytes(source: &Source, complaints: &mut Complaints) -> usize {
 #[derive(Debug)]
 struct Broken;
 
+/// What reading gives.
 type Parsed<T> = Result<T, Broken>;
 
 /// Reads commands one after the other.
@@ -103,8 +104,7 @@ struct Parser<'a> {
     extglob_next: bool,
     /// Names of all functions that the text defines.
     functions: BTreeSet<String>,
-    /// Commands that only a function can explain, each with the number of its statement.
-    unknown: Vec<(String, Span, usize)>,
+    unknown: Vec<UnknownCommand>,
     /// Whether an include may define further functions.
     includes: bool,
     /// Here-documents whose body is still to come.
@@ -115,37 +115,103 @@ struct Parser<'a> {
     substitutions: usize,
 }
 
+/// Where lists of the parser end, so that what came since can be taken back.
 #[derive(Clone, Copy)]
 struct Point {
     mark: Mark,
     unknown: usize,
 }
 
+/// A command that only a function can explain, which may be defined later.
+struct UnknownCommand {
+    name: String,
+    span: Span,
+    /// Where the statement that it is in stands in the list, if it does.
+    statement: Option<usize>,
+}
+
+/// A here-document whose body is still to come.
 struct HereDocument {
+    /// Where it is announced.
     span: Span,
     delimiter: Vec<u8>,
     strip_tabs: bool,
 }
 
+impl HereDocument {
+    /// Skips the body; false if the text ends before it does.
+    fn skip(&self, cursor: &mut Cursor<'_>) -> bool {
+        while cursor.peek_raw().is_some() {
+            let mut line = Vec::new();
+            while let Some(byte) = cursor.bump_raw().filter(|&byte| byte != b'\n') {
+                if !(self.strip_tabs && line.is_empty() && byte == b'\t') {
+                    line.push(byte);
+                }
+            }
+            if line == self.delimiter {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Takes `( )`, perhaps behind blanks, as it stands behind the name of a function; false if it does not follow.
+fn take_parentheses(cursor: &mut Cursor<'_>) -> bool {
+    let mut ahead = *cursor;
+    ahead.skip_blanks();
+    if !ahead.take(b'(') {
+        return false;
+    }
+    while ahead.peek().is_some_and(is_blank) {
+        ahead.bump();
+    }
+    let found = ahead.take(b')');
+    if found {
+        *cursor = ahead;
+    }
+    found
+}
+
+impl<'a> Parser<'a> {
+    /// Begins at the cursor, with nothing open.
+    fn new(cursor: Cursor<'a>, surroundings: Surroundings) -> Self {
+        Self {
+            cursor,
+            complaints: Complaints::default(),
+            depth: 0,
+            extglob: surroundings.extglob,
+            extglob_next: surroundings.extglob,
+            functions: BTreeSet::new(),
+            unknown: Vec::new(),
+            includes: surroundings.included,
+            here_documents: Vec::new(),
+            braces: brace::MAX_WORK,
+            substitutions: 0,
+        }
+    }
+}
+
 impl Parser<'_> {
+    /// All statements of the text but those that are refused.
     fn statements(&mut self) -> Vec<AndOr> {
-        let mut statements: Vec<(usize, AndOr)> = Vec::new();
-        let mut number = 0;
+        let mut statements: Vec<AndOr> = Vec::new();
         while !self.complaints.is_full() {
             self.skip_to_command();
             if self.cursor.peek().is_none() {
                 break;
             }
-            number += 1;
             let (start, errors, known) = (self.cursor, self.complaints.errors(), self.unknown.len());
             let statement = self.statement();
             if let Ok(statement) = &statement {
                 self.note_extglob(statement);
             }
-            self.unknown[known..].iter_mut().for_each(|unknown| unknown.2 = number);
+            // A statement with something refused in it leaves no variable half set.
+            let is_kept = statement.is_ok() && self.complaints.errors() == errors;
+            let number = if is_kept { Some(statements.len()) } else { None };
+            self.unknown[known..].iter_mut().for_each(|unknown| unknown.statement = number);
             match statement {
-                // A statement with something refused in it leaves no variable half set.
-                Ok(statement) if self.complaints.errors() == errors => statements.push((number, statement)),
+                Ok(statement) if is_kept => statements.push(statement),
                 Ok(_) => {}
                 Err(Broken) => {
                     self.cursor = start;
@@ -158,16 +224,21 @@ impl Parser<'_> {
             self.unclosed(document.span);
         }
         let refused = self.refuse_unknown();
-        statements.into_iter().filter(|(number, _)| !refused.contains(number)).map(|(_, it)| it).collect()
+        let mut number = 0;
+        statements.retain(|_| {
+            number += 1;
+            !refused.contains(&(number - 1))
+        });
+        statements
     }
 
-    /// Complains about commands that no function explains; gives the numbers of their statements.
+    /// Complains about commands that no function explains; gives the places of their statements in the list.
     fn refuse_unknown(&mut self) -> BTreeSet<usize> {
         let mut refused = BTreeSet::new();
-        for (name, span, number) in std::mem::take(&mut self.unknown) {
+        for UnknownCommand { name, span, statement } in std::mem::take(&mut self.unknown) {
             if !self.includes && !self.functions.contains(&name) {
                 self.refuse_command(&name, span);
-                refused.insert(number);
+                refused.extend(statement);
             }
         }
         refused
@@ -227,6 +298,7 @@ impl Parser<'_> {
         Ok(true)
     }
 
+    /// `a && b || c`
     fn and_or(&mut self) -> Parsed<AndOr> {
         let first = self.pipeline()?;
         let mut rest = Vec::new();
@@ -244,6 +316,7 @@ impl Parser<'_> {
         }
     }
 
+    /// A command, perhaps with `!` before it. Behind a `|` it is refused as a whole.
     fn pipeline(&mut self) -> Parsed<Pipeline> {
         let start = self.cursor.position();
         let point = self.point();
@@ -271,7 +344,7 @@ impl Parser<'_> {
             let hint = "write the value itself; quote the `|` if it belongs to a value";
             self.complaints.error(code::LIST_OPERATOR, Span::new(bar, bar + 1), message, hint);
         }
-        Ok(Pipeline { negated, command, span: self.cursor.span_since(start) })
+        Ok(Pipeline { negated, command: Box::new(command), span: self.cursor.span_since(start) })
     }
 
     /// Where the lists of what is wrong end now.
@@ -321,7 +394,7 @@ impl Parser<'_> {
     /// A plain `shopt -s extglob` changes how bash reads the lines behind it. Inside of anything else it comes
     /// too late for that, or perhaps never.
     fn note_extglob(&mut self, statement: &AndOr) {
-        let Command::Call(call) = &statement.first.command else { return };
+        let Command::Call(call) = &*statement.first.command else { return };
         let is_plain = statement.rest.is_empty() && call.name == "shopt";
         let texts: Vec<&[u8]> = call.arguments.iter().map(|word| self.text(word.span)).collect();
         if let (true, [option @ (b"-s" | b"-u"), names @ ..]) = (is_plain, &texts[..])
@@ -346,17 +419,7 @@ impl Parser<'_> {
             self.extglob = self.extglob_next;
         }
         for document in std::mem::take(&mut self.here_documents) {
-            let mut is_closed = false;
-            while !is_closed && self.cursor.peek_raw().is_some() {
-                let mut line = Vec::new();
-                while let Some(byte) = self.cursor.bump_raw().filter(|&byte| byte != b'\n') {
-                    if !(document.strip_tabs && line.is_empty() && byte == b'\t') {
-                        line.push(byte);
-                    }
-                }
-                is_closed = line == document.delimiter;
-            }
-            if !is_closed {
+            if !document.skip(&mut self.cursor) {
                 self.unclosed(document.span);
             }
         }
@@ -368,6 +431,14 @@ impl Parser<'_> {
             None | Some(b'#') => true,
             Some(b'<' | b'>') => false,
             Some(byte) => is_metacharacter(byte),
+        }
+    }
+
+    /// Complains that what should close something does not stand here.
+    fn not_closed(&mut self, opened: Span) -> Broken {
+        match self.cursor.peek() {
+            None => self.unclosed(opened),
+            Some(_) => self.unexpected(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::ast::{Call, Word};
 use crate::code;
 use crate::condition::{TestError, test};
 use crate::lex::is_name;
+use crate::parse::{Surroundings, parse_in};
 use crate::span::Span;
 
 impl Shell<'_> {
@@ -57,12 +58,14 @@ impl Shell<'_> {
         Ok(true)
     }
 
+    /// `test …` and `[ … ]`.
     fn test(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
         let holds = self.test_holds(arguments, span)?;
         self.status = u8::from(!holds);
         Ok(())
     }
 
+    /// Whether these are arguments of a test that holds.
     pub(super) fn test_holds(&mut self, arguments: &[Vec<u8>], span: Span) -> Run<bool> {
         let mut facts = super::condition::ShellFacts { shell: self, span };
         match test(arguments, &mut facts) {
@@ -74,6 +77,7 @@ impl Shell<'_> {
         }
     }
 
+    /// `let`: each argument is an expression, the last one counts.
     fn let_builtin(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
         if arguments.is_empty() {
             return self.refuse(code::BAD_ARITHMETIC, span, "`let` needs an expression", "");
@@ -126,6 +130,7 @@ impl Shell<'_> {
         }
     }
 
+    /// The only argument, if there is one.
     fn number_argument(&mut self, arguments: &[Vec<u8>], span: Span) -> Run<Option<i64>> {
         let number = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse::<i64>().ok();
         match arguments {
@@ -135,6 +140,7 @@ impl Shell<'_> {
         }
     }
 
+    /// `set -u` and `set -- …`.
     fn set(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
         if let Some((b"--", rest)) = arguments.split_first().map(|(first, rest)| (first.as_slice(), rest)) {
             self.touched = true;
@@ -158,6 +164,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// `shopt -s NAME …` and `shopt -u NAME …`.
     fn shopt(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
         let on = match arguments.first().map(Vec::as_slice) {
             Some(b"-s") => true,
@@ -184,6 +191,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// `shift`, perhaps with a number.
     fn shift(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
         let count = self.number_argument(arguments, span)?.unwrap_or(1);
         self.positional(span)?;
@@ -211,7 +219,8 @@ impl Shell<'_> {
         let text = self.load_include(Path::new(&text), span)?;
         self.spend(text.len(), span)?;
         let source = self.variables.sources_mut().include(&String::from_utf8_lossy(path), text);
-        let (script, diagnostics) = crate::parse::parse_as(&source, true, self.options.extglob);
+        let surroundings = Surroundings { included: true, extglob: self.options.extglob };
+        let (script, diagnostics) = parse_in(&source, surroundings);
         let refused = script.refused;
         diagnostics.into_iter().for_each(|diagnostic| self.complaints.push(diagnostic));
         if refused {

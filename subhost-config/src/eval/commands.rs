@@ -11,10 +11,12 @@ use crate::code;
 use crate::span::Span;
 
 impl Shell<'_> {
+    /// Commands one after the other.
     pub(super) fn list(&mut self, list: &List) -> Run {
         list.iter().try_for_each(|statement| self.and_or(statement))
     }
 
+    /// `a && b || c`: what is left out does not change the status.
     pub(super) fn and_or(&mut self, statement: &AndOr) -> Run {
         self.pipeline(&statement.first)?;
         for (connector, pipeline) in &statement.rest {
@@ -25,6 +27,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// A command, perhaps with `!` before it.
     fn pipeline(&mut self, pipeline: &Pipeline) -> Run {
         self.step(1, pipeline.span)?;
         self.command(&pipeline.command, pipeline.span)?;
@@ -34,6 +37,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// A command of any kind, one level deeper.
     fn command(&mut self, command: &Command, span: Span) -> Run {
         if self.depth >= MAX_DEPTH {
             let message = format!("more than {MAX_DEPTH} commands inside each other, calls counted");
@@ -90,6 +94,7 @@ impl Shell<'_> {
         self.list(otherwise)
     }
 
+    /// `while`, or `until`. The status is that of the last turn.
     fn while_command(&mut self, until: bool, condition: &List, body: &List) -> Run {
         let mut status = 0;
         loop {
@@ -111,6 +116,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// `for NAME in …`; without words over the positional parameters.
     fn for_command(&mut self, name: &str, words: Option<&[Word]>, body: &List, span: Span) -> Run {
         let values = match words {
             Some(words) => self.words(words)?,
@@ -127,6 +133,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// `for (( ; ; ))`
     fn arithmetic_for(
         &mut self,
         [first, condition, next]: &[Option<Word>; 3],
@@ -163,6 +170,7 @@ impl Shell<'_> {
         }
     }
 
+    /// `case`
     fn case(&mut self, word: &Word, arms: &[Arm]) -> Run {
         let mut assigns = false;
         word.visit(&mut |visited| {
@@ -197,6 +205,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// A function or a builtin by its name; functions go first, as in bash.
     fn call(&mut self, call: &Call) -> Run {
         if let Some(function) = self.functions.get(&call.name).cloned() {
             let arguments = self.words(&call.arguments)?;
@@ -214,6 +223,7 @@ impl Shell<'_> {
         self.refuse(code::COMMAND, call.span, message, "")
     }
 
+    /// Runs a function, and takes its variables away again.
     fn call_function(&mut self, function: &Function, arguments: Vec<Vec<u8>>, span: Span) -> Run {
         if !function.refusals.is_empty() {
             function.refusals.iter().cloned().for_each(|refusal| self.complaints.push(refusal));

@@ -12,6 +12,7 @@ use crate::span::Span;
 use crate::value::Value;
 
 impl Shell<'_> {
+    /// Whether the inside of `[[ … ]]` holds.
     pub(super) fn condition(&mut self, condition: &Condition) -> Run<bool> {
         match condition {
             Condition::Not(inner) => Ok(!self.condition(inner)?),
@@ -28,6 +29,7 @@ impl Shell<'_> {
         }
     }
 
+    /// `left operator right`
     fn comparison(&mut self, operator: &str, left: &Word, right: &Word, span: Span) -> Run<bool> {
         let value = self.value(left)?;
         match operator {
@@ -48,7 +50,7 @@ impl Shell<'_> {
                 let expression = self.marked(right)?;
                 self.refuse_garbled(expression.bytes(), span)?;
                 self.refuse_garbled(&value, span)?;
-                self.step(1 + (value.len() + expression.bytes().len()) as u64 / 64, span)?;
+                self.look_at(1, value.len() + expression.bytes().len(), span)?;
                 match regex_matches(&value, &expression, self.options.nocasematch) {
                     Ok(matches) => Ok(matches),
                     Err(reason) => {

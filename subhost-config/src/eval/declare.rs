@@ -1,15 +1,12 @@
-//! `declare` and its like, and `unset`.
+//! `declare` and its like.
 
-use std::collections::BTreeSet;
-
-use super::assign::{Key, make_indexed};
-use super::builtins::element_named;
+use super::assign::make_indexed;
 use super::expand::is_array;
 use super::{Run, Shell};
 use crate::assoc::Assoc;
 use crate::ast::{
-    AssignedValue, Assignment, Declaration, DeclareOptions, Element, Fallback, Operand, Operator, Subject,
-    Visited, Word,
+    AssignedValue, Assignment, Declaration, DeclareOptions, Element, Fallback, Flags, Operand, Operator,
+    Subject, Visited, Word,
 };
 use crate::code;
 use crate::lex::is_name;
@@ -18,7 +15,26 @@ use crate::span::Span;
 use crate::value::Value;
 use crate::vars::Variable;
 
+/// Which variable a declaration is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// `export` and `readonly`: whichever has the name.
+    Visible,
+    /// `declare` outside of functions, or with `-g`: that of the file.
+    OfFile,
+    /// `local`, or `declare` in a function: one of the function, which is made if it has none.
+    OfFunction,
+}
+
+/// What a declaration asks for, whatever its operands are.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    options: DeclareOptions,
+    target: Target,
+}
+
 impl Shell<'_> {
+    /// Declares all operands, those behind a refused one too.
     pub(super) fn declare(&mut self, declaration: &Declaration) -> Run {
         let Declaration { local, options, span, .. } = *declaration;
         let in_function = !self.scopes.is_empty();
@@ -26,38 +42,43 @@ impl Shell<'_> {
             let message = "`local` is for functions only";
             return self.refuse(code::OUTSIDE, span, message, "leave the word out");
         }
-        let scope = (local, local && in_function && !options.global);
+        let target = match local {
+            false => Target::Visible,
+            true if in_function && !options.global => Target::OfFunction,
+            true => Target::OfFile,
+        };
+        let request = Request { options, target };
         self.each(&declaration.operands, |shell, operand| {
             shell.step(1, span)?;
             match operand {
                 // `readonly -a NAME` makes no array.
-                Operand::Name { name, span } if !local => {
+                Operand::Name { name, span } if target == Target::Visible => {
                     let options = DeclareOptions { indexed: false, associative: false, ..options };
-                    shell.declare_one(name, None, options, scope, *span)
+                    shell.declare_one(name, None, Request { options, target }, *span)
                 }
-                Operand::Name { name, span } => shell.declare_one(name, None, options, scope, *span),
+                Operand::Name { name, span } => shell.declare_one(name, None, request, *span),
                 Operand::Assignment(assignment) => {
-                    let span = assignment.span;
-                    shell.declare_one(&assignment.name, Some(assignment), options, scope, span)
+                    shell.declare_one(&assignment.name, Some(assignment), request, assignment.span)
                 }
-                Operand::Word(word) => shell.declare_word(word, options, scope),
+                Operand::Word(word) => shell.declare_word(word, request),
             }
         })?;
         self.status = 0;
         Ok(())
     }
 
-    fn declare_word(&mut self, word: &Word, options: DeclareOptions, scope: (bool, bool)) -> Run {
+    /// An operand that is to be expanded first.
+    fn declare_word(&mut self, word: &Word, request: Request) -> Run {
         let texts = self.words(std::slice::from_ref(word))?;
         if texts.is_empty() {
             let message = "a declaration without a name only prints";
             return self.refuse(code::DECLARATION, word.span, message, "leave it out");
         }
-        texts.iter().try_for_each(|text| self.declare_text(text, options, scope, word.span))
+        texts.iter().try_for_each(|text| self.declare_text(text, request, word.span))
     }
 
     /// `NAME`, `NAME=value` or `NAME+=value` as a word gave it.
-    fn declare_text(&mut self, text: &[u8], options: DeclareOptions, scope: (bool, bool), span: Span) -> Run {
+    fn declare_text(&mut self, text: &[u8], request: Request, span: Span) -> Run {
         let shown = String::from_utf8_lossy(text).into_owned();
         let (name, value) = match text.iter().position(|&byte| byte == b'=') {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -74,62 +95,37 @@ impl Shell<'_> {
             let hint = "what is supported: NAME, NAME=value";
             return self.refuse(code::DECLARATION, span, message, hint);
         };
-        let Some(value) = value else { return self.declare_one(name, None, options, scope, span) };
+        let Some(value) = value else { return self.declare_one(name, None, request, span) };
         let value = AssignedValue::Scalar(Word::of_quoted(value, span));
         let assignment = Assignment { name: name.to_owned(), subscript: None, append, value, span };
-        self.declare_one(name, Some(&assignment), options, scope, span)
+        self.declare_one(name, Some(&assignment), request, span)
     }
 
+    /// One operand.
     fn declare_one(
         &mut self,
         name: &str,
         assignment: Option<&Assignment>,
-        options: DeclareOptions,
-        (local, is_local): (bool, bool),
+        request: Request,
         span: Span,
     ) -> Run {
-        if options.global && self.scopes.iter().any(|scope| scope.hidden.contains_key(name)) {
-            let message = format!("{name} is local to a function, which hides what `-g` means");
-            return self.refuse(code::DECLARATION, span, message, "take another name");
-        }
-        if assignment.is_some_and(|assignment| assignment.subscript.is_some()) {
-            let hint = "declare the array first, and assign in a line of its own";
-            return self.refuse(code::DECLARATION, span, "a subscript in a declaration is refused", hint);
-        }
-        if options.on.lower && options.on.upper || options.indexed && options.associative {
-            return self.refuse(code::DECLARATION, span, "these options exclude each other", "");
-        }
+        let Request { options, target } = request;
+        self.check_options(name, assignment, options, span)?;
         if options.on.reference {
-            return self.declare_reference(name, assignment, options, is_local, span);
+            return self.declare_reference(name, assignment, request, span);
         }
-        let name = if is_local { name.to_owned() } else { self.referenced(name, span)? };
-        self.check_declared(&name, assignment, span)?;
-        // The value is what it is before the variable of the function hides another.
-        let scalar = match assignment.map(|assignment| &assignment.value) {
-            Some(AssignedValue::Scalar(word)) => Some(self.assigned_value(word)?),
-            Some(AssignedValue::Array(_)) if self.describes(assignment, &name) => {
-                let message = format!("{name} is changed by this declaration while it is described");
-                return self.refuse(code::DECLARATION, span, message, "take another name");
-            }
-            Some(AssignedValue::Array(_)) if is_local => {
-                let own = BTreeSet::from([name.as_str(), ""]);
-                if uses(assignment, &own) {
-                    let message = format!("{name} is hidden by the variable that is being declared");
-                    return self.refuse(code::DECLARATION, span, message, "take another name");
-                }
-                None
-            }
-            _ => None,
+        let name = match target {
+            Target::OfFunction => name.to_owned(),
+            Target::OfFile | Target::Visible => self.referenced(name, span)?,
         };
-        if let Some(value) = &scalar {
-            self.refuse_garbled(value, span)?;
-        }
-        if is_local {
+        self.check_declared(&name, assignment, span)?;
+        let scalar = self.declared_scalar(&name, assignment, target, span)?;
+        if target == Target::OfFunction {
             self.localize(&name, span)?;
         }
         self.touched = true;
         if self.variables.declared(&name).is_none() {
-            if options.off.export && !local && assignment.is_none() {
+            if options.off.export && target == Target::Visible && assignment.is_none() {
                 return Ok(()); // `export -n` makes nothing of a name
             }
             let mut variable = Variable::new(Value::Scalar(Vec::new()), span);
@@ -151,6 +147,57 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// Complains of options that do not go together, or not with the operand.
+    fn check_options(
+        &mut self,
+        name: &str,
+        assignment: Option<&Assignment>,
+        options: DeclareOptions,
+        span: Span,
+    ) -> Run {
+        if options.global && self.scopes.iter().any(|scope| scope.hidden.contains_key(name)) {
+            let message = format!("{name} is local to a function, which hides what `-g` means");
+            return self.refuse(code::DECLARATION, span, message, "take another name");
+        }
+        if assignment.is_some_and(|assignment| assignment.subscript.is_some()) {
+            let hint = "declare the array first, and assign in a line of its own";
+            return self.refuse(code::DECLARATION, span, "a subscript in a declaration is refused", hint);
+        }
+        if options.on.lower && options.on.upper || options.indexed && options.associative {
+            return self.refuse(code::DECLARATION, span, "these options exclude each other", "");
+        }
+        Ok(())
+    }
+
+    /// The value of an operand that assigns one text: it is what it is before the variable of the function hides
+    /// another. An array literal is expanded later, and is refused here if that would make a difference.
+    fn declared_scalar(
+        &mut self,
+        name: &str,
+        assignment: Option<&Assignment>,
+        target: Target,
+        span: Span,
+    ) -> Run<Option<Vec<u8>>> {
+        let Some(assignment) = assignment else { return Ok(None) };
+        match &assignment.value {
+            AssignedValue::Scalar(word) => {
+                let value = self.assigned_value(word)?;
+                self.refuse_garbled(&value, span)?;
+                Ok(Some(value))
+            }
+            AssignedValue::Array(elements) if self.describes(elements, name) => {
+                let message = format!("{name} is changed by this declaration while it is described");
+                self.refuse(code::DECLARATION, span, message, "take another name")
+            }
+            AssignedValue::Array(_) if target == Target::OfFunction && assignment.uses(&[name]) => {
+                let message = format!("{name} is hidden by the variable that is being declared");
+                self.refuse(code::DECLARATION, span, message, "take another name")
+            }
+            AssignedValue::Array(_) => Ok(None),
+        }
+    }
+
+    /// Complains if the name is not free to be declared.
     fn check_declared(&mut self, name: &str, assignment: Option<&Assignment>, span: Span) -> Run {
         self.bring_ifs(name, span);
         if assignment.is_some() {
@@ -165,8 +212,8 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// Whether the value asks what the variable is, which changes meanwhile: `${NAME@a}`, or the list of a scalar.
-    fn describes(&self, assignment: Option<&Assignment>, own: &str) -> bool {
+    /// Whether a literal asks what the variable is, which changes meanwhile: `${NAME@a}`, or the list of a scalar.
+    fn describes(&self, literal: &[Element], own: &str) -> bool {
         let is_scalar = self.variables.get(own).is_some_and(|variable| !is_array(&variable.value));
         let mut found = false;
         let mut look = |visited: Visited<'_>| {
@@ -178,12 +225,10 @@ impl Shell<'_> {
             ) || is_scalar && (subscript.is_some() || parameter.indirect);
             found |= asks && (name == own || parameter.indirect);
         };
-        if let Some(AssignedValue::Array(elements)) = assignment.map(|assignment| &assignment.value) {
-            elements.iter().for_each(|element| match element {
-                Element::Word(word) => word.visit(&mut look),
-                Element::Keyed(keyed) => keyed.value.visit(&mut look),
-            });
-        }
+        literal.iter().for_each(|element| match element {
+            Element::Word(word) => word.visit(&mut look),
+            Element::Keyed(keyed) => keyed.value.visit(&mut look),
+        });
         found
     }
 
@@ -217,6 +262,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// Gives attributes, and takes them away; `-l` and `-u` replace each other.
     fn give(&mut self, name: &str, options: DeclareOptions) {
         let Some(Variable { attributes, .. }) = self.variables.get_mut(name) else { return };
         let DeclareOptions { on, off, .. } = options;
@@ -226,25 +272,24 @@ impl Shell<'_> {
         attributes.upper = (attributes.upper && !on.lower || on.upper) && !off.upper;
     }
 
+    /// `declare -n NAME=OTHER`
     fn declare_reference(
         &mut self,
         name: &str,
         assignment: Option<&Assignment>,
-        options: DeclareOptions,
-        is_local: bool,
+        request: Request,
         span: Span,
     ) -> Run {
+        let is_local = request.target == Target::OfFunction;
         let target = match assignment {
             Some(Assignment { value: AssignedValue::Scalar(word), append: false, .. }) => {
                 self.assigned_value(word)?
             }
             _ => Vec::new(),
         };
-        let plain = options
-            == DeclareOptions {
-                on: crate::ast::Flags { reference: true, ..Default::default() },
-                ..Default::default()
-            };
+        let only_reference =
+            DeclareOptions { on: Flags { reference: true, ..Flags::default() }, ..DeclareOptions::default() };
+        let plain = request.options == only_reference;
         let exists = self.variables.declared(name).is_some() && !is_local;
         if !plain || !is_name(&target) || target == name.as_bytes() || exists {
             let message = "this reference is refused";
@@ -285,100 +330,4 @@ impl Shell<'_> {
         self.variables.insert(name, variable);
         Ok(())
     }
-
-    /// `unset`
-    pub(super) fn unset(&mut self, arguments: &[Vec<u8>], span: Span) -> Run {
-        let mut arguments = arguments.iter().map(Vec::as_slice).peekable();
-        let (mut functions, mut reference) = (false, false);
-        while let Some(option) = arguments.next_if(|argument| argument.starts_with(b"-")) {
-            match option {
-                b"-f" => functions = true,
-                b"-v" => functions = false,
-                b"-n" => reference = true,
-                b"--" => break,
-                _ => return self.refuse(code::DECLARATION, span, "this option of `unset` is refused", ""),
-            }
-        }
-        self.status = 0;
-        self.touched = true;
-        for argument in arguments {
-            let text = String::from_utf8_lossy(argument).into_owned();
-            if functions {
-                self.functions.remove(&text);
-            } else if let Some((name, Some(subscript))) = element_named(argument) {
-                self.unset_element(name, subscript, span)?;
-            } else {
-                self.unset_variable(&text, reference, span)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn unset_variable(&mut self, name: &str, reference: bool, span: Span) -> Run {
-        if !is_name(name.as_bytes()) {
-            let message = format!("`{name}` is no name of a variable");
-            return self.refuse(code::DECLARATION, span, message, "");
-        }
-        let is_reference =
-            self.variables.declared(name).is_some_and(|variable| variable.attributes.reference);
-        if reference && !is_reference {
-            return Ok(());
-        }
-        let name = if reference { name.to_owned() } else { self.referenced(name, span)? };
-        if self.variables.declared(&name).is_none() && self.functions.contains_key(&name) {
-            let message = format!("bash would remove the function {name}");
-            return self.refuse(code::DECLARATION, span, message, "write `unset -f`");
-        }
-        self.check_unset(&name, span)?;
-        let outer = self.scopes.iter().rev().skip(1).any(|scope| scope.hidden.contains_key(&name));
-        let own = self.scopes.last().is_some_and(|scope| scope.hidden.contains_key(&name));
-        if outer && !own {
-            let message = format!("{name} is local to a function further out");
-            return self.refuse(code::DECLARATION, span, message, "unset it there");
-        }
-        self.variables.remove(&name);
-        Ok(())
-    }
-
-    fn check_unset(&mut self, name: &str, span: Span) -> Run {
-        self.bring_ifs(name, span);
-        if self.variables.declared(name).is_some_and(|variable| variable.attributes.readonly) {
-            let message = format!("{name} is readonly");
-            return self.refuse(code::READONLY, span, message, "");
-        }
-        if self.variables.declared(name).is_none() && shell_variable::is_set_by_bash(name)
-            || shell_variable::has_effect(name)
-        {
-            let message = format!("{name} means something to bash itself");
-            return self.refuse(code::SHELL_VARIABLE_SET, span, message, "");
-        }
-        Ok(())
-    }
-
-    fn unset_element(&mut self, name: &str, inside: &str, span: Span) -> Run {
-        let name = self.referenced(name, span)?;
-        self.check_unset(&name, span)?;
-        if self.variables.get(&name).is_none_or(|variable| matches!(variable.value, Value::Scalar(_))) {
-            let message = format!("{name} is no array");
-            return self.refuse(code::SUBSCRIPT, span, message, "");
-        }
-        let key = self.write_key(&name, &Word::of_literal(inside.as_bytes(), span))?;
-        let Some(variable) = self.variables.get_mut(&name) else { return Ok(()) };
-        match (&mut variable.value, key) {
-            (Value::Indexed(elements), Key::Index(index)) => {
-                elements.remove(&index);
-                variable.element_spans.remove(&index);
-            }
-            (Value::Associative(elements), Key::Text(text)) => drop(elements.remove(&text)),
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-fn uses(assignment: Option<&Assignment>, names: &BTreeSet<&str>) -> bool {
-    // As an operand of another name, so that its own counts too.
-    assignment.is_some_and(|assignment| {
-        Operand::Assignment(Assignment { name: String::new(), ..assignment.clone() }).expands(names)
-    })
 }

@@ -40,6 +40,7 @@ impl Shell<'_> {
         self.word_of_parts(word.parts(), word.span, values)
     }
 
+    /// The same for one in which something is to be expanded.
     fn word_of_parts(&mut self, parts: &[Part], span: Span, values: &mut Vec<Vec<u8>>) -> Run {
         self.refuse_hidden_tilde(parts, span)?;
         let parts = self.tilde(parts, false, span)?;
@@ -75,6 +76,7 @@ impl Shell<'_> {
         self.single(word, true)
     }
 
+    /// The word as one value, with its tildes.
     fn single(&mut self, word: &Word, assignment: bool) -> Run<Vec<u8>> {
         if let Some(text) = self.simple(word) {
             let text = text.to_vec();
@@ -86,8 +88,8 @@ impl Shell<'_> {
         Ok(marked.into_bytes())
     }
 
-    /// The same where a tilde means nothing.
-    pub(super) fn value_with_tilde(&mut self, word: &Word) -> Run<Vec<u8>> {
+    /// The word as one value, in which a tilde means nothing.
+    pub(super) fn value_keeping_tilde(&mut self, word: &Word) -> Run<Vec<u8>> {
         if self.simple(word).is_some() {
             return self.value(word);
         }
@@ -105,6 +107,7 @@ impl Shell<'_> {
         self.joined(&parts, Mode::default(), word.span)
     }
 
+    /// Parts as one value.
     fn joined(&mut self, parts: &[Part], mode: Mode, span: Span) -> Run<Marked> {
         let mut fields = self.fields(false);
         self.parts(parts, mode, &mut fields, span)?;
@@ -163,6 +166,7 @@ impl Shell<'_> {
         Ok(text)
     }
 
+    /// The value of an arithmetic expression.
     pub(super) fn arithmetic(&mut self, word: &Word) -> Run<i64> {
         let text = self.arithmetic_text(word)?;
         self.integer(&text, origin_of(word), word.span)
@@ -175,11 +179,13 @@ impl Shell<'_> {
         self.with_steps(span, |steps| pattern.matches(text, steps))
     }
 
+    /// A word as a pattern.
     pub(super) fn pattern(&mut self, word: &Word) -> Run<Pattern> {
         let marked = self.marked(word)?;
         self.pattern_of(&marked, word.span)
     }
 
+    /// The same of a text that is expanded already.
     pub(super) fn pattern_of(&mut self, marked: &Marked, span: Span) -> Run<Pattern> {
         self.refuse_garbled(marked.bytes(), span)?;
         let options = PatternOptions { extglob: self.options.extglob, nocase: self.options.nocasematch };
@@ -190,6 +196,7 @@ impl Shell<'_> {
         Ok(pattern)
     }
 
+    /// A place for the fields of a word.
     fn fields(&self, split: bool) -> Fields {
         let ifs = self.variables.get("IFS").map(|variable| variable.value.first().unwrap_or_default());
         // Unset is not the same as never touched, but means the same.
@@ -198,24 +205,14 @@ impl Shell<'_> {
 
     /// Expands parts one after the other.
     pub(super) fn parts(&mut self, parts: &[Part], mode: Mode, out: &mut Fields, span: Span) -> Run {
-        let quotes_list = |part: &Part| match part {
-            Part::Double(inside) => {
-                inside.iter().any(|it| matches!(it, Part::Parameter(it) if it.names_list()))
-            }
-            _ => false,
-        };
-        let lists = |part: &&Part| matches!(part, Part::Parameter(it) if it.names_list());
-        if !out.splits()
-            && parts.len() > 1
-            && parts.iter().any(quotes_list)
-            && parts.iter().any(|part| lists(&part))
-        {
+        if !out.splits() && parts.iter().any(Part::is_list) && parts.iter().any(Part::quotes_list) {
             let message = "a list in quotes beside one without, in one word, is refused";
             return self.refuse(code::EXPANSION, span, message, "write them as two words");
         }
         self.each(parts, |shell, part| shell.part(part, mode, out, span))
     }
 
+    /// Expands one part.
     fn part(&mut self, part: &Part, mode: Mode, out: &mut Fields, span: Span) -> Run {
         match part {
             Part::Literal(bytes) if mode.operand && !mode.quoted => out.expansion(bytes),
@@ -242,17 +239,15 @@ impl Shell<'_> {
 
     /// What stands in double quotes: one field even if empty, but for an empty `"$@"`.
     fn double(&mut self, inside: &[Part], out: &mut Fields, span: Span) -> Run {
-        let (mut has_list, mut has_odd, mut joins, mut separates) = (false, false, false, false);
-        for part in inside {
-            if let Part::Parameter(parameter) = part {
-                let is_list = self.gives_list(parameter)?;
-                has_list |= is_list;
-                has_odd |= !is_list && !parameter.is_plain();
-                joins |= parameter.joins_changed();
-                separates |= parameter.separates();
-            }
+        let parameters = || inside.iter().filter_map(Part::as_parameter);
+        let (mut has_list, mut has_odd) = (false, false);
+        for parameter in parameters() {
+            let is_list = self.gives_list(parameter)?;
+            has_list |= is_list;
+            has_odd |= !is_list && !parameter.is_plain();
         }
-        if (has_list || separates) && joins {
+        let separates = has_list || parameters().any(Parameter::separates);
+        if separates && parameters().any(Parameter::joins_changed) {
             let message =
                 "a list joined by `*` beside one by `@` is refused: bash joins it in another way then";
             return self.refuse(code::EXPANSION, span, message, "write them as two words");
@@ -277,13 +272,14 @@ impl Shell<'_> {
     fn refuse_list_in_operand(&mut self, parameter: &Parameter) -> Run {
         let ifs = self.variables.get("IFS").and_then(|ifs| ifs.value.first());
         let is_default = ifs.is_none_or(|ifs| ifs == crate::shell_variable::IFS);
-        if !is_default && parameter.names_list() {
+        if !is_default && parameter.is_list() {
             let message = "a list in this place, with IFS changed, is refused";
             return self.refuse(code::EXPANSION, parameter.span, message, "");
         }
         Ok(())
     }
 
+    /// Whether it is a variable that holds one text.
     pub(super) fn is_scalar(&mut self, subject: &Subject, span: Span) -> Run<bool> {
         let Subject::Variable { name, .. } = subject else { return Ok(false) };
         let name = self.referenced(name, span)?;
@@ -292,104 +288,46 @@ impl Shell<'_> {
 
     /// Whether it gives any number of fields in double quotes, none too.
     fn gives_list(&mut self, parameter: &Parameter) -> Run<bool> {
-        let subject_is_list = match &parameter.subject {
+        let Parameter { subject, span, .. } = parameter;
+        let is_list = match subject {
             Subject::Variable { name, subscript } if parameter.indirect => {
-                let name = self.referenced(name, parameter.span)?;
-                let ends = |target: Option<&[u8]>| target.is_some_and(|target| target.ends_with(b"[@]"));
-                match subscript {
-                    Some(Subscript::One(word)) => {
-                        let is_plain = |part: &Part| matches!(part, Part::Literal(text) if text.iter().all(u8::is_ascii_alphanumeric));
-                        if !word.parts().iter().all(is_plain) {
-                            let message = "a computed subscript in an indirection within quotes is refused";
-                            return self.refuse(code::EXPANSION, parameter.span, message, "");
-                        }
-                        let key = self.read_key(&name, word)?;
-                        ends(self.element(&name, &key))
-                    }
-                    _ => ends(self.variables.get(&name).and_then(|variable| variable.value.first())),
-                }
+                self.leads_to_list(name, subscript.as_ref(), *span)?
             }
-            Subject::Arguments { star } => !star,
-            Subject::Variable { subscript: Some(Subscript::All { star }), .. } => !star,
-            _ => false,
+            subject => subject.is_separate_list(),
         };
         Ok(match &parameter.operator {
             Operator::Length => false,
             Operator::Names { star } => !star,
             // What is put in for an empty list makes a field.
             Operator::Fallback { kind: Fallback::Instead, colon, .. } => {
-                subject_is_list && self.is_missing(&parameter.subject, *colon, parameter.span)?
+                is_list && self.is_missing(subject, *colon, *span)?
             }
             Operator::Fallback { .. } => false,
             // A part of a text, if it is no array.
-            Operator::Substring { .. } => {
-                subject_is_list && !self.is_scalar(&parameter.subject, parameter.span)?
-            }
-            _ => subject_is_list,
+            Operator::Substring { .. } => is_list && !self.is_scalar(subject, *span)?,
+            _ => is_list,
         })
     }
 
-    /// Puts the home folder in for an unquoted `~` where bash does.
-    fn tilde<'p>(&mut self, parts: &'p [Part], assignment: bool, span: Span) -> Run<Cow<'p, [Part]>> {
-        let has = |part: &Part| matches!(part, Part::Literal(bytes) if bytes.contains(&b'~'));
-        if !parts.iter().any(has) {
-            return Ok(Cow::Borrowed(parts));
-        }
-        let mut expanded = Vec::new();
-        for (position, part) in parts.iter().enumerate() {
-            let Part::Literal(bytes) = part else {
-                expanded.push(part.clone());
-                continue;
-            };
-            let mut literal = Vec::new();
-            let mut at = 0;
-            while at < bytes.len() {
-                let begins = (position == 0 && at == 0)
-                    || (assignment && at > 0 && bytes[at - 1] == b':')
-                    // The colon may have been the first byte behind an expansion.
-                    || (assignment && at == 0 && expanded_ends_in_colon(&parts[..position]));
-                if bytes[at] != b'~' || !begins {
-                    literal.push(bytes[at]);
-                    at += 1;
-                    continue;
-                }
-                let ends = |byte: &u8| *byte == b'/' || (assignment && *byte == b':');
-                let length = bytes[at + 1..].iter().position(ends);
-                let user = &bytes[at + 1..length.map_or(bytes.len(), |length| at + 1 + length)];
-                let runs_on = length.is_none() && position + 1 < parts.len();
-                if !user.is_empty() || runs_on {
-                    let hint = "quote it, or write the folder in full";
-                    return self.refuse(code::TILDE, span, "this `~` may mean the home of a user", hint);
-                }
-                let Some(home) = self.variables.get("HOME").and_then(|home| home.value.first()) else {
-                    let message = "`~` means $HOME, which is not set in the file";
-                    return self.refuse(code::TILDE, span, message, "quote it, or write the folder in full");
+    /// Whether the text that `${!NAME}` or `${!NAME[…]}` finds there is `OTHER[@]`.
+    fn leads_to_list(&mut self, name: &str, subscript: Option<&Subscript>, span: Span) -> Run<bool> {
+        let name = self.referenced(name, span)?;
+        let target = match subscript {
+            Some(Subscript::One(word)) => {
+                let is_plain = |part: &Part| match part {
+                    Part::Literal(text) => text.iter().all(u8::is_ascii_alphanumeric),
+                    _ => false,
                 };
-                let home = home.to_vec();
-                if !literal.is_empty() {
-                    expanded.push(Part::Literal(std::mem::take(&mut literal)));
+                if !word.parts().iter().all(is_plain) {
+                    let message = "a computed subscript in an indirection within quotes is refused";
+                    return self.refuse(code::EXPANSION, span, message, "");
                 }
-                expanded.push(Part::Quoted(home));
-                at += 1;
+                let key = self.read_key(&name, word)?;
+                self.element(&name, &key)
             }
-            if !literal.is_empty() {
-                expanded.push(Part::Literal(literal));
-            }
-        }
-        Ok(Cow::Owned(expanded))
-    }
-
-    /// Bash expands a tilde in `x=~` and behind a colon in it even where no assignment is.
-    fn refuse_hidden_tilde(&mut self, parts: &[Part], span: Span) -> Run {
-        let hidden = |part: &Part| match part {
-            Part::Literal(bytes) => bytes.windows(2).any(|pair| pair == b"=~" || pair == b":~"),
-            _ => false,
+            _ => self.variables.get(&name).and_then(|variable| variable.value.first()),
         };
-        if parts.iter().any(hidden) {
-            let hint = "quote it, or write the folder in full";
-            return self.refuse(code::TILDE, span, "bash may expand this `~` to a home folder", hint);
-        }
-        Ok(())
+        Ok(target.is_some_and(|target| target.ends_with(b"[@]")))
     }
 
     /// Bash marks quoting inside its words by these two bytes, and doubles, drops or swaps them nearly
@@ -428,48 +366,7 @@ pub(super) fn put(bytes: &[u8], quoted: bool, out: &mut Fields) {
     }
 }
 
-fn expanded_ends_in_colon(before: &[Part]) -> bool {
-    matches!(before.last(), Some(Part::Literal(bytes)) if bytes.last() == Some(&b':'))
-}
-
-impl Parameter {
-    /// Whether it is a list as it stands.
-    pub(super) fn names_list(&self) -> bool {
-        self.indirect
-            || matches!(self.operator, Operator::Names { .. } | Operator::Keys)
-            || matches!(&self.subject, Subject::Arguments { .. })
-            || matches!(&self.subject, Subject::Variable { subscript: Some(Subscript::All { .. }), .. })
-    }
-
-    /// `${NAME[@]…}`.
-    fn separates(&self) -> bool {
-        let subject = match &self.subject {
-            Subject::Arguments { star } => !star,
-            Subject::Variable { subscript: Some(Subscript::All { star }), .. } => !star,
-            _ => false,
-        };
-        subject && !matches!(self.operator, Operator::Length)
-    }
-
-    /// `${NAME[*]…}` with an operator.
-    fn joins_changed(&self) -> bool {
-        let star = match &self.subject {
-            Subject::Arguments { star } => *star,
-            Subject::Variable { subscript: Some(Subscript::All { star }), .. } => *star,
-            _ => false,
-        };
-        let names = matches!(self.operator, Operator::Names { star: true });
-        names || star && !matches!(self.operator, Operator::None | Operator::Length)
-    }
-
-    /// `$NAME` or the like.
-    fn is_plain(&self) -> bool {
-        let has_subscript = matches!(&self.subject, Subject::Variable { subscript: Some(_), .. });
-        matches!(self.operator, Operator::None) && !has_subscript && !self.indirect
-    }
-}
-
-/// What a value is worth as a whole, for `Value::first` and what is like it.
+/// Whether it is an array of either kind.
 pub(super) fn is_array(value: &Value) -> bool {
     !matches!(value, Value::Scalar(_))
 }

@@ -14,6 +14,7 @@ pub(super) struct Separators {
 }
 
 impl Separators {
+    /// Those of this value of IFS; without one, those that bash begins with.
     pub(super) fn of(ifs: Option<&[u8]>) -> Self {
         let ifs = ifs.unwrap_or(b" \t\n");
         let (blank, other) = ifs.iter().partition(|byte| matches!(byte, b' ' | b'\t' | b'\n'));
@@ -42,6 +43,7 @@ pub(super) struct Fields {
 }
 
 impl Fields {
+    /// No fields yet.
     pub(super) fn new(separators: Separators, split: bool) -> Self {
         Self { separators, split, done: Vec::new(), current: None, after_blank: false, silent: false }
     }
@@ -101,22 +103,27 @@ impl Fields {
         self.done.len() + usize::from(self.current.is_some())
     }
 
+    /// Whether an empty text makes no field.
     pub(super) fn silent(&self) -> bool {
         self.silent
     }
 
+    /// Sets that, for what comes next.
     pub(super) fn set_silent(&mut self, silent: bool) {
         self.silent = silent;
     }
 
+    /// What it splits by.
     pub(super) fn separators(&self) -> &Separators {
         &self.separators
     }
 
+    /// Whether it splits at all.
     pub(super) fn splits(&self) -> bool {
         self.split
     }
 
+    /// The fields, where it was split.
     pub(super) fn finish(mut self) -> Vec<Marked> {
         self.done.extend(self.current.take());
         self.done

@@ -173,6 +173,7 @@ impl Shell<'_> {
         }
     }
 
+    /// Complains that something cannot be done with a file.
     fn refuse_file<T>(&mut self, what: &str, path: &[u8], error: Errno, span: Span) -> Run<T> {
         let path = String::from_utf8_lossy(path).into_owned();
         let reason = match error {
@@ -294,6 +295,7 @@ impl Shell<'_> {
         Ok(found)
     }
 
+    /// The names in a folder; none if it is not there.
     fn names_in(&mut self, folder: &[u8], span: Span) -> Run<Vec<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let Some(opened) = self.open(folder, flags, span)? else { return Ok(Vec::new()) };

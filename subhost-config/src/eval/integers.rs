@@ -1,6 +1,6 @@
 //! Arithmetic with the variables of the run.
 
-use super::assign::Key;
+use super::key::Key;
 use super::{Run, Shell, Stop};
 use crate::arith::{ArithError, Cells, Origin, Subscript, evaluate_as};
 use crate::code;
@@ -20,12 +20,14 @@ impl Shell<'_> {
     }
 }
 
+/// The variables of the run, as arithmetic sees them.
 struct ShellCells<'a, 'e> {
     shell: &'a mut Shell<'e>,
     span: Span,
 }
 
 impl ShellCells<'_, '_> {
+    /// The element that a subscript means, when it is read or when it is written.
     fn key(&mut self, name: &str, subscript: &Subscript, reads: bool) -> Run<Key> {
         match subscript {
             Subscript::Index(index) if reads => {

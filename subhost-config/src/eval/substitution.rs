@@ -51,6 +51,7 @@ impl Shell<'_> {
         Ok(output)
     }
 
+    /// What a command would print.
     fn computed(&mut self, call: &Call) -> Run<Vec<u8>> {
         let span = call.span;
         let changed = self.touched;
@@ -108,6 +109,7 @@ impl Shell<'_> {
         }
     }
 
+    /// A fact of the machine, if it is known.
     fn fact(&mut self, fact: Option<String>, what: &str, span: Span) -> Run<Vec<u8>> {
         match fact {
             Some(fact) => Ok(fact.into_bytes()),
@@ -118,6 +120,7 @@ impl Shell<'_> {
         }
     }
 
+    /// Complains if an operand would be an option.
     fn refuse_option(&mut self, text: &[u8], span: Span) -> Run {
         if text.starts_with(b"-") {
             return self.refuse(code::COMMAND_SUBSTITUTION, span, "an option is refused here", "");
@@ -125,6 +128,7 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// What `basename` prints, without its newline.
     fn base_name(&mut self, path: &[u8], suffix: &[u8], span: Span) -> Run<Vec<u8>> {
         self.refuse_option(path, span)?;
         let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
@@ -140,6 +144,7 @@ impl Shell<'_> {
     }
 }
 
+/// The same of `dirname`.
 fn directory_name(path: &[u8]) -> Vec<u8> {
     let trimmed = |path: &[u8]| path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
     let end = trimmed(path);

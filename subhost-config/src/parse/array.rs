@@ -46,9 +46,10 @@ impl Parser<'_> {
         }
     }
 
+    /// `word` or `[subscript]=value`.
     fn element(&mut self, elements: &mut Vec<Element>) -> Parsed<()> {
         if self.cursor.peek() != Some(b'[') {
-            return self.words_of_element(elements);
+            return self.listed_words(|word| elements.push(Element::Word(word)));
         }
         let before = self.cursor;
         let start = self.cursor.position();
@@ -73,13 +74,6 @@ impl Parser<'_> {
             return Err(self.broken(code::FILE_PATTERN, brackets, message, "quote the bracket"));
         }
         self.cursor = before;
-        self.words_of_element(elements)
-    }
-
-    fn words_of_element(&mut self, elements: &mut Vec<Element>) -> Parsed<()> {
-        let mut words = Vec::new();
-        self.listed_words(&mut words)?;
-        elements.extend(words.into_iter().map(Element::Word));
-        Ok(())
+        self.listed_words(|word| elements.push(Element::Word(word)))
     }
 }

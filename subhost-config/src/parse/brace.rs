@@ -1,45 +1,47 @@
 //! `{a,b}` and `{1..9}`: bash expands them in the text of a word, before anything else in it means something, and
 //! reads each result as a word.
 
-use super::{Parsed, Parser};
-use crate::ast::{Operator, Parameter, Part, Subject, Subscript, Substitution, Word, WordKind};
+use super::{Parsed, Parser, Surroundings};
+use crate::ast::{Parameter, Part, Subject, Subscript, Substitution, Word, WordKind};
 use crate::code;
-use crate::lex::{Complaints, Cursor, Frame, skip_nested};
+use crate::lex::{Cursor, Frame, skip_nested};
 use crate::span::Span;
 
 /// What all braces of a text may cost: a byte looked at or made costs 1, a word [`COST_OF_A_WORD`].
 pub(super) const MAX_WORK: usize = 1 << 24;
+/// As many bytes as a word needs beside its text.
 const COST_OF_A_WORD: usize = 64;
 
-/// Braces inside each other, or one behind the other.
+/// Braces inside each other, or one behind the other: what the stack bears.
 const MAX_DEPTH: usize = 50;
 
 /// More words than anybody writes down, or a sequence with characters in it that nobody means.
 #[derive(Debug)]
 struct Refused;
 
+/// The words that braces make.
 type Words = Result<Vec<Vec<u8>>, Refused>;
 
 impl Parser<'_> {
-    /// Reads a word of a list, in which braces are expanded: one word or several.
-    pub(super) fn listed_words(&mut self, words: &mut Vec<Word>) -> Parsed<()> {
+    /// Reads a word of a list, in which braces are expanded: one word or several, or none.
+    pub(super) fn listed_words(&mut self, mut take: impl FnMut(Word)) -> Parsed<()> {
         let errors = self.complaints.errors();
         let word = self.word()?;
         let span = word.span;
         if self.complaints.errors() > errors || !self.may_expand(&word) {
-            words.push(word);
+            take(word);
             return Ok(());
         }
         let Some(texts) = self.expanded(span) else { return Ok(()) };
         if let [text] = &texts[..]
             && text == self.text(span)
         {
-            words.push(word);
+            take(word);
             return Ok(());
         }
         for text in texts.iter().filter(|text| !text.is_empty()) {
             match self.read_again(text, span) {
-                Some(word) => words.push(word),
+                Some(word) => take(word),
                 None => break,
             }
         }
@@ -90,18 +92,14 @@ impl Parser<'_> {
 
     /// Reads a text that stands in the place of another as one word.
     fn read_again(&mut self, text: &[u8], span: Span) -> Option<Word> {
+        let surroundings = Surroundings { included: self.includes, extglob: self.extglob };
         let mut parser = Parser {
-            cursor: Cursor::new(text, 0, 0),
-            complaints: Complaints::default(),
             depth: self.depth,
-            extglob: self.extglob,
             extglob_next: self.extglob_next,
             functions: self.functions.clone(),
-            unknown: Vec::new(),
-            includes: self.includes,
-            here_documents: Vec::new(),
             braces: 0,
             substitutions: self.substitutions,
+            ..Parser::new(Cursor::new(text, 0, 0), surroundings)
         };
         let word = parser.word();
         let is_whole = parser.cursor.rest().is_empty();
@@ -119,12 +117,14 @@ impl Parser<'_> {
     }
 }
 
+/// The expansion of one word.
 struct Braces<'a> {
     work: &'a mut usize,
     depth: usize,
 }
 
 impl Braces<'_> {
+    /// Takes some of what all braces may cost.
     fn spend(&mut self, work: usize) -> Result<(), Refused> {
         *self.work = self.work.checked_sub(work).ok_or(Refused)?;
         Ok(())
@@ -141,6 +141,7 @@ impl Braces<'_> {
         words
     }
 
+    /// The same one level deeper: the first braces, each with all that those behind them make.
     fn expand_inside(&mut self, text: &[u8]) -> Words {
         let mut from = 0;
         let (open, close) = loop {
@@ -289,10 +290,12 @@ impl Braces<'_> {
     }
 }
 
+/// Whether a `$` stands before a quote.
 fn has_dollar_quote(text: &[u8]) -> bool {
     text.windows(2).any(|pair| matches!(pair, b"$'" | b"$\""))
 }
 
+/// Whether a comma stands in it, at any depth, but not behind a backslash.
 fn has_comma(inside: &[u8]) -> bool {
     let mut at = 0;
     while let Some(&byte) = inside.get(at) {
@@ -350,16 +353,5 @@ fn relocate_parameter(parameter: &mut Parameter, text: &[u8], span: Span) {
     if let Subject::Variable { subscript: Some(Subscript::One(word)), .. } = &mut parameter.subject {
         relocate(word, text, span);
     }
-    let (first, second) = match &mut parameter.operator {
-        Operator::None | Operator::Length | Operator::Transform(_) => (None, None),
-        Operator::Keys | Operator::Names { .. } => (None, None),
-        Operator::Fallback { word, .. } => (Some(word), None),
-        Operator::RemovePrefix { pattern, .. } | Operator::RemoveSuffix { pattern, .. } => {
-            (Some(pattern), None)
-        }
-        Operator::Replace { pattern, replacement, .. } => (Some(pattern), Some(replacement)),
-        Operator::Case { pattern, .. } => (pattern.as_mut(), None),
-        Operator::Substring { offset, length } => (Some(offset), length.as_mut()),
-    };
-    first.into_iter().chain(second).for_each(|word| relocate(word, text, span));
+    parameter.operator.words_mut().for_each(|word| relocate(word, text, span));
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::simple::is_function_name;
-use super::{Broken, Parsed, Parser};
+use super::{Broken, Parsed, Parser, take_parentheses};
 use crate::ast::{Arm, ArmEnd, Command, Function, List, Word};
 use crate::code;
-use crate::lex::{is_blank, is_name};
+use crate::lex::is_name;
 use crate::span::Span;
 
 impl Parser<'_> {
@@ -15,6 +15,7 @@ impl Parser<'_> {
         self.nested(|parser| parser.command_inside())
     }
 
+    /// The same one level deeper.
     fn command_inside(&mut self) -> Parsed<Command> {
         let start = self.cursor.position();
         if self.cursor.peek() == Some(b'(') {
@@ -65,6 +66,7 @@ impl Parser<'_> {
         Ok(command)
     }
 
+    /// Takes redirections behind a compound command.
     fn redirections_behind(&mut self) -> Parsed<()> {
         loop {
             self.cursor.skip_blanks();
@@ -74,6 +76,7 @@ impl Parser<'_> {
         }
     }
 
+    /// Complains of a compound command that has no place in a configuration.
     fn refuse_compound(&mut self, what: &str, span: Span) {
         let message = format!("`{what}` is refused: the file is read, never executed");
         let hint = "write the assignments that it would leave";
@@ -111,20 +114,10 @@ impl Parser<'_> {
         self.cursor.skip_blanks();
         let name = self.peek_name();
         self.cursor.advance(name.len());
-        let mut ahead = self.cursor;
-        ahead.skip_blanks();
-        let parentheses = !name.is_empty() && !name.contains('=') && ahead.take(b'(') && {
-            while ahead.peek().is_some_and(is_blank) {
-                ahead.bump();
-            }
-            ahead.take(b')')
-        };
+        let parentheses = !name.is_empty() && !name.contains('=') && take_parentheses(&mut self.cursor);
         if !parentheses && !by_keyword {
             self.cursor = before;
             return Ok(None);
-        }
-        if parentheses {
-            self.cursor = ahead;
         }
         let span = self.cursor.span_since(start);
         self.skip_to_command();
@@ -147,6 +140,7 @@ impl Parser<'_> {
         Ok(Some(Command::Function { name, function: Arc::new(Function { body, refusals }) }))
     }
 
+    /// From behind `if`.
     fn if_command(&mut self, opened: Span) -> Parsed<Command> {
         let mut branches = Vec::new();
         let mut otherwise = List::new();
@@ -165,6 +159,7 @@ impl Parser<'_> {
         }
     }
 
+    /// From behind `for`, of either kind.
     fn for_command(&mut self, opened: Span) -> Parsed<Command> {
         self.cursor.skip_blanks();
         if matches!(self.cursor.rest(), [b'(', b'(', ..]) {
@@ -215,6 +210,7 @@ impl Parser<'_> {
         self.do_group(opened)
     }
 
+    /// `do … done`
     fn do_group(&mut self, opened: Span) -> Parsed<List> {
         self.close("do", opened)?;
         let list = self.nonempty_list()?;
@@ -222,6 +218,7 @@ impl Parser<'_> {
         Ok(list)
     }
 
+    /// From behind `case`.
     fn case_command(&mut self, opened: Span) -> Parsed<Command> {
         self.cursor.skip_blanks();
         let word = self.needed_word()?;
@@ -284,7 +281,7 @@ impl Parser<'_> {
         if self.take_reserved(word) {
             return Ok(());
         }
-        Err(if self.cursor.peek().is_none() { self.unclosed(opened) } else { self.unexpected() })
+        Err(self.not_closed(opened))
     }
 
     /// Complains that something is never closed.

@@ -4,11 +4,13 @@ use super::{Parsed, Parser};
 use crate::ast::{Condition, Word};
 use crate::span::Span;
 
+/// Operators with one operand behind them.
 const UNARY: &[&str] = &[
     "-a", "-b", "-c", "-d", "-e", "-f", "-g", "-h", "-k", "-n", "-o", "-p", "-r", "-s", "-t", "-u", "-v",
     "-w", "-x", "-z", "-G", "-L", "-N", "-O", "-R", "-S",
 ];
 
+/// Operators between two operands.
 const BINARY: &[&str] =
     &["=", "==", "!=", "=~", "<", ">", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot", "-ef"];
 
@@ -17,11 +19,12 @@ impl Parser<'_> {
     pub(super) fn conditional(&mut self, opened: Span) -> Parsed<Condition> {
         let condition = self.condition_or(opened)?;
         if !self.take_reserved("]]") {
-            return Err(if self.cursor.peek().is_none() { self.unclosed(opened) } else { self.unexpected() });
+            return Err(self.not_closed(opened));
         }
         Ok(condition)
     }
 
+    /// Terms with `||` between them, which binds less than `&&`.
     fn condition_or(&mut self, opened: Span) -> Parsed<Condition> {
         let left = self.condition_and(opened)?;
         self.skip_to_command();
@@ -32,6 +35,7 @@ impl Parser<'_> {
         Ok(Condition::Or(Box::new(left), Box::new(right)))
     }
 
+    /// Terms with `&&` between them.
     fn condition_and(&mut self, opened: Span) -> Parsed<Condition> {
         let left = self.condition_term(opened)?;
         self.skip_to_command();
@@ -42,6 +46,7 @@ impl Parser<'_> {
         Ok(Condition::And(Box::new(left), Box::new(right)))
     }
 
+    /// Takes `&&` or `||` if it follows.
     fn take_operator(&mut self, operator: &[u8]) -> bool {
         let found = self.cursor.rest().starts_with(operator);
         if found {
@@ -50,6 +55,7 @@ impl Parser<'_> {
         found
     }
 
+    /// One term: `! …`, `( … )`, a word, or an operator with its operands.
     fn condition_term(&mut self, opened: Span) -> Parsed<Condition> {
         self.skip_to_command();
         if self.take_reserved("!") {
@@ -92,6 +98,7 @@ impl Parser<'_> {
         Ok(Condition::Binary { operator, left, right, span: self.cursor.span_since(start) })
     }
 
+    /// The operator that follows, if one of these does.
     fn plain_operator(&mut self, operators: &[&str]) -> Option<String> {
         let rest = self.cursor.rest();
         let is_angle = matches!(rest.first(), Some(b'<' | b'>'));
@@ -100,18 +107,16 @@ impl Parser<'_> {
         (is_angle || self.word_length() == operator.len()).then(|| operator.to_owned())
     }
 
+    /// Whether no further operand follows.
     fn at_condition_end(&mut self) -> bool {
         self.at_command_end() || self.peek_plain_word() == b"]]"
     }
 
+    /// An operand.
     fn condition_word(&mut self) -> Parsed<Word> {
         if self.at_condition_end() || matches!(self.cursor.peek(), Some(b'<' | b'>')) {
-            return Err(if self.cursor.peek().is_none() { self.unexpected_end() } else { self.unexpected() });
+            return Err(self.unexpected());
         }
         self.word()
-    }
-
-    fn unexpected_end(&mut self) -> super::Broken {
-        self.unexpected()
     }
 }

@@ -17,38 +17,7 @@ impl Parser<'_> {
             "readonly" => options.on.readonly = true,
             _ => {}
         }
-        let mut operands = Vec::new();
-        let mut only_operands = false;
-        loop {
-            self.cursor.skip_blanks();
-            if self.redirection()? {
-                continue;
-            }
-            if self.at_command_end() {
-                break;
-            }
-            let at = self.cursor.position();
-            if let Some(assignment) = self.assignment(true)? {
-                operands.push(Operand::Assignment(assignment));
-                continue;
-            }
-            let text = self.peek_name();
-            let word = self.word()?;
-            let span = self.cursor.span_since(at);
-            if is_name(text.as_bytes()) && span.end() - span.start() == text.len() {
-                operands.push(Operand::Name { name: text, span });
-            } else if operands.is_empty() && text == "--" && !only_operands {
-                only_operands = true;
-            } else if span.end() - span.start() > text.len() {
-                let message = "bash would expand these braces to several operands";
-                self.refuse_braces(&word, span, message);
-                operands.push(Operand::Word(word));
-            } else if !(operands.is_empty() && !only_operands && add_option(command, &text, &mut options)) {
-                let message = "this part of the declaration is refused";
-                let hint = "what is supported: `-aAgilnrux`, NAME, NAME=value, NAME=( … )";
-                self.complaints.error(code::DECLARATION, span, message, hint);
-            }
-        }
+        let operands = self.operands(command, &mut options)?;
         if self.cursor.peek() == Some(b'(') {
             return Err(self.unexpected());
         }
@@ -63,6 +32,43 @@ impl Parser<'_> {
             self.complaints.error(code::DECLARATION, span, "`local -g` makes no sense", "use `declare -g`");
         }
         Ok(Declaration { local, only_local: command == "local", options, operands, span })
+    }
+
+    /// The operands, and before them the options, which are put into `options`.
+    fn operands(&mut self, command: &str, options: &mut DeclareOptions) -> Parsed<Vec<Operand>> {
+        let mut operands = Vec::new();
+        let mut only_operands = false;
+        loop {
+            self.cursor.skip_blanks();
+            if self.redirection()? {
+                continue;
+            }
+            if self.at_command_end() {
+                return Ok(operands);
+            }
+            let at = self.cursor.position();
+            if let Some(assignment) = self.assignment(true)? {
+                operands.push(Operand::Assignment(assignment));
+                continue;
+            }
+            let text = self.peek_name();
+            let word = self.word()?;
+            let span = self.cursor.span_since(at);
+            let may_be_option = operands.is_empty() && !only_operands;
+            if is_name(text.as_bytes()) && span.end() - span.start() == text.len() {
+                operands.push(Operand::Name { name: text, span });
+            } else if may_be_option && text == "--" {
+                only_operands = true;
+            } else if span.end() - span.start() > text.len() {
+                let message = "bash would expand these braces to several operands";
+                self.refuse_braces(&word, span, message);
+                operands.push(Operand::Word(word));
+            } else if !(may_be_option && add_option(command, &text, options)) {
+                let message = "this part of the declaration is refused";
+                let hint = "what is supported: `-aAgilnrux`, NAME, NAME=value, NAME=( … )";
+                self.complaints.error(code::DECLARATION, span, message, hint);
+            }
+        }
     }
 
     /// Bash expands scalars before it assigns any of them, and arrays later: what one operand sets, no other
@@ -81,7 +87,8 @@ impl Parser<'_> {
         let again: Vec<&str> =
             operands.iter().map(Operand::name).filter(|name| !names.insert(*name)).collect();
         // Any word with an expansion might use anything, by indirection or arithmetic.
-        let shares = |operand: &&Operand| again.first() == Some(&operand.name()) || operand.expands(&names);
+        let shares =
+            |operand: &&Operand| again.first() == Some(&operand.name()) || operand.uses_others(&names);
         if let Some(operand) = operands.iter().find(shares) {
             let message =
                 format!("{} shares a variable with another part of the declaration", operand.name());

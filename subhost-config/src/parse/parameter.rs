@@ -30,6 +30,7 @@ impl Parser<'_> {
         Some(Parameter { subject, indirect: false, operator: Operator::None, span })
     }
 
+    /// Complains of `$0`, `$$` and the like.
     fn refuse_special(&mut self, byte: u8, start: usize, quoted: bool) {
         let span = self.cursor.span_since(start);
         let message = format!("`${}` is refused: it is no fact of the file", char::from(byte));
@@ -62,6 +63,7 @@ impl Parser<'_> {
         Ok(None)
     }
 
+    /// What stands between the braces; none for a form that is refused. Its span is still to be set.
     fn parameter(&mut self, start: usize, quoted: bool) -> Parsed<Option<Parameter>> {
         let done = |subject, indirect, operator| {
             Some(Parameter { subject, indirect, operator, span: Span::new(start, start) })
@@ -77,23 +79,24 @@ impl Parser<'_> {
             self.cursor.bump();
         }
         let Some(subject) = self.subject(quoted)? else { return Ok(None) };
-        if indirect
-            && self.cursor.peek() == Some(b'}')
-            && let Subject::Variable { name, subscript: Some(Subscript::All { star }) } = subject
-        {
-            let subscript = Some(Subscript::All { star });
-            return Ok(done(Subject::Variable { name, subscript }, false, Operator::Keys));
-        }
-        if let (true, Subject::Variable { subscript: None, .. }) = (indirect, &subject)
-            && let (Some(byte @ (b'@' | b'*')), Some(b'}')) = (self.cursor.peek(), self.cursor.peek_second())
-        {
-            self.cursor.bump();
-            return Ok(done(subject, false, Operator::Names { star: byte == b'*' }));
+        let (next, behind) = (self.cursor.peek(), self.cursor.peek_second());
+        match (&subject, next) {
+            (Subject::Variable { subscript: Some(Subscript::All { .. }), .. }, Some(b'}')) if indirect => {
+                return Ok(done(subject, false, Operator::Keys));
+            }
+            (Subject::Variable { subscript: None, .. }, Some(byte @ (b'@' | b'*')))
+                if indirect && behind == Some(b'}') =>
+            {
+                self.cursor.bump();
+                return Ok(done(subject, false, Operator::Names { star: byte == b'*' }));
+            }
+            _ => {}
         }
         let operator = self.operator(quoted)?;
         Ok(operator.and_then(|operator| done(subject, indirect, operator)))
     }
 
+    /// A name, perhaps with a subscript, a number, or a special parameter; none if it is refused or nothing of it.
     fn subject(&mut self, quoted: bool) -> Parsed<Option<Subject>> {
         let Some(byte) = self.cursor.peek() else { return Ok(None) };
         let at = self.cursor.position();
@@ -133,96 +136,103 @@ impl Parser<'_> {
         Ok(None)
     }
 
+    /// What stands behind the subject; none for a form that is refused.
     fn operator(&mut self, quoted: bool) -> Parsed<Option<Operator>> {
         let Some(byte) = self.cursor.peek() else { return Ok(None) };
-        let second = self.cursor.peek_second();
-        let fallback = |byte| match byte {
-            b'-' => Some(Fallback::Use),
-            b'=' => Some(Fallback::Assign),
-            b'?' => Some(Fallback::Fail),
-            b'+' => Some(Fallback::Instead),
-            _ => None,
-        };
-        let colon = byte == b':' && second.is_some_and(|second| fallback(second).is_some());
-        if let Some(kind) = fallback(if colon { second.unwrap_or(byte) } else { byte }) {
-            self.cursor.bump();
-            if colon {
-                self.cursor.bump();
-            }
+        if let Some((kind, colon)) = self.take_fallback(byte) {
             let word = self.word_until(Until::Brace, quoted)?;
             return Ok(Some(Operator::Fallback { kind, colon, word }));
         }
-        Ok(Some(match byte {
-            b'}' => Operator::None,
-            b':' => {
-                self.cursor.bump();
-                let offset = self.word_until(Until::Colon, true)?;
-                let length = match self.cursor.take(b':') {
-                    true => Some(self.word_until(Until::Colon, true)?),
-                    false => None,
-                };
-                let blank = self.text(offset.span).iter().all(u8::is_ascii_whitespace);
-                if blank && length.is_none() {
-                    return Ok(None);
-                }
-                Operator::Substring { offset, length }
-            }
+        if byte == b'}' {
+            return Ok(Some(Operator::None));
+        }
+        self.cursor.bump();
+        match byte {
+            b':' => self.substring(),
             b'#' | b'%' => {
-                self.cursor.bump();
                 let longest = self.cursor.take(byte);
                 let pattern = self.word_until(Until::Brace, false)?;
-                match byte {
+                Ok(Some(match byte {
                     b'#' => Operator::RemovePrefix { longest, pattern },
                     _ => Operator::RemoveSuffix { longest, pattern },
+                }))
+            }
+            b'/' => Ok(Some(self.replacing()?)),
+            b'^' | b',' | b'~' => Ok(Some(self.changing_case(byte)?)),
+            b'@' => Ok(match self.cursor.bump() {
+                Some(letter @ (b'Q' | b'U' | b'L' | b'u' | b'E' | b'a' | b'A' | b'k' | b'K')) => {
+                    Some(Operator::Transform(letter))
                 }
-            }
-            b'/' => {
-                self.cursor.bump();
-                let what = match self.cursor.peek() {
-                    Some(b'/') => Replace::All,
-                    Some(b'#') => Replace::Prefix,
-                    Some(b'%') => Replace::Suffix,
-                    _ => Replace::First,
-                };
-                if what != Replace::First {
-                    self.cursor.bump();
-                }
-                let pattern = self.replaced_pattern(what)?;
-                let replacement = match self.cursor.take(b'/') {
-                    // Quotes and backslashes mean the same here inside double quotes.
-                    true => self.word_until(Until::Brace, false)?,
-                    false => Word::empty_at(self.cursor.position()),
-                };
-                Operator::Replace { what, pattern, replacement }
-            }
-            b'^' | b',' | b'~' => {
-                self.cursor.bump();
-                let all = self.cursor.take(byte);
-                let change = match (byte, all) {
-                    (b'^', false) => CaseChange::UpperFirst,
-                    (b'^', true) => CaseChange::UpperAll,
-                    (b',', false) => CaseChange::LowerFirst,
-                    (b',', true) => CaseChange::LowerAll,
-                    (_, false) => CaseChange::ToggleFirst,
-                    (_, true) => CaseChange::ToggleAll,
-                };
-                let pattern = match self.cursor.peek() {
-                    Some(b'}') => None,
-                    _ => Some(self.word_until(Until::Brace, false)?),
-                };
-                Operator::Case { change, pattern }
-            }
-            b'@' => {
-                self.cursor.bump();
-                match self.cursor.bump() {
-                    Some(letter @ (b'Q' | b'U' | b'L' | b'u' | b'E' | b'a' | b'A' | b'k' | b'K')) => {
-                        Operator::Transform(letter)
-                    }
-                    _ => return Ok(None),
-                }
-            }
-            _ => return Ok(None),
-        }))
+                _ => None,
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes `-`, `:-` and the like; the colon is told apart.
+    fn take_fallback(&mut self, byte: u8) -> Option<(Fallback, bool)> {
+        let colon = byte == b':';
+        let kind = match if colon { self.cursor.peek_second()? } else { byte } {
+            b'-' => Fallback::Use,
+            b'=' => Fallback::Assign,
+            b'?' => Fallback::Fail,
+            b'+' => Fallback::Instead,
+            _ => return None,
+        };
+        self.cursor.bump();
+        if colon {
+            self.cursor.bump();
+        }
+        Some((kind, colon))
+    }
+
+    /// `:offset:length`, from behind the first colon; none without any number.
+    fn substring(&mut self) -> Parsed<Option<Operator>> {
+        let offset = self.word_until(Until::Colon, true)?;
+        let length = match self.cursor.take(b':') {
+            true => Some(self.word_until(Until::Colon, true)?),
+            false => None,
+        };
+        let blank = self.text(offset.span).iter().all(u8::is_ascii_whitespace);
+        Ok((!blank || length.is_some()).then_some(Operator::Substring { offset, length }))
+    }
+
+    /// `/pattern/replacement` and its like, from behind the first slash.
+    fn replacing(&mut self) -> Parsed<Operator> {
+        let what = match self.cursor.peek() {
+            Some(b'/') => Replace::All,
+            Some(b'#') => Replace::Prefix,
+            Some(b'%') => Replace::Suffix,
+            _ => Replace::First,
+        };
+        if what != Replace::First {
+            self.cursor.bump();
+        }
+        let pattern = self.replaced_pattern(what)?;
+        let replacement = match self.cursor.take(b'/') {
+            // Quotes and backslashes mean the same here inside double quotes.
+            true => self.word_until(Until::Brace, false)?,
+            false => Word::empty_at(self.cursor.position()),
+        };
+        Ok(Operator::Replace { what, pattern, replacement })
+    }
+
+    /// `^pattern` and its like, from behind its first byte.
+    fn changing_case(&mut self, byte: u8) -> Parsed<Operator> {
+        let all = self.cursor.take(byte);
+        let change = match (byte, all) {
+            (b'^', false) => CaseChange::UpperFirst,
+            (b'^', true) => CaseChange::UpperAll,
+            (b',', false) => CaseChange::LowerFirst,
+            (b',', true) => CaseChange::LowerAll,
+            (_, false) => CaseChange::ToggleFirst,
+            (_, true) => CaseChange::ToggleAll,
+        };
+        let pattern = match self.cursor.peek() {
+            Some(b'}') => None,
+            _ => Some(self.word_until(Until::Brace, false)?),
+        };
+        Ok(Operator::Case { change, pattern })
     }
 
     /// The pattern of `${NAME/pattern/…}`. Behind `//`, a slash that comes first belongs to it.

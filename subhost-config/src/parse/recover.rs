@@ -1,8 +1,8 @@
 //! Getting behind a statement that is refused, so that the rest of the file is looked at too.
 
-use super::Parser;
+use super::{HereDocument, Parser, take_parentheses};
 use crate::code;
-use crate::lex::{Cursor, Frame, SkipError, is_blank, skip_nested, skip_word};
+use crate::lex::{Cursor, Frame, SkipError, skip_nested, skip_word};
 use crate::span::Span;
 
 /// Compound commands inside each other; the same limit as for substitutions.
@@ -17,12 +17,6 @@ enum Closer {
     Brace,
     Brackets,
     Paren,
-}
-
-/// A here-document whose body is still to come.
-struct HereDocument {
-    delimiter: Vec<u8>,
-    strip_tabs: bool,
 }
 
 /// How far the skipping of one statement has come.
@@ -64,6 +58,7 @@ impl Parser<'_> {
 }
 
 impl Skipper<'_, '_> {
+    /// Skips up to the end of the statement.
     fn run(&mut self) -> Result<(), SkipError> {
         loop {
             if self.open.len() > MAX_DEPTH {
@@ -111,6 +106,7 @@ impl Skipper<'_, '_> {
         self.open.is_empty() && !self.joined
     }
 
+    /// `(`: a subshell, or `(( … ))`, which is skipped at once.
     fn open_paren(&mut self) -> Result<(), SkipError> {
         let at = self.cursor.position();
         self.cursor.bump();
@@ -126,6 +122,7 @@ impl Skipper<'_, '_> {
         Ok(())
     }
 
+    /// `)`: of a subshell, or of a pattern of `case`.
     fn close_paren(&mut self) {
         self.cursor.bump();
         match self.open.last() {
@@ -139,6 +136,7 @@ impl Skipper<'_, '_> {
         }
     }
 
+    /// A redirection, but for its word; a here-document is remembered.
     fn redirection(&mut self) -> Result<(), SkipError> {
         let mut operator = Vec::new();
         while let Some(byte @ (b'<' | b'>' | b'&' | b'|')) = self.cursor.peek() {
@@ -154,27 +152,20 @@ impl Skipper<'_, '_> {
             let start = self.cursor.position();
             skip_word(self.cursor)?;
             let delimiter = self.cursor.text_since(start).filter(|byte| !b"'\"\\".contains(byte)).collect();
-            self.here_documents.push(HereDocument { delimiter, strip_tabs });
+            let span = Span::new(start, self.cursor.position());
+            self.here_documents.push(HereDocument { span, delimiter, strip_tabs });
         }
         Ok(())
     }
 
+    /// Skips the bodies that begin behind a newline.
     fn skip_here_documents(&mut self) {
         for document in std::mem::take(&mut self.here_documents) {
-            while self.cursor.peek_raw().is_some() {
-                let mut line = Vec::new();
-                while let Some(byte) = self.cursor.bump_raw().filter(|&byte| byte != b'\n') {
-                    if !(document.strip_tabs && line.is_empty() && byte == b'\t') {
-                        line.push(byte);
-                    }
-                }
-                if line == document.delimiter {
-                    break;
-                }
-            }
+            document.skip(self.cursor);
         }
     }
 
+    /// A word, which may open or close a compound command.
     fn word(&mut self) -> Result<(), SkipError> {
         let start = self.cursor.position();
         let plain = skip_word(self.cursor)?.unwrap_or_default();
@@ -194,7 +185,7 @@ impl Skipper<'_, '_> {
             self.cursor.bump();
             return skip_nested(self.cursor, Frame::Paren);
         }
-        if self.at_function_parentheses() {
+        if take_parentheses(self.cursor) {
             self.command = true;
             self.joined = true;
             return Ok(());
@@ -219,7 +210,7 @@ impl Skipper<'_, '_> {
             b"function" => {
                 self.cursor.skip_blanks();
                 skip_word(self.cursor)?;
-                self.at_function_parentheses();
+                take_parentheses(self.cursor);
                 self.command = true;
                 self.joined = true;
             }
@@ -232,27 +223,13 @@ impl Skipper<'_, '_> {
         Ok(())
     }
 
-    /// Takes `( )` if it follows.
-    fn at_function_parentheses(&mut self) -> bool {
-        let mut ahead = *self.cursor;
-        ahead.skip_blanks();
-        let found = ahead.take(b'(') && {
-            while ahead.peek().is_some_and(is_blank) {
-                ahead.bump();
-            }
-            ahead.take(b')')
-        };
-        if found {
-            *self.cursor = ahead;
-        }
-        found
-    }
-
+    /// Opens a compound command.
     fn push(&mut self, closer: Closer, span: Span) {
         self.open.push((closer, span));
         self.command = true;
     }
 
+    /// Closes the innermost compound command, if it is of this kind.
     fn pop(&mut self, closer: Closer) {
         if self.open.last().is_some_and(|&(open, _)| open == closer) {
             self.open.pop();

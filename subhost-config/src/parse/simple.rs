@@ -1,10 +1,10 @@
 //! Simple commands: assignments, builtins and functions. Everything else is refused by name.
 
 use super::substitution::COMPUTED;
-use super::{Broken, HereDocument, Parsed, Parser};
-use crate::ast::{Call, Command, Word};
+use super::{Broken, HereDocument, Parsed, Parser, UnknownCommand};
+use crate::ast::{Assignment, Call, Command, Word};
 use crate::code;
-use crate::lex::{is_metacharacter, is_name};
+use crate::lex::{is_metacharacter, is_name, skip_word};
 use crate::span::Span;
 
 /// Builtins that only compute.
@@ -32,24 +32,12 @@ impl Parser<'_> {
             if self.cursor.position() == start {
                 return Err(self.unexpected());
             }
-            return Ok(Command::Assign(assignments));
+            return Ok(Command::Assign(assignments.into_boxed_slice()));
         }
         let at = self.cursor.position();
         let name = self.peek_name();
         if name.is_empty() || self.word_length() != name.len() {
-            // Something to be expanded first: nobody can say what would run.
-            let word = self.word()?;
-            self.arguments()?;
-            let message = "a command is refused: the file is read, never executed";
-            self.refuse_assignments_before(&assignments, start);
-            if assignments.is_empty() {
-                self.complaints.error(
-                    code::COMMAND,
-                    word.span,
-                    message,
-                    "write the values that it would set",
-                );
-            }
+            self.unknown_command(&assignments, start)?;
             return Ok(Command::Group(Vec::new()));
         }
         if assignments.is_empty() && is_declaration(&name) {
@@ -67,11 +55,24 @@ impl Parser<'_> {
         } else if BUILTINS.contains(&name.as_str()) {
             self.includes |= name == "." || name == "source";
         } else if is_function_name(&name) {
-            self.unknown.push((name.clone(), span, 0));
+            self.unknown.push(UnknownCommand { name: name.clone(), span, statement: None });
         } else {
             self.refuse_command(&name, span);
         }
         Ok(Command::Call(Call { name, arguments, span: self.cursor.span_since(at) }))
+    }
+
+    /// A command whose name is to be expanded first: nobody can say what would run.
+    fn unknown_command(&mut self, assignments: &[Assignment], start: usize) -> Parsed<()> {
+        let word = self.word()?;
+        self.arguments()?;
+        self.refuse_assignments_before(assignments, start);
+        if assignments.is_empty() {
+            let message = "a command is refused: the file is read, never executed";
+            let hint = "write the values that it would set";
+            self.complaints.error(code::COMMAND, word.span, message, hint);
+        }
+        Ok(())
     }
 
     /// Words up to the end of the command.
@@ -85,11 +86,12 @@ impl Parser<'_> {
             if self.at_command_end() {
                 return Ok(words);
             }
-            self.listed_words(&mut words)?;
+            self.listed_words(|word| words.push(word))?;
         }
     }
 
-    fn refuse_assignments_before(&mut self, assignments: &[crate::ast::Assignment], start: usize) {
+    /// Complains of `NAME=value command`.
+    fn refuse_assignments_before(&mut self, assignments: &[Assignment], start: usize) {
         if assignments.is_empty() {
             return;
         }
@@ -99,6 +101,7 @@ impl Parser<'_> {
         self.complaints.error(code::ASSIGNMENT_BEFORE_COMMAND, span, message, hint);
     }
 
+    /// Complains of a command that is not computed.
     pub(super) fn refuse_command(&mut self, word: &str, span: Span) {
         let message = format!("the command `{word}` is refused: the file is read, never executed");
         self.complaints.error(code::COMMAND, span, message, command_hint(word));
@@ -129,7 +132,7 @@ impl Parser<'_> {
         }
         let strip_tabs = operator == b"<<-";
         if operator == b"<<" || strip_tabs {
-            crate::lex::skip_word(&mut self.cursor).map_err(|_| self.unexpected())?;
+            skip_word(&mut self.cursor).map_err(|_| self.unexpected())?;
             let quotes = |byte: &u8| !b"'\"\\".contains(byte);
             let delimiter = self.cursor.text_since(word_start).filter(quotes).collect();
             self.here_documents.push(HereDocument { span, delimiter, strip_tabs });
@@ -142,6 +145,7 @@ impl Parser<'_> {
         Ok(true)
     }
 
+    /// Takes the operator that follows; empty if none does.
     fn redirection_operator(&mut self) -> Vec<u8> {
         const OPERATORS: [&[u8]; 12] =
             [b"<<-", b"<<<", b"&>>", b"<<", b"<&", b"<>", b"<", b">>", b">&", b">|", b"&>", b">"];
@@ -172,7 +176,7 @@ impl Parser<'_> {
     pub(super) fn word_length(&mut self) -> usize {
         let mut ahead = self.cursor;
         let start = ahead.position();
-        let _ = crate::lex::skip_word(&mut ahead);
+        let _ = skip_word(&mut ahead);
         let length = ahead.position() - start;
         // A continuation line, and perhaps nothing more, behind the word.
         let plain = self.peek_plain_word().len();
@@ -217,6 +221,7 @@ impl Parser<'_> {
     }
 }
 
+/// Commands whose operands are assignments.
 fn is_declaration(word: &str) -> bool {
     matches!(word, "declare" | "typeset" | "local" | "export" | "readonly")
 }
@@ -282,6 +287,7 @@ fn is_refused_builtin(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// What to do instead of running a command.
 fn command_hint(word: &str) -> &'static str {
     match word {
         "echo" => "leave it out: what is evaluated prints nothing",

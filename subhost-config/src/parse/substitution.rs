@@ -1,6 +1,6 @@
 //! `$(( … ))`, `$( … )` and backquotes.
 
-use super::{Parsed, Parser};
+use super::{Parsed, Parser, Point};
 use crate::ast::{Call, Command, List, Part, Substitution};
 use crate::code;
 use crate::lex::{Frame, skip_nested};
@@ -14,26 +14,7 @@ impl Parser<'_> {
     /// From behind `$(`; none if it is refused.
     pub(super) fn substitution(&mut self, start: usize) -> Parsed<Option<Part>> {
         if self.cursor.peek() == Some(b'(') {
-            self.cursor.bump();
-            let opened = self.cursor.span_since(start);
-            let before = self.cursor;
-            let point = self.point();
-            if let Ok(text) = self.arithmetic(opened) {
-                return Ok(Some(Part::Arithmetic(Box::new(text))));
-            }
-            // Bash would take it for a subshell in a substitution now.
-            self.complaints.forget_after(point.mark);
-            self.cursor = before;
-            if skip_nested(&mut self.cursor, Frame::Paren).is_err()
-                || skip_nested(&mut self.cursor, Frame::Paren).is_err()
-            {
-                self.cursor = before;
-                return Err(self.unclosed(opened));
-            }
-            let span = self.cursor.span_since(start);
-            let message = "this arithmetic does not end in `))`";
-            self.complaints.error(code::ARITHMETIC, span, message, "");
-            return Ok(None);
+            return self.arithmetic_substitution(start);
         }
         let point = self.point();
         self.substitutions += 1;
@@ -43,10 +24,33 @@ impl Parser<'_> {
         if !self.cursor.take(b')') {
             let opened = Span::new(start, start + 2);
             self.forget_refusals(point);
-            return Err(if self.cursor.peek().is_none() { self.unclosed(opened) } else { self.unexpected() });
+            return Err(self.not_closed(opened));
         }
         let span = self.cursor.span_since(start);
         Ok(self.computed(content, span, point))
+    }
+
+    /// `$(( … ))`, from its second parenthesis.
+    fn arithmetic_substitution(&mut self, start: usize) -> Parsed<Option<Part>> {
+        self.cursor.bump();
+        let opened = self.cursor.span_since(start);
+        let before = self.cursor;
+        let point = self.point();
+        if let Ok(text) = self.arithmetic(opened) {
+            return Ok(Some(Part::Arithmetic(Box::new(text))));
+        }
+        // Bash would take it for a subshell in a substitution now.
+        self.complaints.forget_after(point.mark);
+        self.cursor = before;
+        for _ in 0..2 {
+            if skip_nested(&mut self.cursor, Frame::Paren).is_err() {
+                self.cursor = before;
+                return Err(self.unclosed(opened));
+            }
+        }
+        let span = self.cursor.span_since(start);
+        self.complaints.error(code::ARITHMETIC, span, "this arithmetic does not end in `))`", "");
+        Ok(None)
     }
 
     /// What stands between the parentheses.
@@ -68,7 +72,7 @@ impl Parser<'_> {
     }
 
     /// The substitution if it only computes; else complains.
-    fn computed(&mut self, content: Content, span: Span, point: super::Point) -> Option<Part> {
+    fn computed(&mut self, content: Content, span: Span, point: Point) -> Option<Part> {
         let substitution = match content {
             Content::File(file) => Some(file),
             Content::Commands(list) => single_call(list)
@@ -88,7 +92,8 @@ impl Parser<'_> {
         None
     }
 
-    fn only_complains_of_the_command(&self, point: super::Point) -> bool {
+    /// Whether nothing else was wrong since.
+    fn only_complains_of_the_command(&self, point: Point) -> bool {
         self.complaints.after(point.mark).iter().all(|complaint| complaint.code == code::COMMAND)
     }
 
@@ -102,20 +107,19 @@ impl Parser<'_> {
         let span = self.cursor.span_since(start);
         let behind = self.cursor;
         let text = inside.text(Span::new(inside.position(), span.end() - 1));
-        // With backslashes in it, the text to be read is another one.
-        let content = if text.contains(&b'\\') {
-            Content::Commands(List::new())
-        } else {
-            let point = self.point();
+        let point = self.point();
+        // With backslashes in it, the text to be read is another one, which is not understood here.
+        let mut content = Content::Commands(List::new());
+        if !text.contains(&b'\\') {
             self.cursor = inside.ending_at(span.end() - 1);
-            let content = self.nested(|parser| parser.substituted());
+            let read = self.nested(|parser| parser.substituted());
             let at_end = self.cursor.peek().is_none();
             self.cursor = behind;
-            let content = content?;
-            let content = if at_end { content } else { Content::Commands(List::new()) };
-            return Ok(self.computed(content, span, point));
-        };
-        let point = self.point();
+            let read = read?;
+            if at_end {
+                content = read;
+            }
+        }
         Ok(self.computed(content, span, point))
     }
 
@@ -135,6 +139,7 @@ impl Parser<'_> {
     }
 }
 
+/// What a substitution holds.
 enum Content {
     File(Substitution),
     Commands(List),
@@ -143,7 +148,7 @@ enum Content {
 /// The one command of a list that is nothing else.
 fn single_call(list: List) -> Option<Call> {
     let [statement] = <[_; 1]>::try_from(list).ok()?;
-    match statement.first.command {
+    match *statement.first.command {
         Command::Call(call) if statement.rest.is_empty() && !statement.first.negated => Some(call),
         _ => None,
     }

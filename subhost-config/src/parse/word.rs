@@ -3,7 +3,7 @@
 use super::{Parsed, Parser};
 use crate::ast::{Part, Word, WordKind};
 use crate::code;
-use crate::lex::{BadEscape, Frame, SkipError, decode_ansi_c, is_metacharacter, is_name_start, skip_nested};
+use crate::lex::{Frame, SkipError, is_metacharacter, is_name_start, skip_nested};
 use crate::span::Span;
 
 /// Longer words are refused: no path, name or list of names is.
@@ -87,10 +87,12 @@ impl Parser<'_> {
         Some(Word { span: self.cursor.span_since(start), kind })
     }
 
+    /// The operand of `==` or `!=` in `[[ … ]]`.
     pub(super) fn pattern_word(&mut self) -> Parsed<Word> {
         self.word_until(Until::PatternEnd, false)
     }
 
+    /// The operand of `=~`.
     pub(super) fn regex_word(&mut self) -> Parsed<Word> {
         self.word_until(Until::RegexEnd, false)
     }
@@ -134,11 +136,7 @@ impl Parser<'_> {
             *part = (!blank).then_some(word);
             let end: &[u8] = if position < 2 { b";" } else { b"))" };
             if !self.cursor.rest().starts_with(end) {
-                return Err(if self.cursor.peek().is_none() {
-                    self.unclosed(opened)
-                } else {
-                    self.unexpected()
-                });
+                return Err(self.not_closed(opened));
             }
             self.cursor.advance(end.len());
         }
@@ -149,8 +147,7 @@ impl Parser<'_> {
     pub(super) fn word_until(&mut self, until: Until, quoted: bool) -> Parsed<Word> {
         let start = self.cursor.position();
         let parts = self.nested(|parser| {
-            let mut reader =
-                PartReader { until, quoted, parts: Vec::new(), depth: 0, question: 0, in_quotes: false };
+            let mut reader = PartReader::new(until, quoted);
             reader.read(parser)?;
             Ok(reader.parts)
         })?;
@@ -162,192 +159,99 @@ impl Parser<'_> {
         Ok(Word { span, kind: WordKind::Parts(parts.into_boxed_slice()) })
     }
 
+    /// `$[…]`, from its bracket.
+    fn old_arithmetic(&mut self, start: usize) -> Parsed<()> {
+        self.cursor.bump();
+        let span = self.cursor.span_since(start);
+        let message = "`$[…]` is refused: it is an old form of arithmetic";
+        self.complaints.error(code::ARITHMETIC, span, message, "write `$(( … ))`");
+        if skip_nested(&mut self.cursor, Frame::Bracket).is_err() {
+            return Err(self.unclosed(span));
+        }
+        Ok(())
+    }
+
+    /// Complains that what begins here is nested too deeply.
     pub(super) fn too_deep(&mut self, start: usize) -> super::Broken {
         self.broken(code::TOO_DEEP, Span::new(start, start + 1), "nested too deeply", "")
     }
-
-    /// The byte behind a backslash.
-    fn escaped(&mut self, start: usize) -> u8 {
-        let byte = self.cursor.bump_raw();
-        if byte.is_none() {
-            let message = "a backslash at the end of the file";
-            let hint = "bash sometimes keeps it, sometimes not; write `\\\\` or leave it out";
-            self.complaints.error(code::BAD_ESCAPE, Span::new(start, start + 1), message, hint);
-        }
-        byte.unwrap_or(b'\\')
-    }
-
-    fn unclosed_quote(&mut self, start: usize) -> super::Broken {
-        if !self.complaints.ran_to_end() {
-            let span = Span::new(start, start + 1);
-            let hint = "everything from here to the end of the file is inside it";
-            self.complaints.error(code::UNCLOSED_QUOTE, span, "this quote is never closed", hint);
-        }
-        super::Broken
-    }
-
-    /// The bytes from here up to the single quote that ends them, which is taken.
-    fn single_quoted(&mut self, start: usize) -> Parsed<Vec<u8>> {
-        let mut bytes = Vec::new();
-        loop {
-            match self.cursor.bump_raw() {
-                Some(b'\'') => return Ok(bytes),
-                Some(byte) => bytes.push(byte),
-                None => return Err(self.unclosed_quote(start)),
-            }
-        }
-    }
-
-    /// `$'…'` from behind its first quote.
-    fn ansi_c(&mut self, start: usize) -> Parsed<Vec<u8>> {
-        let mut raw = Vec::new();
-        loop {
-            match self.cursor.bump_raw() {
-                Some(b'\'') => break,
-                Some(byte) => {
-                    raw.push(byte);
-                    if byte == b'\\' {
-                        raw.extend(self.cursor.bump_raw());
-                    }
-                }
-                None => return Err(self.unclosed_quote(start)),
-            }
-        }
-        Ok(decode_ansi_c(&raw).unwrap_or_else(|BadEscape| {
-            let span = self.cursor.span_since(start);
-            let message = "an escape in `$'…'` names no Unicode character";
-            self.complaints.error(code::BAD_ESCAPE, span, message, "write the bytes as `\\xHH`");
-            Vec::new()
-        }))
-    }
-
-    /// What stands in double quotes, from behind the first to behind the last.
-    fn double_quoted(&mut self, start: usize) -> Parsed<Box<[Part]>> {
-        let word = self.word_until(Until::Quote, true)?;
-        if !self.cursor.take(b'"') {
-            return Err(self.unclosed_quote(start));
-        }
-        Ok(word.into_parts())
-    }
 }
-
-impl Parser<'_> {
-    /// Double quotes in the operand of a `"${…}"`.
-    fn double_quoted_again(&mut self, start: usize) -> Parsed<Box<[Part]>> {
-        let parts = self.double_quoted(start)?;
-        let span = self.cursor.span_since(start);
-        let text = self.text(span);
-        let before = self.text(Span::new(self.cursor.start(), start));
-        let inside = &text[..text.len() - 1];
-        if has_odd_backslash(text) || ends_in_dollar_name(before) || ends_in_dollar_name(inside) {
-            let message = "bash reads what stands in these inner quotes in a way of its own";
-            let hint = "assign the value to a variable of its own first";
-            self.complaints.error(code::EXPANSION, span, message, hint);
-        }
-        Ok(parts)
-    }
-}
-
-/// Whether a backslash stands before something that it does not escape.
-fn has_odd_backslash(text: &[u8]) -> bool {
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        if *byte == b'\\' && !bytes.next().is_some_and(|next| b"$`\"\\\n".contains(next)) {
-            return true;
-        }
-    }
-    false
-}
-
-/// Whether a `$`, perhaps with a name, comes last, to which bash would add what follows.
-fn ends_in_dollar_name(text: &[u8]) -> bool {
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    text.iter().rev().find(|byte| !is_name(byte)) == Some(&b'$')
-}
-
 /// The state of reading one word.
-struct PartReader {
-    until: Until,
-    quoted: bool,
-    parts: Vec<Part>,
+pub(super) struct PartReader {
+    pub(super) until: Until,
+    pub(super) quoted: bool,
+    pub(super) parts: Vec<Part>,
     /// Parentheses, or brackets of a subscript, that are open.
     depth: usize,
     /// `?` of `?:` that are open, in arithmetic up to a colon.
     question: usize,
     /// Within double quotes of arithmetic.
-    in_quotes: bool,
+    pub(super) in_quotes: bool,
 }
 
 impl PartReader {
+    /// Nothing is read yet.
+    fn new(until: Until, quoted: bool) -> Self {
+        Self { until, quoted, parts: Vec::new(), depth: 0, question: 0, in_quotes: false }
+    }
+
+    /// Reads up to what ends the text, which stays.
     fn read(&mut self, parser: &mut Parser<'_>) -> Parsed<()> {
         while let Some(byte) = parser.cursor.peek() {
-            let start = parser.cursor.position();
             if self.ends(byte, parser) {
                 return Ok(());
             }
-            match byte {
-                b'$' => self.dollar(parser, start)?,
-                b'`' => {
-                    let part = parser.backquoted(start)?;
-                    self.parts.extend(part);
-                }
-                b'\\' if self.until.is_arithmetic() => self.literal(parser),
-                b'\\' if self.quoted => {
-                    parser.cursor.bump();
-                    match parser.cursor.peek_raw() {
-                        Some(escaped @ (b'$' | b'`' | b'"' | b'\\')) => {
-                            parser.cursor.bump_raw();
-                            self.quoted_bytes(&[escaped]);
-                        }
-                        Some(b'}') if self.until != Until::Quote => {
-                            parser.cursor.bump_raw();
-                            self.quoted_bytes(b"}");
-                        }
-                        Some(b'\'') if self.until == Until::Brace => {
-                            parser.cursor.bump_raw();
-                            self.quoted_bytes(b"\\'");
-                        }
-                        _ => self.quoted_bytes(b"\\"),
-                    }
-                }
-                b'\\' => {
-                    parser.cursor.bump();
-                    let escaped = parser.escaped(start);
-                    self.quoted_bytes(&[escaped]);
-                }
-                b'\'' | b'"' if self.until == Until::Colon => {
-                    let span = Span::new(start, start + 1);
-                    let message = "a quote in this arithmetic is refused";
-                    return Err(parser.broken(code::ARITHMETIC, span, message, "leave it out"));
-                }
-                b'\'' | b'"' if self.until.is_arithmetic() => self.arithmetic_quote(parser, byte, start)?,
-                b'"' => {
-                    parser.cursor.bump();
-                    let inside = match self.quoted {
-                        true => parser.double_quoted_again(start)?,
-                        false => parser.double_quoted(start)?,
-                    };
-                    self.parts.push(Part::Double(inside));
-                }
-                b'\'' if self.quoted && self.until == Until::Brace => self.paired_quotes(parser, start)?,
-                b'\'' if !self.quoted => {
-                    parser.cursor.bump();
-                    let bytes = parser.single_quoted(start)?;
-                    self.quoted_bytes(&bytes);
-                }
-                b'<' | b'>' if self.until == Until::Metacharacter || self.begins_process(parser) => {
-                    // Only a process substitution gets here.
-                    parser.cursor.advance(1);
-                    parser.cursor.take(b'(');
-                    parser.refused_list(start, code::PROCESS_SUBSTITUTION, "process substitution")?;
-                }
-                b'?' | b'*' | b'+' | b'@' | b'!' if self.begins_extended_pattern(parser) => {
-                    self.extended_pattern(parser, start)?;
-                }
-                _ => self.literal(parser),
-            }
+            self.piece(byte, parser)?;
         }
         Ok(())
+    }
+
+    /// What begins with this byte: something quoted or expanded, or the one byte itself.
+    fn piece(&mut self, byte: u8, parser: &mut Parser<'_>) -> Parsed<()> {
+        let start = parser.cursor.position();
+        match byte {
+            b'$' => self.dollar(parser, start)?,
+            b'`' => {
+                let part = parser.backquoted(start)?;
+                self.parts.extend(part);
+            }
+            b'\\' if self.until.is_arithmetic() => self.literal(parser),
+            b'\\' if self.quoted => self.quoted_backslash(parser),
+            b'\\' => {
+                parser.cursor.bump();
+                let escaped = parser.escaped(start);
+                self.quoted_bytes(&[escaped]);
+            }
+            b'\'' | b'"' if self.until == Until::Colon => {
+                let span = Span::new(start, start + 1);
+                let message = "a quote in this arithmetic is refused";
+                return Err(parser.broken(code::ARITHMETIC, span, message, "leave it out"));
+            }
+            b'\'' | b'"' if self.until.is_arithmetic() => self.arithmetic_quote(parser, byte, start)?,
+            b'"' => self.double_quotes(parser, start)?,
+            b'\'' if self.is_quoted_operand() => self.paired_quotes(parser, start)?,
+            b'\'' if !self.quoted => {
+                parser.cursor.bump();
+                let bytes = parser.single_quoted(start)?;
+                self.quoted_bytes(&bytes);
+            }
+            b'<' | b'>' if self.until == Until::Metacharacter || self.begins_process(parser) => {
+                // Only a process substitution gets here.
+                parser.cursor.advance(1);
+                parser.cursor.take(b'(');
+                parser.refused_list(start, code::PROCESS_SUBSTITUTION, "process substitution")?;
+            }
+            b'?' | b'*' | b'+' | b'@' | b'!' if self.begins_extended_pattern(parser) => {
+                self.extended_pattern(parser, start)?;
+            }
+            _ => self.literal(parser),
+        }
+        Ok(())
+    }
+
+    /// In the operand of a `"${…}"`, where bash takes quotes for something else.
+    fn is_quoted_operand(&self) -> bool {
+        self.quoted && self.until == Until::Brace
     }
 
     /// Whether this byte ends the text. Counts parentheses and the like on the way.
@@ -379,11 +283,13 @@ impl PartReader {
         }
     }
 
+    /// An inner parenthesis or bracket opens, which ends nothing.
     fn deeper(&mut self) -> bool {
         self.depth += 1;
         false
     }
 
+    /// The inner one closes, which ends nothing either.
     fn higher(&mut self) -> bool {
         self.depth -= 1;
         false
@@ -395,6 +301,7 @@ impl PartReader {
         inside && parser.cursor.peek_second() == Some(b'(')
     }
 
+    /// Whether `?(` and the like begin a pattern here.
     fn begins_extended_pattern(&self, parser: &mut Parser<'_>) -> bool {
         let here = match self.until {
             Until::Metacharacter => parser.extglob,
@@ -408,191 +315,40 @@ impl PartReader {
     fn extended_pattern(&mut self, parser: &mut Parser<'_>, start: usize) -> Parsed<()> {
         self.literal(parser);
         self.literal(parser);
-        let mut open = 1;
-        while open > 0 {
-            let mut inside = PartReader {
-                until: Until::RegexEnd,
-                quoted: false,
-                parts: std::mem::take(&mut self.parts),
-                depth: 1,
-                question: 0,
-                in_quotes: false,
-            };
-            inside.read_extended(parser)?;
-            self.parts = inside.parts;
-            if parser.cursor.peek() != Some(b')') {
-                return Err(parser.unclosed(Span::new(start, start + 2)));
-            }
-            self.literal(parser);
-            open -= 1;
+        let parts = std::mem::take(&mut self.parts);
+        let mut inside = PartReader { parts, ..PartReader::new(Until::RegexEnd, false) };
+        inside.read_alternatives(parser)?;
+        self.parts = inside.parts;
+        if parser.cursor.peek() != Some(b')') {
+            return Err(parser.unclosed(Span::new(start, start + 2)));
         }
+        self.literal(parser);
         Ok(())
     }
 
     /// Up to the `)` of an extended pattern, which stays.
-    fn read_extended(&mut self, parser: &mut Parser<'_>) -> Parsed<()> {
-        loop {
-            match parser.cursor.peek() {
-                None => return Ok(()),
-                Some(b')') if self.depth == 1 => return Ok(()),
-                Some(b')') => {
-                    self.depth -= 1;
-                    self.literal(parser);
-                }
-                Some(b'(') => {
-                    self.depth += 1;
-                    self.literal(parser);
-                }
-                Some(b'<' | b'>') => self.literal(parser),
-                Some(_) => {
-                    // One piece at a time, so that the parentheses are seen here.
-                    let before = parser.cursor.position();
-                    self.piece(parser)?;
-                    if parser.cursor.position() == before {
-                        self.literal(parser);
-                    }
-                }
+    fn read_alternatives(&mut self, parser: &mut Parser<'_>) -> Parsed<()> {
+        let mut depth = 0;
+        while let Some(byte) = parser.cursor.peek() {
+            match byte {
+                b')' if depth == 0 => return Ok(()),
+                b')' => depth -= 1,
+                b'(' => depth += 1,
+                _ => {}
             }
-        }
-    }
-
-    /// One quoted or expanded piece, or one literal byte.
-    fn piece(&mut self, parser: &mut Parser<'_>) -> Parsed<()> {
-        let start = parser.cursor.position();
-        match parser.cursor.peek() {
-            Some(b'$') => self.dollar(parser, start)?,
-            Some(b'\\') => {
-                parser.cursor.bump();
-                let escaped = parser.escaped(start);
-                self.quoted_bytes(&[escaped]);
-            }
-            Some(b'"') => {
-                parser.cursor.bump();
-                let inside = parser.double_quoted(start)?;
-                self.parts.push(Part::Double(inside));
-            }
-            Some(b'\'') => {
-                parser.cursor.bump();
-                let bytes = parser.single_quoted(start)?;
-                self.quoted_bytes(&bytes);
-            }
-            Some(b'`') => {
-                let part = parser.backquoted(start)?;
-                self.parts.extend(part);
-            }
-            _ => self.literal(parser),
+            self.piece(byte, parser)?;
         }
         Ok(())
     }
 
-    /// Quotes in arithmetic: double ones mean nothing, single ones are for keys. They must be closed within it.
-    fn arithmetic_quote(&mut self, parser: &mut Parser<'_>, quote: u8, start: usize) -> Parsed<()> {
-        if std::mem::take(&mut self.in_quotes) && quote == b'"' {
-            parser.cursor.bump();
-            return Ok(());
-        }
-        let inside = &parser.cursor.rest()[1..];
-        let length = inside.iter().position(|&byte| byte == quote);
-        let inside = &inside[..length.unwrap_or(0)];
-        if length.is_none() || inside.iter().any(|byte| b"();'\"\\`\r\n".contains(byte)) {
-            let message = "this quote in arithmetic is refused";
-            return Err(parser.broken(
-                code::ARITHMETIC,
-                Span::new(start, start + 1),
-                message,
-                "leave it out",
-            ));
-        }
-        if quote == b'"' {
-            self.in_quotes = true;
-            parser.cursor.bump();
-        } else {
-            let bytes = inside.len() + 2;
-            (0..bytes).for_each(|_| self.literal_raw(parser));
-        }
-        Ok(())
-    }
-
-    /// `'…'` in the operand of a `"${…}"`: the quotes belong to the value, but what closes the `${` does not count
-    /// between them.
-    fn paired_quotes(&mut self, parser: &mut Parser<'_>, start: usize) -> Parsed<()> {
-        let inside = &parser.cursor.rest()[1..];
-        let Some(length) = inside.iter().position(|&byte| byte == b'\'') else {
-            return Err(parser.unclosed_quote(start));
-        };
-        let inside = &inside[..length];
-        let opens = |byte: &u8| b"({[)}]'".contains(byte);
-        let has = |wanted: &[u8]| inside.iter().any(|byte| wanted.contains(byte));
-        if has(b"\"\\`") || (has(b"$") && inside.iter().any(opens)) {
-            let message = "what is quoted or expanded between these single quotes is refused";
-            let hint = "assign the value to a variable of its own first";
-            let span = Span::new(start, start + length + 2);
-            parser.complaints.error(code::EXPANSION, span, message, hint);
-        }
-        let end = start + length + 2;
-        self.literal(parser);
-        while parser.cursor.position() < end {
-            let at = parser.cursor.position();
-            match parser.cursor.peek_raw() {
-                Some(b'$') => self.dollar(parser, at)?,
-                _ => self.literal_raw(parser),
-            }
-        }
-        Ok(())
-    }
-
-    /// `$'…'` in such an operand, whose result bash reads again.
-    fn ansi_c_in_quotes(&mut self, parser: &mut Parser<'_>, start: usize) -> Parsed<()> {
-        parser.cursor.bump();
-        let bytes = parser.ansi_c(start)?;
-        let text = parser.text(parser.cursor.span_since(start));
-        // It may make a NUL, at which bash would forget the rest.
-        let by_number =
-            |pair: &[u8]| pair[0] == b'\\' && (pair[1].is_ascii_digit() || b"xuUc".contains(&pair[1]));
-        let before = parser.text(Span::new(parser.cursor.start(), start));
-        if ends_in_dollar_name(before)
-            || text.windows(2).any(by_number)
-            || bytes.iter().any(|byte| b"$`\"'\\{}".contains(byte))
-        {
-            let span = parser.cursor.span_since(start);
-            let message = "this `$'…'` within double quotes is refused";
-            let hint = "assign the value to a variable of its own first";
-            parser.complaints.error(code::EXPANSION, span, message, hint);
-        }
-        self.quoted_bytes(&bytes);
-        Ok(())
-    }
-
-    fn dollar(&mut self, parser: &mut Parser<'_>, start: usize) -> Parsed<()> {
+    /// What begins with a `$`.
+    pub(super) fn dollar(&mut self, parser: &mut Parser<'_>, start: usize) -> Parsed<()> {
         parser.cursor.bump();
         match parser.cursor.peek() {
-            Some(b'\'') if self.quoted && self.until == Until::Brace => {
-                self.ansi_c_in_quotes(parser, start)?;
-            }
-            Some(b'"') if self.quoted && self.until == Until::Brace => {
-                parser.cursor.bump();
-                let inside = parser.double_quoted_again(start)?;
-                self.parts.push(Part::Double(inside));
-            }
-            Some(b'\'') if !self.quoted => {
-                parser.cursor.bump();
-                let bytes = parser.ansi_c(start)?;
-                let is_operand = matches!(self.until, Until::Brace | Until::Slash);
-                let escapes = parser.text(parser.cursor.span_since(start)).contains(&b'\\');
-                if parser.substitutions > 0 && is_operand && escapes {
-                    let message = "bash reads this `$'…'` twice";
-                    let hint = "assign the value to a variable of its own first";
-                    let span = parser.cursor.span_since(start);
-                    parser.complaints.error(code::EXPANSION, span, message, hint);
-                }
-                self.quoted_bytes(&bytes);
-            }
+            Some(b'\'') if self.is_quoted_operand() => self.ansi_c_in_quotes(parser, start)?,
+            Some(b'\'') if !self.quoted => self.ansi_c_quotes(parser, start)?,
             // `$"…"` is translated by a message catalogue; without one it is `"…"`.
-            Some(b'"') if !self.quoted => {
-                parser.cursor.bump();
-                let inside = parser.double_quoted(start)?;
-                self.parts.push(Part::Double(inside));
-            }
+            Some(b'"') if !self.quoted || self.is_quoted_operand() => self.double_quotes(parser, start)?,
             Some(b'{') => {
                 parser.cursor.bump();
                 let parameter = parser.braced_parameter(start, self.quoted)?;
@@ -603,65 +359,59 @@ impl PartReader {
                 let part = parser.substitution(start)?;
                 self.parts.extend(part);
             }
-            Some(b'[') => {
-                parser.cursor.bump();
-                let span = parser.cursor.span_since(start);
-                let message = "`$[…]` is refused: it is an old form of arithmetic";
-                parser.complaints.error(code::ARITHMETIC, span, message, "write `$(( … ))`");
-                if skip_nested(&mut parser.cursor, Frame::Bracket).is_err() {
-                    return Err(parser.unclosed(span));
-                }
-            }
+            Some(b'[') => parser.old_arithmetic(start)?,
             Some(byte) if is_name_start(byte) || byte.is_ascii_digit() || b"@*#?-$!".contains(&byte) => {
                 let parameter = parser.plain_parameter(start, self.quoted);
                 self.parts.extend(parameter.map(|parameter| Part::Parameter(Box::new(parameter))));
             }
-            _ => {
-                // Behind an expansion, a lone `$` turns off the splitting of the whole word in bash 5.2.
-                let expands =
-                    |part: &Part| !matches!(part, Part::Literal(_) | Part::Quoted(_) | Part::Double(_));
-                if !self.quoted && self.parts.iter().any(expands) {
-                    let message = "a lone `$` behind an expansion changes how bash splits the word";
-                    let hint = "for a dollar sign write `'$'`";
-                    let span = Span::new(start, start + 1);
-                    parser.complaints.error(code::SPECIAL_PARAMETER, span, message, hint);
-                }
-                self.literal_bytes(b"$");
-            }
+            _ => self.lone_dollar(parser, start),
         }
         Ok(())
     }
 
-    fn literal_raw(&mut self, parser: &mut Parser<'_>) {
+    /// A `$` that expands nothing.
+    fn lone_dollar(&mut self, parser: &mut Parser<'_>, start: usize) {
+        // Behind an expansion, it turns off the splitting of the whole word in bash 5.2.
+        let expands = |part: &Part| !matches!(part, Part::Literal(_) | Part::Quoted(_) | Part::Double(_));
+        if !self.quoted && self.parts.iter().any(expands) {
+            let message = "a lone `$` behind an expansion changes how bash splits the word";
+            let hint = "for a dollar sign write `'$'`";
+            let span = Span::new(start, start + 1);
+            parser.complaints.error(code::SPECIAL_PARAMETER, span, message, hint);
+        }
+        self.literal_bytes(b"$");
+    }
+
+    /// The same of a byte where a continuation line means nothing.
+    pub(super) fn literal_raw(&mut self, parser: &mut Parser<'_>) {
         if let Some(byte) = parser.cursor.bump_raw() {
             self.literal_bytes(&[byte]);
         }
     }
 
-    fn literal(&mut self, parser: &mut Parser<'_>) {
+    /// Takes the next byte as it stands.
+    pub(super) fn literal(&mut self, parser: &mut Parser<'_>) {
         if let Some(byte) = parser.cursor.bump() {
             self.literal_bytes(&[byte]);
         }
     }
 
+    /// Adds bytes that nothing quotes, unless double quotes are around.
     fn literal_bytes(&mut self, more: &[u8]) {
         if self.quoted && !self.until.is_arithmetic() {
             return self.quoted_bytes(more);
         }
         match self.parts.last_mut() {
-            Some(Part::Literal(bytes)) => append(bytes, more),
+            Some(Part::Literal(bytes)) => bytes.extend_from_slice(more),
             _ => self.parts.push(Part::Literal(more.into())),
         }
     }
 
-    fn quoted_bytes(&mut self, more: &[u8]) {
+    /// Adds bytes that are quoted.
+    pub(super) fn quoted_bytes(&mut self, more: &[u8]) {
         match self.parts.last_mut() {
-            Some(Part::Quoted(bytes)) => append(bytes, more),
+            Some(Part::Quoted(bytes)) => bytes.extend_from_slice(more),
             _ => self.parts.push(Part::Quoted(more.into())),
         }
     }
-}
-
-fn append(bytes: &mut Vec<u8>, more: &[u8]) {
-    bytes.extend_from_slice(more);
 }
