@@ -63,6 +63,15 @@ impl Guest {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
+    /// Waits until a script has made this file.
+    pub(crate) fn wait_for_file(&self, name: &str) {
+        let begun = Instant::now();
+        while !self.path(name).exists() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{name} was never made");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Writes a shell script, in whose text `$D` is the guest's directory.
     pub(crate) fn script(&self, name: &str, text: &str) -> CString {
         self.executable(name, &format!("#!/bin/sh\nD={}\n{text}\n", self.dir.path().display()))
