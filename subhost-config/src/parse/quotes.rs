@@ -80,7 +80,8 @@ impl Parser<'_> {
         let text = self.text(span);
         let before = self.text(Span::new(self.cursor.start(), start));
         let inside = &text[..text.len() - 1];
-        if has_odd_backslash(text) || ends_in_dollar_name(before) || ends_in_dollar_name(inside) {
+        let joins = before.ends_with(b"\\\n") || ends_in_dollar_name(before) || ends_in_dollar_name(inside);
+        if joins || has_odd_backslash(text) {
             let message = "bash reads what stands in these inner quotes in a way of its own";
             let hint = "assign the value to a variable of its own first";
             self.complaints.error(code::EXPANSION, span, message, hint);
@@ -224,7 +225,7 @@ impl PartReader {
 fn has_odd_backslash(text: &[u8]) -> bool {
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
-        if *byte == b'\\' && !bytes.next().is_some_and(|next| b"$`\"\\\n".contains(next)) {
+        if *byte == b'\\' && !bytes.next().is_some_and(|next| b"$`\"\\".contains(next)) {
             return true;
         }
     }

@@ -49,6 +49,11 @@ impl Shell<'_> {
         span: Span,
     ) -> Run<Expansion> {
         let marked = self.marked(pattern)?;
+        let anchors = matches!(marked.bytes().first(), Some(b'#' | b'%')) && !marked.quoted()[0];
+        if what == Replace::First && anchors {
+            let message = "bash takes the first byte of this value for `/#` or `/%`";
+            return self.refuse(code::BAD_PATTERN, span, message, "put the pattern in double quotes");
+        }
         let matches_empty = marked.bytes().is_empty();
         let pattern = self.pattern_of(&marked, span)?;
         if let Some(reason) = pattern.refusal_of_find() {

@@ -1,0 +1,3 @@
+declare -- A="%"
+declare -- B="%"
+declare -- C="%x"
