@@ -32,6 +32,10 @@ impl<'a> Bytes<'a> {
         self.array(start).map(u16::from_be_bytes)
     }
 
+    pub(super) fn be32(&self, start: usize) -> Option<u32> {
+        self.array(start).map(u32::from_be_bytes)
+    }
+
     pub(super) fn le32(&self, start: usize) -> Option<u32> {
         self.array(start).map(u32::from_le_bytes)
     }

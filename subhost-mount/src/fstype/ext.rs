@@ -53,10 +53,8 @@ pub(super) fn recognise(head: &Bytes<'_>) -> Option<Superblock> {
     } else if journal_device != 0 || (has_journal && journal_inode == 0) {
         // The kernel would open whatever block device of the host has this number.
         found.refused("its journal is on another device")
-    } else if incompat & !EXT4_INCOMPAT != 0 {
-        found.refused(format!("it has features that are not known: {:#x}", incompat & !EXT4_INCOMPAT))
     } else {
-        found
+        found.knowing(incompat.into(), EXT4_INCOMPAT.into())
     })
 }
 

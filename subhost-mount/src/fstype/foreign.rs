@@ -39,9 +39,28 @@ pub(super) fn ntfs(head: &Bytes<'_>) -> Option<Superblock> {
     Some(Superblock::new("ntfs", None, Some(format!("{serial:016X}"))))
 }
 
+/// Before [`iso9660`], as a disc may be both, and udf is then what the kernel mounts.
+pub(super) fn udf(head: &Bytes<'_>) -> Option<Superblock> {
+    const SECTOR: usize = 2048;
+    // Its descriptors stand one in a sector behind those of ISO 9660, between two that begin and end them.
+    let names: Vec<_> = (16..32).map_while(|sector| head.at(sector * SECTOR + 1, 5)).collect();
+    let begin = names.iter().position(|name| *name == b"BEA01")?;
+    let is_udf = names.iter().skip(begin).any(|name| *name == b"NSR02" || *name == b"NSR03");
+    is_udf.then(|| Superblock::new("udf", None, None))
+}
+
 pub(super) fn iso9660(head: &Bytes<'_>) -> Option<Superblock> {
     const AT: usize = 32 * 1024;
-    head.has(AT + 1, b"CD001").then(|| Superblock::new("iso9660", head.text(AT + 40, 32), None))
+    if !head.has(AT + 1, b"CD001") {
+        return None;
+    }
+    // The time of the last change, else that of its making, in digits; what is missing is zeros.
+    let uuid = [830, 813].into_iter().find_map(|place| {
+        let digits = head.text(AT + place, 16).filter(|text| text.len() == 16 && text.is_ascii())?;
+        let parts = [0..4, 4..6, 6..8, 8..10, 10..12, 12..14, 14..16].map(|part| &digits[part]);
+        digits.bytes().any(|digit| digit != b'0').then(|| parts.join("-"))
+    });
+    Some(Superblock::new("iso9660", head.text(AT + 40, 32), uuid))
 }
 
 fn short_serial(head: &Bytes<'_>, at: usize) -> Option<String> {

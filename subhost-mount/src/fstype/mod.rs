@@ -7,7 +7,7 @@ mod foreign;
 mod native;
 
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
 use crate::{Error, Result};
 use bytes::Bytes;
@@ -37,6 +37,14 @@ impl Superblock {
         self
     }
 
+    /// Refused when it has a feature that nothing may mount it without knowing, beyond those that are known.
+    fn knowing(self, incompat: u64, known: u64) -> Superblock {
+        match incompat & !known {
+            0 => self,
+            unknown => self.refused(format!("it has features that are not known: {unknown:#x}")),
+        }
+    }
+
     /// Why this must not be mounted, if it must not: since it is no file system at all, or would make the kernel
     /// open another device that the image names.
     #[must_use]
@@ -47,9 +55,10 @@ impl Superblock {
 
 /// Recognises the file system that begins at byte `start`; `None` when there is none that is known here.
 ///
-/// Reads at most 68 KiB from `start`; of a reader that ends before, what there is. Known are ext2, ext3, ext4,
-/// xfs, btrfs, erofs, squashfs, f2fs, jfs, reiserfs, vfat, exfat, ntfs and iso9660, and what is no file system:
-/// swap, crypto_LUKS, LVM2_member and linux_raid_member.
+/// Reads at most 68 KiB from `start`; of a reader that ends before, what there is. Where `start` is 0, what the old
+/// kinds of RAID have in the last 128 KiB is looked for too. Known are ext2, ext3, ext4, xfs, btrfs, erofs,
+/// squashfs, f2fs, nilfs2, jfs, reiserfs, vfat, exfat, ntfs, udf and iso9660, and what is no file system: swap,
+/// crypto_LUKS, LVM2_member and linux_raid_member. Of exfat, ntfs and udf the label is not read.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -69,14 +78,40 @@ pub fn probe(mut reader: impl Read + Seek, start: u64) -> Result<Option<Superblo
     let mut head = Vec::new();
     reader
         .seek(SeekFrom::Start(start))
-        .and_then(|_| reader.take(HEAD_BYTES).read_to_end(&mut head))
+        .and_then(|_| reader.by_ref().take(HEAD_BYTES).read_to_end(&mut head))
         .map_err(|source| Error::system("read superblock", format!("at byte {start}"), source))?;
+    if start == 0
+        && let Some(found) = raid_at_end(&mut reader)?
+    {
+        return Ok(Some(found));
+    }
     Ok(recognise(&Bytes::new(&head)))
+}
+
+/// A member of a RAID 1 of these kinds looks like what it holds from its beginning on.
+fn raid_at_end(reader: &mut (impl Read + Seek)) -> Result<Option<Superblock>> {
+    let failed = |source| Error::system("read superblock", "at the end", source);
+    let end = reader.seek(SeekFrom::End(0)).map_err(failed)?;
+    for (place, recogniser) in container::RAIDS_AT_END {
+        let Some(at) = place(end) else { continue };
+        let mut bytes = [0; container::RAID_BYTES];
+        let read = reader.seek(SeekFrom::Start(at)).and_then(|_| reader.read_exact(&mut bytes));
+        match read {
+            Ok(()) => {}
+            // It has become shorter meanwhile.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => continue,
+            Err(error) => return Err(failed(error)),
+        }
+        if let Some(found) = recogniser(&Bytes::new(&bytes), at) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// What the first bytes of a file system are. What wraps a file system comes first: its insides may show too.
 fn recognise(head: &Bytes<'_>) -> Option<Superblock> {
-    const RECOGNISERS: [fn(&Bytes<'_>) -> Option<Superblock>; 15] = [
+    const RECOGNISERS: [fn(&Bytes<'_>) -> Option<Superblock>; 17] = [
         container::luks,
         container::lvm,
         container::raid,
@@ -87,10 +122,12 @@ fn recognise(head: &Bytes<'_>) -> Option<Superblock> {
         native::erofs,
         native::squashfs,
         native::f2fs,
+        native::nilfs2,
         native::jfs_or_reiserfs,
         foreign::exfat,
         foreign::ntfs,
         foreign::vfat,
+        foreign::udf,
         foreign::iso9660,
     ];
     RECOGNISERS.iter().find_map(|recogniser| recogniser(head))

@@ -45,6 +45,7 @@ pub(super) fn read<R: Read + Seek>(
     if mbr::is_hybrid(sector) {
         notes.push("the MBR is a hybrid: its own partitions are left out, as Linux does".to_owned());
     }
+    let from_backup = primary.is_err();
     let mut table = vec![];
     let gpt = match primary {
         Ok(primary) => {
@@ -69,6 +70,7 @@ pub(super) fn read<R: Read + Seek>(
     Ok(Found {
         disk_id: Some(guid(&gpt.header.disk_guid)),
         partitions,
+        from_backup,
         notes,
         sector_size: gpt.sector_size,
         table,

@@ -68,6 +68,7 @@ pub(super) fn read<R: Read + Seek>(source: &mut Source<R>, sector: &[u8], sector
     let mut found = Found {
         disk_id: Some(format!("{disk_id:#010x}")),
         partitions: Vec::new(),
+        from_backup: false,
         notes: Vec::new(),
         sector_size,
         table: vec![ByteRange { start: 0, len: u64::from(sector_size) }],

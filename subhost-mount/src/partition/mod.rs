@@ -107,6 +107,8 @@ pub struct PartitionTable {
     pub disk_id: Option<String>,
     /// The partitions, by number. An extended partition is listed too, as `sfdisk` does.
     pub partitions: Vec<Partition>,
+    /// Whether it is the backup of a GPT, as the primary is damaged. A note says what is wrong with the primary.
+    pub from_backup: bool,
     /// What is odd but does no harm, in words.
     pub notes: Vec<String>,
     /// The size of the image.
@@ -171,6 +173,7 @@ impl PartitionTable {
 struct Found {
     disk_id: Option<String>,
     partitions: Vec<Partition>,
+    from_backup: bool,
     notes: Vec<String>,
     sector_size: u32,
     /// Where the table itself lies.
@@ -185,6 +188,7 @@ fn read_table(reader: impl Read + Seek, len_bytes: u64, sector_sizes: &[u32]) ->
         sector_size,
         disk_id: None,
         partitions: Vec::new(),
+        from_backup: false,
         notes: Vec::new(),
         len_bytes,
     };
@@ -202,6 +206,7 @@ fn read_table(reader: impl Read + Seek, len_bytes: u64, sector_sizes: &[u32]) ->
     table.sector_size = found.sector_size;
     table.disk_id = found.disk_id;
     table.partitions = found.partitions;
+    table.from_backup = found.from_backup;
     table.notes = found.notes;
     Ok(table)
 }

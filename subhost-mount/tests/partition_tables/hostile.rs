@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use crate::tables::{Disk, Extent, GptHeader, gpt_entries};
+use crate::disk::{Disk, Extent, GptHeader, gpt_entries};
 use subhost_mount::{ByteRange, Error, PartitionTable, Result, Scheme, TableProblem};
 
 fn read(disk: &Disk) -> Result<PartitionTable> {

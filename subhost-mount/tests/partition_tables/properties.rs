@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use crate::tables::{Disk, Extent};
+use crate::disk::{Disk, Extent};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use subhost_mount::{PartitionTable, fstype};

@@ -1,5 +1,7 @@
 //! Builds partition tables, honest and other, byte by byte.
 
+#![allow(dead_code, reason = "not each test program that takes this in needs all of it")]
+
 /// An image of zeros with room for tables.
 pub(crate) struct Disk {
     pub(crate) bytes: Vec<u8>,
