@@ -211,13 +211,19 @@ impl Header {
         let Some(start) = u64_at(bytes, 72).checked_mul(u64::from(sector_size)) else {
             return Err("its entries are beyond the end of the image".to_owned().into());
         };
+        let array = ByteRange { start, len };
+        let alternate = u64_at(bytes, 32);
+        let covered = |&place: &u64| sectors(place, 1, sector_size).overlaps(&array);
+        if let Some(place) = [0, sector, alternate].iter().find(|place| covered(place)) {
+            return Err(format!("its entries lie over sector {place}").into());
+        }
         let mut disk_guid = [0; 16];
         disk_guid.copy_from_slice(&bytes[56..72]);
         Ok(Header {
-            alternate: u64_at(bytes, 32),
+            alternate,
             last_usable,
             disk_guid,
-            array: ByteRange { start, len },
+            array,
             entry_size: entry_size as usize,
             entries_crc: u32_at(bytes, 88),
         })

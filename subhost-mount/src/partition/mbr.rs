@@ -45,6 +45,12 @@ pub(super) fn is_protective(sector: &[u8]) -> bool {
     has_magic(sector) && entries(sector).iter().any(|entry| entry.code == PROTECTIVE && entry.start == 1)
 }
 
+/// The number of an entry that protects a GPT from elsewhere than the second sector: to Linux that is neither a GPT
+/// nor an MBR.
+pub(super) fn misplaced_protection(sector: &[u8]) -> Option<usize> {
+    entries(sector).iter().position(|entry| entry.code == PROTECTIVE).map(|slot| slot + 1)
+}
+
 /// Whether a protective first sector has partitions of its own too, which makes it a hybrid.
 pub(super) fn is_hybrid(sector: &[u8]) -> bool {
     entries(sector).iter().any(|entry| entry.code != PROTECTIVE && entry.code != 0 && entry.is_used())

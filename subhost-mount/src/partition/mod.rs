@@ -197,6 +197,12 @@ fn read_table(reader: impl Read + Seek, len_bytes: u64, sector_sizes: &[u32]) ->
         table.scheme = Scheme::Gpt;
         gpt::read(&mut source, &sector, sector_sizes)?
     } else if mbr::is_table(&sector) {
+        if let Some(entry) = mbr::misplaced_protection(&sector) {
+            table.notes.push(format!(
+                "entry {entry} of the MBR protects a GPT, but not from sector 1 on: as in Linux, there is no partition"
+            ));
+            return Ok(table);
+        }
         table.scheme = Scheme::Mbr;
         mbr::read(&mut source, &sector, sector_size)?
     } else {

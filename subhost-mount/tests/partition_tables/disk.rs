@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not each test program that takes this in needs all of it")]
 
 /// An image of zeros with room for tables.
+#[derive(Clone)]
 pub(crate) struct Disk {
     pub(crate) bytes: Vec<u8>,
     pub(crate) sector_size: usize,
