@@ -94,6 +94,10 @@ All that is wrong is said in one go. Returns 0 if it is right, 2 if it would be 
     /// Show what boot would do, as commands; changes nothing
     Plan(Plan),
     /// Show the partition table of an image
+    #[command(after_help = "\
+Label and UUID are those of the file system, PARTLABEL and PARTUUID those of the partition itself.
+INDEX is what DISKS and --disk take. A table that contradicts itself is refused; what is odd but does
+no harm is said, also that a damaged GPT was read from its backup.")]
     Partitions {
         /// The image
         image: PathBuf,

@@ -84,6 +84,6 @@ pub use filesystem::{FileSystem, Mount, MountAttributes};
 pub use image::{Access, Holder, Image};
 pub use loopdev::{LoopDevice, LoopOptions};
 pub use overlay::Overlay;
-pub use partition::{ByteRange, Partition, PartitionTable, Scheme};
+pub use partition::{ByteRange, Partition, PartitionTable, Scheme, Selector};
 pub use rootdir::RootDir;
 pub use staging::Staging;

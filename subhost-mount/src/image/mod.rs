@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use crate::partition::{ByteRange, PartitionTable};
-use crate::{Error, Result};
+use crate::partition::{ByteRange, PartitionTable, SelectError, Selected, Selector};
+use crate::{Error, Result, fstype};
 
 pub use holder::Holder;
 pub use reader::ImageReader;
@@ -166,6 +166,27 @@ impl Image {
             return Ok(ByteRange::whole(self.len_bytes()));
         }
         self.partition_table()?.find(index)
+    }
+
+    /// Chooses a partition by number, label, UUID or type.
+    ///
+    /// ```no_run
+    /// use std::path::Path;
+    /// use subhost_mount::{Access, Image, LoopDevice, LoopOptions};
+    ///
+    /// let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
+    /// let data = image.select(&"LABEL=data".parse()?)?;
+    /// let device = LoopDevice::attach(&image, data.range, &LoopOptions::default())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`PartitionTable::read`] and [`PartitionTable::select`].
+    pub fn select(&self, selector: &Selector) -> std::result::Result<Selected, SelectError> {
+        if *selector == Selector::Index(0) {
+            return Ok(Selected { index: 0, range: self.range(0)? });
+        }
+        self.partition_table()?.select(selector, |range| fstype::probe(self.reader(range), 0))
     }
 
     /// Reads at `offset`, as `pread(2)`.

@@ -5,14 +5,19 @@
 //! is a list of ranges that lie inside the image, do not overlap, and do not cover the table.
 
 mod check;
+mod discoverable;
 mod gpt;
 mod mbr;
+mod select;
 mod source;
 
 use std::io::{Read, Seek};
 
 use crate::{Error, Result};
 use source::Source;
+
+pub use discoverable::discoverable_name;
+pub use select::{NoSelector, SelectError, Selected, Selector};
 
 /// The most partitions that are taken from a table: what Linux numbers.
 pub(crate) const MAX_PARTITIONS: usize = 256;

@@ -7,6 +7,7 @@ mod disk;
 mod hostile;
 mod odd;
 mod properties;
+mod selection;
 #[expect(unsafe_code, reason = "an allocator is")]
 mod sys;
 

@@ -9,6 +9,7 @@ mod file_systems;
 #[expect(dead_code, reason = "here a tool that is missing is a failure")]
 mod harness;
 mod tables;
+mod types;
 
 use std::io::Write;
 use std::path::Path;
@@ -17,6 +18,7 @@ use std::process::{Command, ExitCode, Stdio};
 fn main() -> ExitCode {
     let mut cases = tables::cases();
     cases.extend(file_systems::cases());
+    cases.push(types::case());
     harness::run(cases).exit_code()
 }
 
