@@ -1,4 +1,4 @@
-//! `cargo xtask proof`: the long runs that hold subhost-config against real bash.
+//! `cargo xtask proof`: the long runs, which hold subhost-config against real bash, and readers against made-up bytes.
 
 mod fuzz;
 mod packages;
@@ -36,7 +36,7 @@ Examples:
     /// The part of it that runs in namespaces of its own
     #[command(hide = true)]
     PackagesInside(packages::Inside),
-    /// Made-up bytes: no panic, no hang (with cargo-fuzz and a nightly compiler)
+    /// Made-up bytes, for subhost-mount too: no panic, no hang (with cargo-fuzz and a nightly compiler)
     Fuzz(fuzz::Options),
     /// Time and memory, beside bash
     #[command(after_help = "\

@@ -4,6 +4,7 @@
 mod corpus;
 mod counted;
 mod disk;
+mod fuzzed;
 mod hostile;
 mod odd;
 mod properties;
