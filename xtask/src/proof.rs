@@ -38,7 +38,7 @@ Examples:
     PackagesInside(packages::Inside),
     /// Made-up bytes, for subhost-mount too: no panic, no hang (with cargo-fuzz and a nightly compiler)
     Fuzz(fuzz::Options),
-    /// Time and memory, beside bash
+    /// Time and memory of a configuration, beside bash; time of a look at an image
     #[command(after_help = "\
 Example:
   cargo xtask proof speed        no figure is asserted; the last column is what is aimed at")]
@@ -65,7 +65,8 @@ impl Proof {
             Self::PackagesInside(_) => Err("packages-inside is started by packages".into()),
             Self::Fuzz(options) => options.run(),
             Self::Speed => {
-                done(workspace::cargo().args(["bench", "--package", "subhost-config", "--bench", "speed"]))
+                done(workspace::cargo().args(["bench", "--package", "subhost-config", "--bench", "speed"]))?;
+                done(workspace::cargo().args(["bench", "--package", "subhost-mount", "--bench", "probe"]))
             }
         }
     }
