@@ -115,7 +115,10 @@ pub(super) fn partitions(context: &Context, path: &Path) -> Result<u8, Error> {
         &rows,
     ))?;
     for partition in &shown.partitions {
-        if let Some(reason) = &partition.refusal {
+        // That swap space is not mounted goes without saying.
+        if let Some(reason) = &partition.refusal
+            && partition.filesystem.as_deref() != Some("swap")
+        {
             report::note(
                 context.quiet,
                 &format!("partition {} cannot be mounted: {reason}", partition.index),
