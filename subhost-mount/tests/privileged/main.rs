@@ -8,6 +8,7 @@ mod loops;
 mod mounts;
 mod overlays;
 mod scene;
+mod tables;
 mod trees;
 
 use std::process::ExitCode;
@@ -18,7 +19,8 @@ use harness::Case;
 type Row = (&'static str, &'static [&'static str], fn());
 
 fn main() -> ExitCode {
-    let rows = [loops::CASES, locks::CASES, mounts::CASES, overlays::CASES, trees::CASES].concat();
+    let rows =
+        [loops::CASES, locks::CASES, mounts::CASES, overlays::CASES, tables::CASES, trees::CASES].concat();
     let conclusion = harness::run(rows.into_iter().map(case).collect());
     harness::finish(&conclusion, &scene::left_behind())
 }

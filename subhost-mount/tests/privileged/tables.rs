@@ -1,0 +1,159 @@
+//! The mount table, and who holds what is in it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use subhost_mount::bind::bind;
+use subhost_mount::mountinfo::{MountTable, Source};
+use subhost_mount::{FileSystem, MountAttributes, Staging};
+
+use crate::{Row, scene};
+
+pub(crate) const CASES: &[Row] = &[
+    ("mount_table_is_the_same_by_text_and_by_system_calls", &[], same_by_both),
+    ("mounts_are_unmounted_in_the_order_of_the_table", &[], unmount_order),
+];
+
+/// Names that somebody chose to be misread.
+const NAMES: &[&[u8]] = &[
+    b"plain",
+    b"a b",
+    b"a\\040b",
+    b"line\nbreak 1 1 0:1 / /etc rw - tmpfs x rw",
+    b"tab\there",
+    b"back\\slash",
+    b"colon:comma,equals=",
+    b"x (deleted)",
+    b"- tmpfs",
+    b"#hash",
+    b"not \xff\xfe text",
+];
+
+fn tmpfs(source: &OsStr, at: &Path, attributes: MountAttributes) {
+    fs::create_dir_all(at).unwrap();
+    FileSystem::new("tmpfs").source(source).attributes(attributes).mount().unwrap().attach_at(at).unwrap();
+}
+
+/// What the kernel is, as `(6, 13)`.
+fn kernel() -> (u32, u32) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+fn same_by_both() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let attributes = [
+            MountAttributes::empty(),
+            MountAttributes::RDONLY,
+            MountAttributes::NODEV | MountAttributes::NOSUID,
+            MountAttributes::NOEXEC,
+        ];
+        for (name, attributes) in NAMES.iter().zip(attributes.into_iter().cycle()) {
+            let name = OsStr::from_bytes(name);
+            tmpfs(name, &at.join(name), attributes);
+        }
+        let base = at.join("plain");
+        for (name, change) in [
+            ("shared", MountPropagationFlags::SHARED),
+            ("slave", MountPropagationFlags::SHARED),
+            ("unbindable", MountPropagationFlags::UNBINDABLE),
+        ] {
+            tmpfs(OsStr::new(name), &base.join(name), MountAttributes::empty());
+            mount_change(base.join(name), change).unwrap();
+        }
+        // A slave that is shared too, whose master is here; a part of a file system, and one that is deleted.
+        fs::create_dir_all(at.join("tab\there/copy")).unwrap();
+        bind(&base.join("slave"), false).unwrap().attach_at(&at.join("tab\there/copy")).unwrap();
+        mount_change(at.join("tab\there/copy"), MountPropagationFlags::DOWNSTREAM).unwrap();
+        mount_change(at.join("tab\there/copy"), MountPropagationFlags::SHARED).unwrap();
+        for name in ["part of", "gone\n"] {
+            let (from, to) = (base.join(name), at.join("- tmpfs").join(name));
+            fs::create_dir_all(&from).unwrap();
+            fs::create_dir_all(&to).unwrap();
+            bind(&from, false).unwrap().attach_at(&to).unwrap();
+        }
+        fs::remove_dir(base.join("gone\n")).unwrap();
+        // A name that stands in the options of a file system.
+        let layers = ["lower a", "upper\tb\n", "work", "merged"].map(|name| base.join(name));
+        layers.iter().for_each(|path| fs::create_dir(path).unwrap());
+        let overlay = FileSystem::new("overlay")
+            .option("lowerdir", &layers[0])
+            .option("upperdir", &layers[1])
+            .option("workdir", &layers[2]);
+        overlay.mount().unwrap().attach_at(&layers[3]).unwrap();
+
+        let text = MountTable::read_mountinfo(None).unwrap();
+        assert_eq!(text.source, Source::Mountinfo);
+        for name in NAMES {
+            let path = at.join(OsStr::from_bytes(name));
+            let entry = text.at(&path).last().unwrap();
+            assert_eq!(entry.source.as_bytes(), *name);
+        }
+        let overlay = text.at(&layers[3]).last().unwrap();
+        let upper = [OsStr::new("upperdir="), layers[1].as_os_str()].join(OsStr::new(""));
+        assert!(overlay.super_option_list.contains(&upper), "{overlay:?}");
+        match MountTable::read_by_statmount().unwrap() {
+            Some(asked) => {
+                println!("by statmount: {} mounts", asked.entries.len());
+                same(&asked, &text);
+                assert_eq!(MountTable::read(None).unwrap(), asked);
+            }
+            None => {
+                println!("by mountinfo only: this kernel's statmount does not tell enough");
+                assert!(kernel() < (6, 13), "it should");
+                assert_eq!(MountTable::read(None).unwrap(), text);
+            }
+        }
+    });
+}
+
+fn same(asked: &MountTable, text: &MountTable) {
+    assert_eq!(asked.source, Source::Statmount);
+    assert_eq!(asked.entries.len(), text.entries.len());
+    let mut unique = Vec::new();
+    for (asked, text) in asked.entries.iter().zip(&text.entries) {
+        unique.extend(asked.unique_id);
+        let mut asked = asked.clone();
+        asked.unique_id = None;
+        assert_eq!(asked, *text);
+    }
+    unique.dedup();
+    assert_eq!(unique.len(), text.entries.len());
+}
+
+/// Mounts made in one order and attached in another, and one over another at the same place.
+fn unmount_order() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let mount = |name: &str| FileSystem::new("tmpfs").source(name).mount().unwrap();
+        let (inner, outer, over) = (mount("inner"), mount("outer"), mount("over"));
+        over.root().unwrap().create_dir(Path::new("in"), 0o755).unwrap();
+        outer.root().unwrap().create_dir(Path::new("in"), 0o755).unwrap();
+        let over_inner = mount("over-inner");
+        over.attach_at(&at).unwrap();
+        outer.attach_at(&at).unwrap();
+        inner.attach_at(&at.join("in")).unwrap();
+        over_inner.attach_at(&at.join("in")).unwrap();
+        // Held by fd they would go on.
+        drop((inner, outer, over, over_inner));
+        let table = MountTable::read(None).unwrap();
+        let sources = |path: &Path| -> Vec<_> { table.at(path).map(|entry| entry.source.clone()).collect() };
+        assert_eq!(sources(&at), ["over", "outer"]);
+        assert_eq!(sources(&at.join("in")), ["inner", "over-inner"]);
+        let order: Vec<_> = table.below(&at).cloned().collect();
+        assert_eq!(order.len(), 4);
+        for entry in order {
+            let top = MountTable::read(None).unwrap().at(&entry.mount_point).last().unwrap().id;
+            assert_eq!(top, entry.id, "{entry:?} is not the topmost");
+            unmount(&entry.mount_point, UnmountFlags::empty()).unwrap();
+        }
+        assert_eq!(MountTable::read(None).unwrap().below(&at).next(), None);
+    });
+}
