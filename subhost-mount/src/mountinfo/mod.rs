@@ -1,5 +1,6 @@
 //! The mounts of a process (`proc_pid_mountinfo(5)`), and who holds them.
 
+mod holders;
 mod kernel;
 mod text;
 
@@ -8,6 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use holders::{Census, Holders, HoldingNamespace, HoldingProcess, How, MountNamespace, Process, Use};
 pub use text::parse;
 
 use crate::{Error, Result};

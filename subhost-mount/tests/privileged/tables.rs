@@ -1,20 +1,30 @@
 //! The mount table, and who holds what is in it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use subhost_mount::bind::bind;
-use subhost_mount::mountinfo::{MountTable, Source};
-use subhost_mount::{FileSystem, MountAttributes, Staging};
+use subhost_mount::mountinfo::{Census, Holders, MountTable, Source};
+use subhost_mount::{Access, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Staging};
 
 use crate::{Row, scene};
 
 pub(crate) const CASES: &[Row] = &[
     ("mount_table_is_the_same_by_text_and_by_system_calls", &[], same_by_both),
     ("mounts_are_unmounted_in_the_order_of_the_table", &[], unmount_order),
+    ("holders_of_a_mount_are_found_in_every_namespace", &[], holders_of_a_mount),
+    (
+        "holders_of_a_loop_device_are_found_also_of_a_detached_mount",
+        &["sfdisk", "mkfs.ext4"],
+        holders_of_a_loop,
+    ),
 ];
 
 /// Names that somebody chose to be misread.
@@ -156,4 +166,96 @@ fn unmount_order() {
         }
         assert_eq!(MountTable::read(None).unwrap().below(&at).next(), None);
     });
+}
+
+/// A process that ends with the case.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What `census` says of a process: how it holds, in one line.
+fn how(holders: &Holders, pid: u32) -> String {
+    let found = holders.processes.iter().find(|one| one.process.pid == pid);
+    found.map(|one| format!("{:?}", one.how)).unwrap_or_default()
+}
+
+fn holders_of_a_mount() {
+    let folder = scene::folder();
+    let at = folder.path().join("a b");
+    fs::create_dir(&at).unwrap();
+    let staging = Staging::new().unwrap();
+    let inner = at.clone();
+    let child = staging.run(move || {
+        tmpfs(OsStr::new("held"), &inner, MountAttributes::empty());
+        let file = fs::File::create(inner.join("file")).unwrap();
+        let mut sleep = Command::new("sleep");
+        Ended(sleep.arg("1000").current_dir(&inner).stdin(file).stdout(Stdio::null()).spawn().unwrap())
+    });
+    // A namespace that has a copy of the mount, and nobody in it but a thread.
+    let other = staging.run(|| Staging::new().unwrap());
+    let (id, namespace, thread) = {
+        let at = at.clone();
+        staging.run(move || {
+            let id = MountTable::read(None).unwrap().at(&at).last().unwrap().id;
+            (id, own_namespace(), rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned())
+        })
+    };
+    let other_namespace = other.run(own_namespace);
+    let census = Census::take().unwrap();
+    let holders = census.of_mount(id);
+    assert_eq!(how(&holders, child.0.id()), "[Cwd, Fd(0)]");
+    assert_eq!(holders.processes.len(), 1, "{holders:?}");
+    let inodes: Vec<u64> = holders.namespaces.iter().map(|one| one.inode).collect();
+    assert_eq!(BTreeSet::from_iter(inodes), BTreeSet::from([namespace, other_namespace]));
+    for one in &holders.namespaces {
+        assert_eq!(one.mounted_at, [at.as_path()]);
+    }
+    let own = holders.namespaces.iter().find(|one| one.inode == namespace).unwrap();
+    let pids: BTreeSet<u32> = own.members.iter().map(|one| one.pid).collect();
+    assert_eq!(pids, BTreeSet::from([child.0.id(), thread]));
+    drop(child);
+    assert_eq!(Census::take().unwrap().of_mount(id).processes, []);
+}
+
+fn own_namespace() -> u64 {
+    fs::metadata("/proc/thread-self/ns/mnt").unwrap().ino()
+}
+
+fn holders_of_a_loop() {
+    let folder = scene::folder();
+    let image = Image::open(&scene::ext4_image(folder.path()), Access::ReadWrite).unwrap();
+    let range = image.range(1).unwrap();
+    let device = LoopDevice::attach(&image, range, &LoopOptions::default()).unwrap();
+    let (number, own) = (device.device(), std::process::id());
+    let opened = format!("[Fd({})]", device.as_fd().as_raw_fd());
+    assert_eq!(how(&Census::take().unwrap().of_device(number), own), opened);
+    let mount = FileSystem::new("ext4").source(device.path()).option("errors", "remount-ro").mount().unwrap();
+    drop(device);
+    // In no table, and yet it is what keeps the device.
+    let root = mount.root().unwrap();
+    let holders = Census::take().unwrap().of_device(number);
+    assert_eq!(holders.namespaces, []);
+    let mut fds = [mount.as_fd().as_raw_fd(), root.as_fd().as_raw_fd()];
+    fds.sort_unstable();
+    assert_eq!(how(&holders, own), format!("[Fd({}), Fd({})]", fds[0], fds[1]));
+    let at = folder.path().join("mnt");
+    fs::create_dir(&at).unwrap();
+    let staging = Staging::new().unwrap();
+    let place = at.clone();
+    staging.run(move || {
+        drop(root);
+        mount.attach_at(&place).unwrap();
+    });
+    let holders = Census::take().unwrap().of_device(number);
+    assert_eq!(holders.namespaces.len(), 1);
+    assert_eq!(holders.namespaces[0].mounted_at, [at]);
+    assert_eq!(how(&holders, own), "");
+    drop(staging);
+    let gone = || Census::take().unwrap().of_device(number) == Holders::default();
+    scene::wait_until("nobody holds the loop device", gone);
 }
