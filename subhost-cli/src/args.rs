@@ -102,6 +102,21 @@ no harm is said, also that a damaged GPT was read from its backup.")]
         /// The image
         image: PathBuf,
     },
+    /// Show what is mounted, and who holds it
+    #[command(after_help = "\
+Examples:
+  subhostctl mounts                    of all subhosts, seen from inside
+  subhostctl mounts /srv               of this host, at and below a folder
+  subhostctl mounts /dev/loop0         of a block device, wherever it is mounted
+  subhostctl mounts --json /srv        with every process that holds one, and how
+A mount is listed after the one that it is on: unmount from the last line up.
+HELD BY names processes with what they have there (root, cwd, exe, map, fd), and the other mount
+namespaces that have the same mounted. Returns 0, also when there is none, or 2 for a PATH that
+is not there.")]
+    Mounts {
+        /// Folder, file or block device; without it, all subhosts
+        path: Option<PathBuf>,
+    },
     /// Print the completion script of a shell
     Completions {
         /// The shell

@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod enter;
 mod list;
+mod mounts;
 mod partitions;
 mod plan;
 mod run;
@@ -60,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Config(Config::Eval(args)) => config::eval(&context, &args),
         Command::Plan(args) => plan::plan(&context, args),
         Command::Partitions { image } => partitions::partitions(&context, &image),
+        Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "subhostctl", &mut script);

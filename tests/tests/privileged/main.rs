@@ -8,6 +8,7 @@ mod include;
 mod initctl;
 mod kill;
 mod look;
+mod mounts;
 mod refuse;
 mod run;
 mod stop;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         initctl::CASES,
         kill::CASES,
         look::CASES,
+        mounts::CASES,
         refuse::CASES,
         run::CASES,
         stop::CASES,

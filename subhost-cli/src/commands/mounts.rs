@@ -1,0 +1,261 @@
+//! `mounts`: what is mounted, and who holds it.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use subhost_mount::mountinfo::{Census, Holders, HoldingProcess, MountEntry, MountNamespace, Process};
+
+use super::{Context, need_root};
+use crate::error::{Complaint, Context as _, Error};
+use crate::observe::running;
+use crate::report;
+
+/// How many holders of one mount a line of the table names.
+const NAMED: usize = 3;
+
+#[derive(Serialize)]
+struct Shown {
+    mounts: Vec<ShownMount>,
+    /// Processes that could not be looked at.
+    unseen_processes: usize,
+}
+
+#[derive(Serialize)]
+struct ShownMount {
+    /// `host`, or the subhost in whose namespace it is; null for other namespaces.
+    owner: Option<String>,
+    namespace: u64,
+    id: u32,
+    parent: u32,
+    #[serde(serialize_with = "crate::json::path")]
+    target: PathBuf,
+    #[serde(serialize_with = "crate::json::path")]
+    source: PathBuf,
+    #[serde(serialize_with = "crate::json::path")]
+    root: PathBuf,
+    #[serde(rename = "type")]
+    kind: String,
+    device: String,
+    options: Vec<String>,
+    #[serde(serialize_with = "crate::json::paths")]
+    super_options: Vec<PathBuf>,
+    propagation: String,
+    processes: Vec<ShownProcess>,
+    /// The other namespaces that have it, or a copy of it.
+    namespaces: Vec<ShownNamespace>,
+}
+
+#[derive(Serialize)]
+struct ShownProcess {
+    pid: u32,
+    comm: String,
+    how: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ShownNamespace {
+    owner: Option<String>,
+    inode: u64,
+    #[serde(serialize_with = "crate::json::paths")]
+    mounted_at: Vec<PathBuf>,
+    members: Vec<ShownMember>,
+}
+
+#[derive(Serialize)]
+struct ShownMember {
+    pid: u32,
+    comm: String,
+}
+
+/// The processes and namespaces, with whose they are.
+struct View {
+    census: Census,
+    /// Our own namespace.
+    own: u64,
+    /// Subhosts that run, with the process id of their init.
+    subhosts: Vec<(String, u32)>,
+}
+
+/// Shows the mounts at and below `path` or of a block device, or those of all subhosts. Changes nothing.
+pub(super) fn mounts(context: &Context, path: Option<&Path>) -> Result<u8, Error> {
+    if path.is_none() {
+        need_root("mounts")?;
+    }
+    let target = path.map(target).transpose()?;
+    let view = View {
+        census: Census::take().step("look at the processes")?,
+        own: std::fs::metadata("/proc/self/ns/mnt").step("look at /proc/self/ns/mnt")?.ino(),
+        subhosts: running(&context.layout)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|record| (record.name, record.init.pid))
+            .collect(),
+    };
+    let mut mounts = Vec::new();
+    for namespace in &view.census.namespaces {
+        for entry in namespace.table.unmount_order().into_iter().rev() {
+            let wanted = match &target {
+                None => view.subhost(namespace).is_some(),
+                Some(Target::Device(device)) => entry.device == *device,
+                Some(Target::Below(path)) => {
+                    namespace.inode == view.own && entry.mount_point.starts_with(path)
+                }
+            };
+            if wanted {
+                mounts.push(view.mount(namespace, entry));
+            }
+        }
+    }
+    let shown = Shown { mounts, unseen_processes: view.census.unseen };
+    if context.json {
+        report::print_json(&shown)?;
+    } else {
+        report::print(&report::table(
+            &["WHERE", "TARGET", "SOURCE", "TYPE", "OPTIONS", "PROPAGATION", "HELD BY"],
+            &shown.mounts.iter().map(row).collect::<Vec<_>>(),
+        ))?;
+    }
+    if shown.unseen_processes > 0 {
+        let count = shown.unseen_processes;
+        report::note(
+            context.quiet,
+            &format!("not all processes could be looked at, and may hold more: {count}"),
+        );
+    }
+    Ok(0)
+}
+
+enum Target {
+    Below(PathBuf),
+    /// Major and minor number.
+    Device((u32, u32)),
+}
+
+fn target(path: &Path) -> Result<Target, Error> {
+    let refuse = |error: &io::Error| {
+        Error::refused(
+            Complaint::new(format!("mounts {}: {error}", path.display()))
+                .hint("give a folder, a file or a block device of this host"),
+        )
+    };
+    let real = match std::fs::canonicalize(path) {
+        // The root of a file system whose server has gone, say: it can be looked for all the same.
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return std::path::absolute(path).map(Target::Below).map_err(|_| refuse(&error));
+        }
+        other => other.map_err(|error| refuse(&error))?,
+    };
+    match std::fs::metadata(&real) {
+        Ok(meta) if meta.file_type().is_block_device() => {
+            Ok(Target::Device((rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()))))
+        }
+        _ => Ok(Target::Below(real)),
+    }
+}
+
+impl View {
+    fn subhost(&self, namespace: &MountNamespace) -> Option<&str> {
+        self.subhost_of(namespace.inode, &namespace.members)
+    }
+
+    fn subhost_of(&self, inode: u64, members: &[Process]) -> Option<&str> {
+        let is_init = |pid: u32| inode != self.own && members.iter().any(|process| process.pid == pid);
+        self.subhosts.iter().find(|(_, pid)| is_init(*pid)).map(|(name, _)| name.as_str())
+    }
+
+    fn owner(&self, inode: u64, members: &[Process]) -> Option<String> {
+        if inode == self.own {
+            return Some("host".to_owned());
+        }
+        self.subhost_of(inode, members).map(str::to_owned)
+    }
+
+    fn mount(&self, namespace: &MountNamespace, entry: &MountEntry) -> ShownMount {
+        let Holders { namespaces, processes } = self.census.of_mount(entry.id);
+        let others = namespaces.into_iter().filter(|one| one.inode != namespace.inode);
+        ShownMount {
+            owner: self.owner(namespace.inode, &namespace.members),
+            namespace: namespace.inode,
+            id: entry.id,
+            parent: entry.parent,
+            target: entry.mount_point.clone(),
+            source: entry.source.clone().into(),
+            root: entry.root.clone(),
+            kind: entry.kind.clone(),
+            device: format!("{}:{}", entry.device.0, entry.device.1),
+            options: entry.options.split(',').map(str::to_owned).collect(),
+            super_options: entry.super_option_list.iter().map(PathBuf::from).collect(),
+            propagation: propagation(entry),
+            // We only look.
+            processes: processes
+                .into_iter()
+                .filter(|one| one.process.pid != std::process::id())
+                .map(process)
+                .collect(),
+            namespaces: others
+                .map(|one| ShownNamespace {
+                    owner: self.owner(one.inode, &one.members),
+                    inode: one.inode,
+                    mounted_at: one.mounted_at,
+                    members: one.members.into_iter().map(member).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn process(holding: HoldingProcess) -> ShownProcess {
+    let Process { pid, comm } = holding.process;
+    ShownProcess { pid, comm, how: holding.how.iter().map(ToString::to_string).collect() }
+}
+
+fn member(process: Process) -> ShownMember {
+    ShownMember { pid: process.pid, comm: process.comm }
+}
+
+fn propagation(entry: &MountEntry) -> String {
+    let found = entry.propagation();
+    let words = [
+        found.shared.map(|group| format!("shared:{group}")),
+        found.master.map(|group| format!("slave:{group}")),
+        found.unbindable.then(|| "unbindable".to_owned()),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    if words.is_empty() { "private".to_owned() } else { words.join(",") }
+}
+
+fn row(mount: &ShownMount) -> Vec<String> {
+    vec![
+        mount.owner.clone().unwrap_or_else(|| format!("mnt:[{}]", mount.namespace)),
+        mount.target.display().to_string(),
+        if mount.source.as_os_str().is_empty() { "-".to_owned() } else { mount.source.display().to_string() },
+        mount.kind.clone(),
+        mount.options.join(","),
+        mount.propagation.clone(),
+        held_by(mount),
+    ]
+}
+
+/// The first of the holders, and how many more there are.
+fn held_by(mount: &ShownMount) -> String {
+    let mut words: Vec<String> = mount
+        .processes
+        .iter()
+        .map(|one| format!("{} {} ({})", one.comm, one.pid, one.how.join(" ")))
+        .collect();
+    words.extend(mount.namespaces.iter().map(|one| {
+        let first = one.members.first().map_or_else(String::new, |it| format!(" of {} {}", it.comm, it.pid));
+        match &one.owner {
+            Some(owner) => format!("{owner} {}", one.inode),
+            None => format!("mnt:[{}]{first}", one.inode),
+        }
+    }));
+    let more = words.len().saturating_sub(NAMED);
+    words.truncate(NAMED);
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+}
