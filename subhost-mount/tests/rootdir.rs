@@ -1,15 +1,58 @@
 //! Trees that are made to trick whoever reads and writes in them, without root.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "sys/mod.rs"]
+mod sys;
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use subhost_mount::rootdir::{FileKind, MountPoint};
 use subhost_mount::{Error, RootDir};
 use tempfile::TempDir;
+
+/// Each case as the kernel walks paths, and as we do where it may not.
+macro_rules! each_way {
+    ($($name:ident)*) => {
+        mod with_openat2 {
+            $(#[test]
+            fn $name() {
+                super::$name();
+            })*
+        }
+        mod without_openat2 {
+            $(#[test]
+            fn $name() {
+                super::sys::without_openat2(libc::ENOSYS, super::$name);
+            })*
+        }
+        mod with_openat2_forbidden {
+            $(#[test]
+            fn $name() {
+                super::sys::without_openat2(libc::EPERM, super::$name);
+            })*
+        }
+    };
+}
+
+each_way! {
+    paths_and_links_mean_places_inside
+    nothing_is_made_through_a_link_at_the_name_itself
+    names_that_are_none_are_refused
+    files_are_made_with_their_contents_and_mode
+    a_file_that_is_too_large_is_refused_and_one_that_fits_is_not
+    what_is_no_regular_file_is_not_read_and_nobody_waits
+    only_a_fifo_with_a_reader_is_opened_for_writing
+    only_real_directories_and_files_are_mount_points
+    folders_are_made_with_those_before_them
+    a_file_is_written_in_one_step
+    a_file_that_cannot_be_written_is_as_it_was
+    deep_paths_are_walked
+}
 
 /// A folder with a canary and, beside it, the tree.
 fn scene() -> (TempDir, PathBuf, RootDir) {
@@ -30,7 +73,6 @@ fn errno(error: &Error) -> i32 {
     error.raw_os_error().unwrap_or_else(|| panic!("{error}"))
 }
 
-#[test]
 fn paths_and_links_mean_places_inside() {
     let (folder, tree, root) = scene();
     fs::create_dir(tree.join("etc")).unwrap();
@@ -52,7 +94,6 @@ fn paths_and_links_mean_places_inside() {
     assert_eq!(root.symlink_metadata(Path::new("absolute")).unwrap().kind, FileKind::Symlink);
 }
 
-#[test]
 fn nothing_is_made_through_a_link_at_the_name_itself() {
     let (folder, tree, root) = scene();
     let canary = folder.path().join("canary/new");
@@ -68,7 +109,6 @@ fn nothing_is_made_through_a_link_at_the_name_itself() {
     assert!(!canary.exists());
 }
 
-#[test]
 fn names_that_are_none_are_refused() {
     let (_folder, _, root) = scene();
     for path in ["", "/", ".", "..", "a/.."] {
@@ -78,7 +118,6 @@ fn names_that_are_none_are_refused() {
     assert_eq!(errno(&root.create_dir(Path::new("a\0b"), 0o700).unwrap_err()), libc::EINVAL);
 }
 
-#[test]
 fn files_are_made_with_their_contents_and_mode() {
     let (_folder, tree, root) = scene();
     root.create_dir(Path::new("/etc"), 0o700).unwrap();
@@ -92,7 +131,6 @@ fn files_are_made_with_their_contents_and_mode() {
     assert_eq!(names, ["hostname", "mtab"]);
 }
 
-#[test]
 fn a_file_that_is_too_large_is_refused_and_one_that_fits_is_not() {
     let (_folder, tree, root) = scene();
     fs::write(tree.join("file"), "0123456789").unwrap();
@@ -101,7 +139,6 @@ fn a_file_that_is_too_large_is_refused_and_one_that_fits_is_not() {
     assert_eq!(error.to_string(), "read file: more than 9 bytes");
 }
 
-#[test]
 fn what_is_no_regular_file_is_not_read_and_nobody_waits() {
     let (_folder, tree, root) = scene();
     fifo(tree.join("fifo"));
@@ -114,7 +151,6 @@ fn what_is_no_regular_file_is_not_read_and_nobody_waits() {
 }
 
 /// Row P5.
-#[test]
 fn only_a_fifo_with_a_reader_is_opened_for_writing() {
     use std::io::Write;
     let (folder, tree, root) = scene();
@@ -148,7 +184,6 @@ fn only_a_fifo_with_a_reader_is_opened_for_writing() {
     assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
-#[test]
 fn only_real_directories_and_files_are_mount_points() {
     let (_folder, tree, root) = scene();
     fs::create_dir_all(tree.join("real/below")).unwrap();
@@ -169,4 +204,157 @@ fn only_real_directories_and_files_are_mount_points() {
     refused("real", MountPoint::File, "mount on real: it is a directory, not a regular file");
     refused("fifo", MountPoint::File, "mount on fifo: it is a FIFO, not a regular file");
     refused("none", MountPoint::File, "mount on none: No such file or directory (os error 2)");
+}
+
+fn folders_are_made_with_those_before_them() {
+    let (folder, tree, root) = scene();
+    root.create_dir_all(Path::new("/var/./lib//x"), 0o700).unwrap();
+    root.create_dir_all(Path::new("var/lib/x/y"), 0o700).unwrap();
+    assert!(tree.join("var/lib/x/y").is_dir());
+    symlink("/var/lib", tree.join("inside")).unwrap();
+    root.create_dir_all(Path::new("inside/z/../w"), 0o700).unwrap();
+    assert!(tree.join("var/lib/z").is_dir() && tree.join("var/lib/w").is_dir());
+    for path in ["", "/", ".", "..", "inside", "var/lib/../../.."] {
+        root.create_dir_all(Path::new(path), 0o700).unwrap();
+    }
+    fs::write(tree.join("file"), "").unwrap();
+    symlink(folder.path().join("canary"), tree.join("out")).unwrap();
+    for (path, wanted) in
+        [("file", libc::ENOTDIR), ("file/x", libc::ENOTDIR), ("out/x", libc::ENOENT), ("out", libc::ENOENT)]
+    {
+        assert_eq!(errno(&root.create_dir_all(Path::new(path), 0o700).unwrap_err()), wanted, "{path}");
+    }
+    assert_eq!(fs::read_dir(folder.path().join("canary")).unwrap().count(), 1);
+}
+
+fn a_file_is_written_in_one_step() {
+    let (folder, tree, root) = scene();
+    let canary = folder.path().join("canary/file");
+    fs::create_dir(tree.join("etc")).unwrap();
+    let (path, place) = (Path::new("etc/hosts"), tree.join("etc/hosts"));
+    let open = File::create(&place).unwrap();
+    root.write_file(path, 0o600, b"new").unwrap();
+    assert_eq!(fs::read(&place).unwrap(), b"new");
+    assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o600);
+    // Who had the old one open still has that.
+    assert_eq!(open.metadata().unwrap().len(), 0);
+    // A link and a FIFO are replaced, not followed and not waited for.
+    fs::remove_file(&place).unwrap();
+    symlink(&canary, &place).unwrap();
+    root.write_file(path, 0o600, b"again").unwrap();
+    assert_eq!(fs::read(&place).unwrap(), b"again");
+    fs::remove_file(&place).unwrap();
+    fifo(place.clone());
+    root.write_file(path, 0o600, b"at last").unwrap();
+    assert_eq!(fs::read(&place).unwrap(), b"at last");
+    assert_eq!(fs::read(&canary).unwrap(), b"host");
+    assert_eq!(root.list_dir(Path::new("etc")).unwrap(), ["hosts"]);
+}
+
+fn a_file_that_cannot_be_written_is_as_it_was() {
+    let (folder, tree, root) = scene();
+    fs::create_dir_all(tree.join("etc/hosts/x")).unwrap();
+    symlink(folder.path().join("canary"), tree.join("out")).unwrap();
+    for (path, wanted) in [
+        ("etc/hosts", libc::EISDIR),
+        ("out/file", libc::ENOENT),
+        ("none/file", libc::ENOENT),
+        ("/", libc::EINVAL),
+    ] {
+        assert_eq!(errno(&root.write_file(Path::new(path), 0o600, b"hit").unwrap_err()), wanted, "{path}");
+    }
+    assert_eq!(fs::read(folder.path().join("canary/file")).unwrap(), b"host");
+    assert_eq!(root.list_dir(Path::new("etc")).unwrap(), ["hosts"]);
+}
+
+fn deep_paths_are_walked() {
+    let (_folder, tree, root) = scene();
+    let deep = "d/".repeat(200);
+    root.create_dir_all(Path::new(&deep), 0o700).unwrap();
+    let up = "../".repeat(300);
+    assert_eq!(root.metadata(&Path::new(&deep).join(up)).unwrap(), root.metadata(Path::new("")).unwrap());
+    // The most links that are followed, and one more.
+    fs::write(tree.join("l0"), "end").unwrap();
+    for n in 1..=41 {
+        symlink(format!("l{}", n - 1), tree.join(format!("l{n}"))).unwrap();
+    }
+    assert_eq!(root.read_small(Path::new("l40"), 10).unwrap(), b"end");
+    assert_eq!(errno(&root.read_small(Path::new("l41"), 10).unwrap_err()), libc::ELOOP);
+    let (name, path) = ("n".repeat(256), "./".repeat(2048));
+    for long in [&name, &path] {
+        assert_eq!(errno(&root.open_path(Path::new(long)).unwrap_err()), libc::ENAMETOOLONG);
+    }
+    root.open_path(Path::new(&path[1..])).unwrap();
+}
+
+/// All that looking at `path` says: what is found, or the error.
+fn looks(root: &RootDir, path: &Path) -> Vec<String> {
+    vec![
+        format!("{:?}", root.metadata(path)),
+        format!("{:?}", root.symlink_metadata(path)),
+        format!("{:?}", root.read_link(path)),
+        format!("{:?}", root.read_small(path, 100)),
+        format!(
+            "{:?}",
+            root.list_dir(path).map(|mut names| {
+                names.sort();
+                names
+            })
+        ),
+        format!("{:?}", root.mount_point(path, MountPoint::Directory).map(|_| ())),
+        format!("{:?}", root.mount_point(path, MountPoint::File).map(|_| ())),
+    ]
+}
+
+fn same_both_ways(tree: &Path, paths: &[String]) {
+    let look = |tree: &Path| -> Vec<Vec<String>> {
+        let root = RootDir::open(tree).unwrap();
+        paths.iter().map(|path| looks(&root, Path::new(path))).collect()
+    };
+    let (kernel, ours) = (look(tree), sys::without_openat2(libc::ENOSYS, || look(tree)));
+    for ((path, kernel), ours) in paths.iter().zip(kernel).zip(ours) {
+        assert_eq!(ours, kernel, "{path:?}");
+    }
+}
+
+/// Links that are not what they read like are followed by neither.
+#[test]
+fn both_ways_see_the_same_of_the_host() {
+    let own = std::process::id();
+    // What differs from thread to thread is left out.
+    let text =
+        ["proc/self", "proc/self/", "proc/self/comm", "proc/mounts", "proc/net/dev"].map(str::to_owned);
+    let magic = ["root", "root/", "root/etc", "cwd", "cwd/..", "exe", "ns/mnt", "fd/0"];
+    let others = ["etc/mtab", "bin/sh", "dev/fd/0", "dev/stdin", "usr/bin/..", "nothing"].map(str::to_owned);
+    let paths = text.into_iter().chain(magic.map(|name| format!("proc/{own}/{name}"))).chain(others);
+    same_both_ways(Path::new("/"), &paths.collect::<Vec<_>>());
+}
+
+fn some_path() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec!["a", "b", "c", "f", "..", ".", "", "l", "m"]);
+    (prop::collection::vec(name, 1..6), any::<bool>())
+        .prop_map(|(names, absolute)| format!("{}{}", if absolute { "/" } else { "" }, names.join("/")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// In trees of directories, files and links to anywhere, made in any order.
+    #[test]
+    fn both_ways_see_the_same(
+        made in prop::collection::vec((0..4, some_path(), some_path()), 1..25),
+        paths in prop::collection::vec(some_path(), 1..12),
+    ) {
+        let (_folder, tree, root) = scene();
+        for (what, path, target) in made {
+            let path = Path::new(&path);
+            // Most of them cannot be made, and some can.
+            let _ = match what {
+                0 => root.create_file(path, 0o600, b"x"),
+                1 if !target.is_empty() => root.symlink(Path::new(&target), path),
+                _ => root.create_dir(path, 0o700),
+            };
+        }
+        same_both_ways(&tree, &paths);
+    }
 }

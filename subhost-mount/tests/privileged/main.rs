@@ -8,6 +8,8 @@ mod loops;
 mod mounts;
 mod overlays;
 mod scene;
+#[path = "../sys/mod.rs"]
+mod sys;
 mod tables;
 mod trees;
 

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
@@ -15,12 +15,20 @@ use subhost_mount::mountinfo::MountTable;
 use subhost_mount::rootdir::{MountPoint, NodeKind};
 use subhost_mount::{Error, FileSystem, RootDir, Staging};
 
-use crate::{Row, scene};
+use crate::{Row, scene, sys};
 
 pub(crate) const CASES: &[Row] = &[
     ("mount_and_node_stay_in_the_tree_whatever_its_directories_are", &[], hostile_directories),
-    ("mount_point_that_is_exchanged_all_the_time_is_hit_or_refused", &[], racing_mount_point),
-    ("directory_that_is_exchanged_all_the_time_gets_nothing_outside", &[], racing_parent),
+    ("race_for_a_mount_point", &[], || while_exchanging(Walk::Kernel, racing_mount)),
+    ("race_for_a_mount_point_without_openat2", &[], || while_exchanging(Walk::Ours, racing_mount)),
+    ("race_to_create_files_and_nodes", &[], || while_exchanging(Walk::Kernel, racing_create)),
+    ("race_to_create_files_and_nodes_without_openat2", &[], || while_exchanging(Walk::Ours, racing_create)),
+    ("race_to_make_directories", &[], || while_exchanging(Walk::Kernel, racing_mkdir)),
+    ("race_to_make_directories_without_openat2", &[], || while_exchanging(Walk::Ours, racing_mkdir)),
+    ("race_to_write_files", &[], || while_exchanging(Walk::Kernel, racing_write)),
+    ("race_to_write_files_without_openat2", &[], || while_exchanging(Walk::Ours, racing_write)),
+    ("race_of_a_way_up_that_is_moved_out", &[], || while_moving_out(Walk::Kernel)),
+    ("race_of_a_way_up_that_is_moved_out_without_openat2", &[], || while_moving_out(Walk::Ours)),
     ("device_node_is_never_opened", &[], device_nodes),
 ];
 
@@ -74,9 +82,32 @@ fn untouched(canary: &Path) {
     assert_eq!(table.below(canary).next(), None);
 }
 
-/// Calls `attempt` 2,000 times, and on until it has met both, with a tree in which `dev` is a directory and a link to
-/// the canary in turn. It says whether it met the directory.
-fn while_exchanging(attempt: impl Fn(&RootDir, &Path) -> bool + Send + 'static) {
+/// Who walks the paths.
+#[derive(Clone, Copy)]
+enum Walk {
+    Kernel,
+    /// `openat2` has been taken away.
+    Ours,
+}
+
+impl Walk {
+    fn run(self, job: impl FnOnce() + Send) {
+        match self {
+            Walk::Kernel => job(),
+            Walk::Ours => sys::without_openat2(libc::ENOSYS, job),
+        }
+    }
+}
+
+/// How often each operation is tried at least.
+const TRIES: u32 = 2000;
+
+/// How often it has to succeed, and to be refused: refusals are faster, and would be nearly all.
+const BOTH: u32 = 100;
+
+/// Tries in a tree in which `dev` is a directory and a link to the canary in turn: `attempt` says whether it met the
+/// directory. Nothing may come out of the tree.
+fn while_exchanging(walk: Walk, attempt: fn(&RootDir, &Path, u32) -> bool) {
     let folder = scene::folder();
     let at = folder.path().to_owned();
     let canary = at.join("canary");
@@ -86,37 +117,69 @@ fn while_exchanging(attempt: impl Fn(&RootDir, &Path) -> bool + Send + 'static) 
     fs::create_dir_all(tree.join("dev")).unwrap();
     // Seen from outside it is the canary, from inside there is nothing.
     symlink("../canary", tree.join("link")).unwrap();
-    let done = Arc::new(AtomicBool::new(false));
     let racer = {
-        let (done, tree) = (Arc::clone(&done), tree.clone());
-        thread::spawn(move || {
-            while !done.load(Ordering::Relaxed) {
-                // When the test has failed, the tree is gone.
-                let _ = renameat_with(CWD, tree.join("dev"), CWD, tree.join("link"), RenameFlags::EXCHANGE);
-            }
+        let tree = tree.clone();
+        Racer::start(move || {
+            // When the test has failed, the tree is gone.
+            let _ = renameat_with(CWD, tree.join("dev"), CWD, tree.join("link"), RenameFlags::EXCHANGE);
         })
     };
     Staging::new().unwrap().run(move || {
-        let root = RootDir::open(&tree).unwrap();
-        let (mut hits, mut refusals) = (0, 0);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while hits + refusals < 2000 || hits == 0 || refusals == 0 {
-            assert!(Instant::now() < deadline, "the race was not one: {hits} hits, {refusals} refusals");
-            if attempt(&root, &tree) {
-                hits += 1;
-            } else {
-                refusals += 1;
-            }
-        }
+        walk.run(|| {
+            let root = RootDir::open(&tree).unwrap();
+            try_until_both(|number| attempt(&root, &tree, number));
+        });
         untouched(&canary);
     });
-    done.store(true, Ordering::Relaxed);
-    racer.join().unwrap();
+    drop(racer);
+}
+
+/// Calls `attempt` with numbers, until it was there often enough and has met both.
+fn try_until_both(attempt: impl Fn(u32) -> bool) {
+    let (mut hits, mut refusals) = (0, 0);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while hits + refusals < TRIES || hits.min(refusals) < BOTH {
+        assert!(Instant::now() < deadline, "the race was not one: {hits} hits, {refusals} refusals");
+        if attempt(hits + refusals) {
+            hits += 1;
+        } else {
+            refusals += 1;
+        }
+    }
+    println!("{} tries: {hits} hits, {refusals} refusals", hits + refusals);
+}
+
+/// A thread that does one thing again and again for as long as this lives.
+struct Racer {
+    done: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Racer {
+    fn start(step: impl Fn() + Send + 'static) -> Racer {
+        let done = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let done = Arc::clone(&done);
+            thread::spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    step();
+                }
+            })
+        };
+        Racer { done, thread: Some(thread) }
+    }
+}
+
+impl Drop for Racer {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// Row P2.
-fn racing_mount_point() {
-    while_exchanging(|root, tree| match root.mount_point(Path::new("dev"), MountPoint::Directory) {
+fn racing_mount(root: &RootDir, tree: &Path, _: u32) -> bool {
+    match root.mount_point(Path::new("dev"), MountPoint::Directory) {
         Ok(target) => {
             let mount = FileSystem::new("tmpfs").mount().unwrap();
             mount.attach(target.as_fd()).unwrap();
@@ -128,17 +191,52 @@ fn racing_mount_point() {
         }
         Err(Error::WrongKind { .. }) => false,
         Err(error) => panic!("{error}"),
-    });
+    }
 }
 
-fn racing_parent() {
-    let number = AtomicU32::new(0);
-    while_exchanging(move |root, _| {
-        let name = format!("dev/{}", number.fetch_add(1, Ordering::Relaxed));
-        let fifo = format!("{name}n");
-        let _ = root.make_node(Path::new(&fifo), NodeKind::Fifo, 0o600, 0, 0);
-        root.create_file(Path::new(&name), 0o600, b"hit").is_ok()
+fn racing_create(root: &RootDir, _: &Path, number: u32) -> bool {
+    let name = format!("dev/{number}");
+    let _ = root.make_node(Path::new(&format!("{name}n")), NodeKind::Fifo, 0o600, 0, 0);
+    root.create_file(Path::new(&name), 0o600, b"hit").is_ok()
+}
+
+fn racing_mkdir(root: &RootDir, _: &Path, number: u32) -> bool {
+    root.create_dir_all(Path::new(&format!("dev/{number}/below")), 0o700).is_ok()
+}
+
+fn racing_write(root: &RootDir, _: &Path, _: u32) -> bool {
+    root.write_file(Path::new("dev/file"), 0o600, b"hit").is_ok()
+}
+
+/// A path that goes down and up again ends in the tree, though the folder that it turns round in is moved out of the
+/// tree and back meanwhile: only the host could, but then `..` leads elsewhere.
+fn while_moving_out(walk: Walk) {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    let (tree, outside) = (at.join("tree"), at.join("outside"));
+    fs::create_dir_all(tree.join("a/b")).unwrap();
+    fs::create_dir(&outside).unwrap();
+    let racer = {
+        let (inside, outside) = (tree.join("a/b"), outside.join("b"));
+        Racer::start(move || {
+            let _ = fs::rename(&inside, &outside);
+            let _ = fs::rename(&outside, &inside);
+        })
+    };
+    walk.run(|| {
+        let root = RootDir::open(&tree).unwrap();
+        try_until_both(|number| {
+            let made = root.create_file(Path::new(&format!("a/b/../../{number}")), 0o600, b"hit").is_ok();
+            assert_eq!(made, tree.join(number.to_string()).exists());
+            made
+        });
     });
+    drop(racer);
+    let mut names: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.extend(fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().file_name()));
+    names.retain(|name| name != "b");
+    names.sort();
+    assert_eq!(names, ["outside", "tree"]);
 }
 
 fn device_nodes() {

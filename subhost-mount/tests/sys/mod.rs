@@ -1,0 +1,44 @@
+//! Takes a system call away, as the filters of container managers do.
+
+use std::thread;
+
+/// Runs `job` on a thread on which `openat2` fails with `errno`.
+pub(crate) fn without_openat2<T: Send>(errno: i32, job: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            forbid_openat2(errno);
+            job()
+        });
+        thread.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+    })
+}
+
+/// From now on `openat2` fails with `errno` on this thread and those that it starts.
+fn forbid_openat2(errno: i32) {
+    let number = u32::try_from(libc::SYS_openat2).unwrap();
+    let code = |code: u32| u16::try_from(code).unwrap();
+    let statement = |of, k| libc::sock_filter { code: code(of), jt: 0, jf: 0, k };
+    let mut filter = [
+        // The number is the first thing in `seccomp_data`.
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        libc::sock_filter {
+            code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
+            jt: 0,
+            jf: 1,
+            k: number,
+        },
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
+        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: u16::try_from(filter.len()).unwrap(), filter: filter.as_mut_ptr() };
+    // Without it a filter needs root.
+    rustix::thread::set_no_new_privs(true).unwrap();
+    // SAFETY: the program and the filter that it points to live across the call, and are only read.
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    let (flags, resolve) = (rustix::fs::OFlags::PATH, rustix::fs::ResolveFlags::empty());
+    let error =
+        rustix::fs::openat2(rustix::fs::CWD, "/", flags, rustix::fs::Mode::empty(), resolve).unwrap_err();
+    assert_eq!(error.raw_os_error(), errno);
+}
