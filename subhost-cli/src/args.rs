@@ -111,8 +111,8 @@ Examples:
   subhostctl mounts --json /srv        with every process that holds one, and how
 A mount is listed after the one that it is on: unmount from the last line up.
 HELD BY names processes with what they have there (root, cwd, exe, map, fd), and the other mount
-namespaces that have the same mounted. Returns 0, also when there is none, or 2 for a PATH that
-is not there.")]
+namespaces that have the same mounted; for a block device the last line those that have it, or
+something on it, open. Returns 0, also when there is none, or 2 for a PATH that is not there.")]
     Mounts {
         /// Folder, file or block device; without it, all subhosts
         path: Option<PathBuf>,

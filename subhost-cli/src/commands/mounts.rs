@@ -18,6 +18,8 @@ const NAMED: usize = 3;
 #[derive(Serialize)]
 struct Shown {
     mounts: Vec<ShownMount>,
+    /// Of a block device: those that have it or something on it open, also by a mount that is in no table.
+    device_processes: Vec<ShownProcess>,
     /// Processes that could not be looked at.
     unseen_processes: usize,
 }
@@ -108,13 +110,26 @@ pub(super) fn mounts(context: &Context, path: Option<&Path>) -> Result<u8, Error
             }
         }
     }
-    let shown = Shown { mounts, unseen_processes: view.census.unseen };
+    let device_processes = match target {
+        Some(Target::Device((major, minor))) => {
+            shown_processes(view.census.of_device(rustix::fs::makedev(major, minor)).processes)
+        }
+        _ => Vec::new(),
+    };
+    let shown = Shown { mounts, device_processes, unseen_processes: view.census.unseen };
     if context.json {
         report::print_json(&shown)?;
     } else {
+        let mut rows: Vec<Vec<String>> = shown.mounts.iter().map(row).collect();
+        if let Some(path) = path.filter(|_| !shown.device_processes.is_empty()) {
+            let mut cells = vec!["-".to_owned(); 7];
+            cells[2] = path.display().to_string();
+            cells[6] = some(shown.device_processes.iter().map(ShownProcess::line).collect());
+            rows.push(cells);
+        }
         report::print(&report::table(
             &["WHERE", "TARGET", "SOURCE", "TYPE", "OPTIONS", "PROPAGATION", "HELD BY"],
-            &shown.mounts.iter().map(row).collect::<Vec<_>>(),
+            &rows,
         ))?;
     }
     if shown.unseen_processes > 0 {
@@ -188,12 +203,7 @@ impl View {
             options: entry.options.split(',').map(str::to_owned).collect(),
             super_options: entry.super_option_list.iter().map(PathBuf::from).collect(),
             propagation: propagation(entry),
-            // We only look.
-            processes: processes
-                .into_iter()
-                .filter(|one| one.process.pid != std::process::id())
-                .map(process)
-                .collect(),
+            processes: shown_processes(processes),
             namespaces: others
                 .map(|one| ShownNamespace {
                     owner: self.owner(one.inode, &one.members),
@@ -206,9 +216,22 @@ impl View {
     }
 }
 
-fn process(holding: HoldingProcess) -> ShownProcess {
-    let Process { pid, comm } = holding.process;
-    ShownProcess { pid, comm, how: holding.how.iter().map(ToString::to_string).collect() }
+/// All but ourselves, who only look.
+fn shown_processes(holding: Vec<HoldingProcess>) -> Vec<ShownProcess> {
+    let others = holding.into_iter().filter(|one| one.process.pid != std::process::id());
+    others
+        .map(|HoldingProcess { process: Process { pid, comm }, how }| ShownProcess {
+            pid,
+            comm,
+            how: how.iter().map(ToString::to_string).collect(),
+        })
+        .collect()
+}
+
+impl ShownProcess {
+    fn line(&self) -> String {
+        format!("{} {} ({})", self.comm, self.pid, self.how.join(" "))
+    }
 }
 
 fn member(process: Process) -> ShownMember {
@@ -238,13 +261,8 @@ fn row(mount: &ShownMount) -> Vec<String> {
     ]
 }
 
-/// The first of the holders, and how many more there are.
 fn held_by(mount: &ShownMount) -> String {
-    let mut words: Vec<String> = mount
-        .processes
-        .iter()
-        .map(|one| format!("{} {} ({})", one.comm, one.pid, one.how.join(" ")))
-        .collect();
+    let mut words: Vec<String> = mount.processes.iter().map(ShownProcess::line).collect();
     words.extend(mount.namespaces.iter().map(|one| {
         let first = one.members.first().map_or_else(String::new, |it| format!(" of {} {}", it.comm, it.pid));
         match &one.owner {
@@ -252,10 +270,15 @@ fn held_by(mount: &ShownMount) -> String {
             None => format!("mnt:[{}]{first}", one.inode),
         }
     }));
-    let more = words.len().saturating_sub(NAMED);
-    words.truncate(NAMED);
+    some(words)
+}
+
+/// The first of the holders, and how many more there are.
+fn some(mut holders: Vec<String>) -> String {
+    let more = holders.len().saturating_sub(NAMED);
+    holders.truncate(NAMED);
     if more > 0 {
-        words.push(format!("and {more} more"));
+        holders.push(format!("and {more} more"));
     }
-    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+    if holders.is_empty() { "-".to_owned() } else { holders.join(", ") }
 }

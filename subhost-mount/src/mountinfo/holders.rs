@@ -12,6 +12,10 @@ use rustix::io::Errno;
 use super::MountTable;
 use crate::{Error, Result, error};
 
+/// From how many root directories a namespace is looked at. The first process in it mostly sees all, and a guest must not
+/// make us read its table once for each of its processes.
+const MAX_ROOTS: usize = 8;
+
 /// A process, or a thread that has a mount namespace of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Process {
@@ -124,7 +128,8 @@ impl fmt::Display for How {
 }
 
 impl Census {
-    /// Looks at all of `/proc`. The mounts of a namespace are read once for each root directory in it. What ends
+    /// Looks at all of `/proc`. The mounts of a namespace are read once, or a few
+    /// times where its processes have other root directories. What ends
     /// meanwhile is left out. No file system is asked for anything, so that one that hangs does not matter.
     ///
     /// A namespace that nobody is in, and only a file keeps, is not seen.
@@ -210,8 +215,8 @@ impl Census {
 #[derive(Default)]
 struct Looking {
     namespaces: BTreeMap<u64, MountNamespace>,
-    /// Namespaces with the mount and inode of a root directory: what is below them has been read.
-    roots: HashSet<(u64, u32, u64)>,
+    /// Of each namespace the mounts and inodes of root directories: what is below them has been read.
+    roots: HashMap<u64, HashSet<(u32, u64)>>,
     uses: Vec<Use>,
     names: BTreeMap<u32, String>,
     unseen: usize,
@@ -239,12 +244,15 @@ impl Looking {
         let root = look(&format!("{folder}/root"))?;
         let comm = fs::read(format!("{folder}/comm")).unwrap_or_default();
         let comm = String::from_utf8_lossy(comm.trim_ascii_end()).into_owned();
-        if !self.roots.contains(&(inode, root.mount, root.inode)) {
-            // The process may have ended; then another one in the namespace tells.
-            let Ok(table) = MountTable::read_file(Path::new(&format!("{folder}/mountinfo"))) else {
-                return Err(Errno::SRCH);
-            };
-            self.roots.insert((inode, root.mount, root.inode));
+        let roots = self.roots.entry(inode).or_default();
+        if roots.len() < MAX_ROOTS && !roots.contains(&(root.mount, root.inode)) {
+            let table = MountTable::read_file(Path::new(&format!("{folder}/mountinfo")));
+            // If the process has ended, another one in the namespace tells.
+            let table = table.map_err(|error| match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ESRCH | libc::EINVAL) => Errno::SRCH,
+                _ => Errno::ACCESS,
+            })?;
+            roots.insert((root.mount, root.inode));
             match self.namespaces.get_mut(&inode) {
                 Some(known) if known.table.entries.len() >= table.entries.len() => {}
                 Some(known) => known.table = table,

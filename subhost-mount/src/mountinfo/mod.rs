@@ -6,13 +6,18 @@ mod text;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use holders::{Census, Holders, HoldingNamespace, HoldingProcess, How, MountNamespace, Process, Use};
 pub use text::parse;
 
 use crate::{Error, Result};
+
+/// The most text that is read: 100,000 mounts, which are the most that a namespace has by default, come to some 10 MB
+/// unless their names are made to fill memory.
+const MAX_BYTES: u64 = 128 << 20;
 
 /// One mount. Every name is as it is, with blanks, newlines and whatever else is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +101,8 @@ impl MountTable {
     /// can.
     ///
     /// # Errors
-    /// [`Error::System`] when there is no such process, or it is not ours to look at.
+    /// [`Error::System`] when there is no such process, or it is not ours to look at; [`Error::TooLarge`] with more than
+    /// 128 MiB of text.
     pub fn read(pid: Option<u32>) -> Result<MountTable> {
         if pid.is_none()
             && let Some(table) = MountTable::read_by_statmount()?
@@ -130,7 +136,14 @@ impl MountTable {
     }
 
     fn read_file(path: &Path) -> Result<MountTable> {
-        let text = fs::read(path).map_err(|source| Error::system("read", path, source))?;
+        let failed = |source| Error::system("read", path, source);
+        let mut text = Vec::new();
+        // One more, to see that there is more.
+        File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(failed)?;
+        if text.len() as u64 > MAX_BYTES {
+            let path = path.to_owned();
+            return Err(Error::TooLarge { operation: "read", path, limit: MAX_BYTES, unit: "bytes" });
+        }
         Ok(MountTable { entries: parse(&text), source: Source::Mountinfo })
     }
 

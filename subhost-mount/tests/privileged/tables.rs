@@ -17,7 +17,11 @@ use subhost_mount::{Access, FileSystem, Image, LoopDevice, LoopOptions, MountAtt
 use crate::{Row, scene};
 
 pub(crate) const CASES: &[Row] = &[
-    ("mount_table_is_the_same_by_text_and_by_system_calls", &[], same_by_both),
+    (
+        "mount_table_is_the_same_by_text_and_by_system_calls",
+        &["sfdisk", "mkfs.ext4", "unshare"],
+        same_by_both,
+    ),
     ("mounts_are_unmounted_in_the_order_of_the_table", &[], unmount_order),
     ("holders_of_a_mount_are_found_in_every_namespace", &[], holders_of_a_mount),
     (
@@ -98,8 +102,17 @@ fn same_by_both() {
             .option("workdir", &layers[2]);
         overlay.mount().unwrap().attach_at(&layers[3]).unwrap();
 
+        let image = Image::open(&scene::ext4_image(&base), Access::ReadWrite).unwrap();
+        let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
+        let ext4 =
+            FileSystem::new("ext4").source(device.path()).option("errors", "remount-ro").mount().unwrap();
+        ext4.idmap(scene::user_namespace().as_fd()).unwrap();
+        fs::create_dir(at.join("tab\there/ext4")).unwrap();
+        ext4.attach_at(&at.join("tab\there/ext4")).unwrap();
+
         let text = MountTable::read_mountinfo(None).unwrap();
         assert_eq!(text.source, Source::Mountinfo);
+        assert!(text.entries.iter().any(|entry| entry.kind == "ext4" && entry.has_option("idmapped")));
         for name in NAMES {
             let path = at.join(OsStr::from_bytes(name));
             let entry = text.at(&path).last().unwrap();
@@ -108,19 +121,33 @@ fn same_by_both() {
         let overlay = text.at(&layers[3]).last().unwrap();
         let upper = [OsStr::new("upperdir="), layers[1].as_os_str()].join(OsStr::new(""));
         assert!(overlay.super_option_list.contains(&upper), "{overlay:?}");
-        match MountTable::read_by_statmount().unwrap() {
-            Some(asked) => {
-                println!("by statmount: {} mounts", asked.entries.len());
-                same(&asked, &text);
-                assert_eq!(MountTable::read(None).unwrap(), asked);
-            }
-            None => {
-                println!("by mountinfo only: this kernel's statmount does not tell enough");
-                assert!(kernel() < (6, 13), "it should");
-                assert_eq!(MountTable::read(None).unwrap(), text);
-            }
-        }
+        compare(&text);
+        // Below a root of one's own only what is there is shown.
+        fs::create_dir(base.join("proc")).unwrap();
+        bind(Path::new("/proc"), false).unwrap().attach_at(&base.join("proc")).unwrap();
+        std::os::unix::fs::chroot(&base).unwrap();
+        let inside = MountTable::read_mountinfo(None).unwrap();
+        assert!(
+            inside.at(Path::new("/shared")).next().is_some() && inside.entries.len() < text.entries.len()
+        );
+        compare(&inside);
     });
+}
+
+/// That the kernel tells the same when it is asked.
+fn compare(text: &MountTable) {
+    match MountTable::read_by_statmount().unwrap() {
+        Some(asked) => {
+            println!("by statmount: {} mounts", asked.entries.len());
+            same(&asked, text);
+            assert_eq!(MountTable::read(None).unwrap(), asked);
+        }
+        None => {
+            println!("by mountinfo only: this kernel's statmount does not tell enough");
+            assert!(kernel() < (6, 13), "it should");
+            assert_eq!(MountTable::read(None).unwrap(), *text);
+        }
+    }
 }
 
 fn same(asked: &MountTable, text: &MountTable) {

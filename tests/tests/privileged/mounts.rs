@@ -58,6 +58,11 @@ fn guest(host: &Host) -> Verdict {
     let number = guest.field("disks")[0]["loop_number"].as_u64().ok_or("no loop device")?;
     let mounts = read(host, &[&format!("/dev/loop{number}")])?;
     assert!(mounts.iter().any(|mount| mount["owner"] == *name && mount["target"] == "/"), "{mounts:#?}");
+    // The supervisor has it by a descriptor.
+    let json: Value =
+        serde_json::from_str(&host.done(&["--json", "mounts", &format!("/dev/loop{number}")])?)?;
+    let supervisor = |holder: &Value| holder["pid"] == *guest.field("supervisor_pid");
+    assert!(json["device_processes"].as_array().is_some_and(|all| all.iter().any(supervisor)), "{json:#}");
     host.done(&["stop", &name])?;
     assert!(read(host, &[])?.is_empty());
     Ok(())
