@@ -1,4 +1,20 @@
 //! The mounts of a process (`proc_pid_mountinfo(5)`), and who holds them.
+//!
+//! What is mounted below a folder, in the order in which it can be unmounted, and what is in the way of that:
+//!
+//! ```
+//! use std::path::Path;
+//! use subhost_mount::mountinfo::{Census, MountTable};
+//!
+//! let census = Census::take()?;
+//! for mount in MountTable::read(None)?.below(Path::new("/srv")) {
+//!     println!("{} {} {:?}", mount.mount_point.display(), mount.kind, mount.source);
+//!     for holding in census.of_mount(mount.id).processes {
+//!         println!("  held by {} ({:?})", holding.process, holding.how);
+//!     }
+//! }
+//! # Ok::<(), subhost_mount::Error>(())
+//! ```
 
 mod holders;
 mod kernel;

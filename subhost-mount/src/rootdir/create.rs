@@ -51,7 +51,8 @@ impl RootDir {
     }
 
     /// Writes a file under another name beside it, and then gives it its own: `path` has the old contents or the new,
-    /// on the disk, whatever happens. What was there before is gone, also a link, which is not followed.
+    /// on the disk, whatever happens to us. What was there before is gone, also a link, which is not followed. Who may
+    /// write in the folder can still put something else there, before and after.
     ///
     /// # Errors
     /// [`Error::System`], with `EISDIR` where a directory is; then the old contents are as they were.

@@ -18,7 +18,10 @@ use subhost_mount::{Error, FileSystem, RootDir, Staging};
 use crate::{Row, scene, sys};
 
 pub(crate) const CASES: &[Row] = &[
-    ("mount_and_node_stay_in_the_tree_whatever_its_directories_are", &[], hostile_directories),
+    ("mount_and_node_stay_in_the_tree_whatever_its_directories_are", &[], || {
+        hostile_directories(Walk::Kernel)
+    }),
+    ("mount_and_node_stay_in_the_tree_without_openat2", &[], || hostile_directories(Walk::Ours)),
     ("race_for_a_mount_point", &[], || while_exchanging(Walk::Kernel, racing_mount)),
     ("race_for_a_mount_point_without_openat2", &[], || while_exchanging(Walk::Ours, racing_mount)),
     ("race_to_create_files_and_nodes", &[], || while_exchanging(Walk::Kernel, racing_create)),
@@ -33,43 +36,47 @@ pub(crate) const CASES: &[Row] = &[
 ];
 
 /// Row P1, for every directory that is used before a guest runs.
-fn hostile_directories() {
+fn hostile_directories(walk: Walk) {
     let folder = scene::folder();
     let at = folder.path().to_owned();
     let canary = at.join("canary");
     fs::create_dir(&canary).unwrap();
     fs::write(canary.join("file"), "untouched").unwrap();
     Staging::new().unwrap().run(move || {
-        for name in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin", "bin"] {
-            for kind in ["absolute", "relative", "self", "file", "fifo", "device"] {
-                let root = at.join(format!("{name}-{kind}"));
-                fs::create_dir(&root).unwrap();
-                let hostile = root.join(name);
-                let node = |kind, device| {
-                    mknodat(CWD, &hostile, kind, Mode::from_raw_mode(0o666), device).unwrap();
-                };
-                match kind {
-                    "absolute" => symlink(&canary, &hostile).unwrap(),
-                    "relative" => symlink("../canary", &hostile).unwrap(),
-                    "self" => symlink("/proc/self/root", &hostile).unwrap(),
-                    "file" => fs::write(&hostile, "").unwrap(),
-                    "fifo" => node(FileType::Fifo, 0),
-                    _ => node(FileType::CharacterDevice, rustix::fs::makedev(1, 3)),
+        walk.run(|| {
+            for name in ["dev", "proc", "sys", "run", "tmp", "etc", "sbin", "bin"] {
+                for kind in ["absolute", "relative", "self", "file", "fifo", "device"] {
+                    let root = at.join(format!("{name}-{kind}"));
+                    fs::create_dir(&root).unwrap();
+                    let hostile = root.join(name);
+                    let node = |kind, device| {
+                        mknodat(CWD, &hostile, kind, Mode::from_raw_mode(0o666), device).unwrap();
+                    };
+                    match kind {
+                        "absolute" => symlink(&canary, &hostile).unwrap(),
+                        "relative" => symlink("../canary", &hostile).unwrap(),
+                        "self" => symlink("/proc/self/root", &hostile).unwrap(),
+                        "file" => fs::write(&hostile, "").unwrap(),
+                        "fifo" => node(FileType::Fifo, 0),
+                        _ => node(FileType::CharacterDevice, rustix::fs::makedev(1, 3)),
+                    }
+                    let tree = RootDir::open(&root).unwrap();
+                    let error = tree.mount_point(Path::new(name), MountPoint::Directory).unwrap_err();
+                    assert!(matches!(error, Error::WrongKind { .. }), "{name} {kind}: {error}");
+                    let below = Path::new(name).join("file");
+                    tree.mount_point(&below, MountPoint::File).unwrap_err();
+                    tree.create_dir(&below, 0o755).unwrap_err();
+                    tree.create_dir_all(&below, 0o755).unwrap_err();
+                    tree.create_file(&below, 0o644, b"hit").unwrap_err();
+                    tree.write_file(&below, 0o644, b"hit").unwrap_err();
+                    tree.make_node(&below, NodeKind::Char, 0o666, 1, 3).unwrap_err();
+                    tree.symlink(Path::new("hit"), &below).unwrap_err();
+                    tree.chown(&below, 1, 1).unwrap_err();
+                    tree.read_small(&below, 100).unwrap_err();
+                    tree.list_dir(Path::new(name)).unwrap_err();
                 }
-                let tree = RootDir::open(&root).unwrap();
-                let error = tree.mount_point(Path::new(name), MountPoint::Directory).unwrap_err();
-                assert!(matches!(error, Error::WrongKind { .. }), "{name} {kind}: {error}");
-                let below = Path::new(name).join("file");
-                tree.mount_point(&below, MountPoint::File).unwrap_err();
-                tree.create_dir(&below, 0o755).unwrap_err();
-                tree.create_file(&below, 0o644, b"hit").unwrap_err();
-                tree.make_node(&below, NodeKind::Char, 0o666, 1, 3).unwrap_err();
-                tree.symlink(Path::new("hit"), &below).unwrap_err();
-                tree.chown(&below, 1, 1).unwrap_err();
-                tree.read_small(&below, 100).unwrap_err();
-                tree.list_dir(Path::new(name)).unwrap_err();
             }
-        }
+        });
         untouched(&canary);
     });
 }
@@ -99,11 +106,11 @@ impl Walk {
     }
 }
 
-/// How often each operation is tried at least.
+/// How often each operation is tried at least; `SUBHOST_TRIES` says otherwise.
 const TRIES: u32 = 2000;
 
 /// How often it has to succeed, and to be refused: refusals are faster, and would be nearly all.
-const BOTH: u32 = 100;
+const BOTH: u32 = 20;
 
 /// Tries in a tree in which `dev` is a directory and a link to the canary in turn: `attempt` says whether it met the
 /// directory. Nothing may come out of the tree.
@@ -136,9 +143,11 @@ fn while_exchanging(walk: Walk, attempt: fn(&RootDir, &Path, u32) -> bool) {
 
 /// Calls `attempt` with numbers, until it was there often enough and has met both.
 fn try_until_both(attempt: impl Fn(u32) -> bool) {
+    let given = std::env::var("SUBHOST_TRIES").ok();
+    let tries = given.map_or(TRIES, |text| text.parse().unwrap());
     let (mut hits, mut refusals) = (0, 0);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while hits + refusals < TRIES || hits.min(refusals) < BOTH {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while hits + refusals < tries || hits.min(refusals) < BOTH {
         assert!(Instant::now() < deadline, "the race was not one: {hits} hits, {refusals} refusals");
         if attempt(hits + refusals) {
             hits += 1;
