@@ -152,13 +152,17 @@ impl MountTable {
     }
 
     fn read_file(path: &Path) -> Result<MountTable> {
+        MountTable::read_at_most(path, MAX_BYTES)
+    }
+
+    fn read_at_most(path: &Path, max_bytes: u64) -> Result<MountTable> {
         let failed = |source| Error::system("read", path, source);
         let mut text = Vec::new();
         // One more, to see that there is more.
-        File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(failed)?;
-        if text.len() as u64 > MAX_BYTES {
+        File::open(path).map_err(failed)?.take(max_bytes + 1).read_to_end(&mut text).map_err(failed)?;
+        if text.len() as u64 > max_bytes {
             let path = path.to_owned();
-            return Err(Error::TooLarge { operation: "read", path, limit: MAX_BYTES, unit: "bytes" });
+            return Err(Error::TooLarge { operation: "read", path, limit: max_bytes, unit: "bytes" });
         }
         Ok(MountTable { entries: parse(&text), source: Source::Mountinfo })
     }
@@ -320,6 +324,18 @@ mod tests {
                 prop_assert!(place(*id) < place(*parent), "{} {:?}", id, order);
             }
         }
+    }
+
+    #[test]
+    fn a_table_that_is_too_large_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mountinfo");
+        let line = "1 0 0:1 / / rw - a a rw\n";
+        std::fs::write(&path, line).unwrap();
+        let len = line.len() as u64;
+        assert_eq!(MountTable::read_at_most(&path, len).unwrap().entries.len(), 1);
+        let error = MountTable::read_at_most(&path, len - 1).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     }
 
     #[test]
