@@ -27,7 +27,7 @@ pub fn bind_fd(fd: BorrowedFd<'_>, recursive: bool) -> Result<Mount> {
     open_tree(fd, Path::new(""), &format!("{fd:?}"), recursive)
 }
 
-fn open_tree(folder: BorrowedFd<'_>, path: &Path, name: &str, recursive: bool) -> Result<Mount> {
+pub(crate) fn open_tree(folder: BorrowedFd<'_>, path: &Path, name: &str, recursive: bool) -> Result<Mount> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;

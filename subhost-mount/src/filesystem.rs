@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::mount::{self, FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
@@ -42,13 +43,35 @@ impl MountAttributes {
     pub const ATIME_KINDS: MountAttributes = MountAttributes::from_bits_retain(0x70);
 }
 
+/// Which mounts and unmounts are passed on between a mount and those that it was copied from or to
+/// (`mount_namespaces(7)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Propagation {
+    /// None comes in, none goes out.
+    Private,
+    /// Those of the original come in, none goes out: the kernel's *slave*.
+    Receive,
+    /// They come in and go out.
+    Shared,
+    /// None, and it cannot be bound elsewhere.
+    Unbindable,
+}
+
 /// A file system to be mounted.
 #[derive(Debug, Clone)]
 pub struct FileSystem {
     kind: String,
     source: Option<OsString>,
-    options: Vec<(String, Option<OsString>)>,
+    options: Vec<(String, OptionValue)>,
     attributes: MountAttributes,
+}
+
+/// What an option is set to.
+#[derive(Debug, Clone)]
+pub(crate) enum OptionValue {
+    Nothing,
+    Text(OsString),
+    Fd(Arc<OwnedFd>),
 }
 
 impl FileSystem {
@@ -72,15 +95,18 @@ impl FileSystem {
 
     /// An option with a value, as `errors=remount-ro`.
     #[must_use]
-    pub fn option(mut self, key: impl Into<String>, value: impl AsRef<OsStr>) -> FileSystem {
-        self.options.push((key.into(), Some(value.as_ref().to_owned())));
-        self
+    pub fn option(self, key: impl Into<String>, value: impl AsRef<OsStr>) -> FileSystem {
+        self.value(key, OptionValue::Text(value.as_ref().to_owned()))
     }
 
     /// An option without a value, as `ro`.
     #[must_use]
-    pub fn flag(mut self, key: impl Into<String>) -> FileSystem {
-        self.options.push((key.into(), None));
+    pub fn flag(self, key: impl Into<String>) -> FileSystem {
+        self.value(key, OptionValue::Nothing)
+    }
+
+    pub(crate) fn value(mut self, key: impl Into<String>, value: OptionValue) -> FileSystem {
+        self.options.push((key.into(), value));
         self
     }
 
@@ -125,8 +151,11 @@ impl FileSystem {
         mount::fsconfig_set_string(context, "source", source)?;
         for (key, value) in &self.options {
             match value {
-                Some(value) => mount::fsconfig_set_string(context, key.as_str(), value.as_os_str())?,
-                None => mount::fsconfig_set_flag(context, key.as_str())?,
+                OptionValue::Text(value) => {
+                    mount::fsconfig_set_string(context, key.as_str(), value.as_os_str())?;
+                }
+                OptionValue::Fd(fd) => mount::fsconfig_set_fd(context, key.as_str(), fd)?,
+                OptionValue::Nothing => mount::fsconfig_set_flag(context, key.as_str())?,
             }
         }
         mount::fsconfig_create(context)
@@ -195,14 +224,20 @@ impl Mount {
             .map_err(|source| Error::system("set attributes of", &self.name, source))
     }
 
-    /// Makes propagation private: no mount comes in or goes out.
+    /// Says how mounts come in and go out, of the mounts below it too if `recursive`.
     ///
     /// # Errors
     /// [`Error::System`] when the kernel refuses.
-    pub fn set_private(&self, recursive: bool) -> Result<()> {
-        let change = sys::MountChange { propagation: libc::MS_PRIVATE, recursive, ..Default::default() };
+    pub fn set_propagation(&self, propagation: Propagation, recursive: bool) -> Result<()> {
+        let propagation = match propagation {
+            Propagation::Private => libc::MS_PRIVATE,
+            Propagation::Receive => libc::MS_SLAVE,
+            Propagation::Shared => libc::MS_SHARED,
+            Propagation::Unbindable => libc::MS_UNBINDABLE,
+        };
+        let change = sys::MountChange { propagation, recursive, ..Default::default() };
         sys::mount_setattr(self.fd.as_fd(), &change)
-            .map_err(|source| Error::system("make private", &self.name, source))
+            .map_err(|source| Error::system("set propagation of", &self.name, source))
     }
 
     /// Attaches it on `target`, an `O_PATH` fd of a directory or file, as

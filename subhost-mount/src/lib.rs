@@ -80,7 +80,7 @@ pub mod staging;
 mod sys;
 
 pub use error::{Error, Result, TableProblem};
-pub use filesystem::{FileSystem, Mount, MountAttributes};
+pub use filesystem::{FileSystem, Mount, MountAttributes, Propagation};
 pub use image::{Access, Holder, Image};
 pub use loopdev::{LoopDevice, LoopOptions};
 pub use overlay::Overlay;

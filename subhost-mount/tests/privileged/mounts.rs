@@ -9,7 +9,8 @@ use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::mountinfo::MountTable;
 use subhost_mount::rootdir::NodeKind;
 use subhost_mount::{
-    Access, Error, FileSystem, Image, LoopDevice, LoopOptions, Mount, MountAttributes, Staging, fstype,
+    Access, Error, FileSystem, Image, LoopDevice, LoopOptions, Mount, MountAttributes, Propagation, Staging,
+    fstype,
 };
 
 use crate::{Row, scene};
@@ -67,7 +68,7 @@ fn partition_under_its_name() {
         }
         let root = system.attributes(MountAttributes::NODEV | MountAttributes::NOSUID).mount().unwrap();
         root.idmap(users.as_fd()).unwrap();
-        root.set_private(true).unwrap();
+        root.set_propagation(Propagation::Private, true).unwrap();
         root.attach_at(&live).unwrap();
         let witness = mounted_at(&live).unwrap();
         assert_eq!(witness.source, "/dev/vda1");

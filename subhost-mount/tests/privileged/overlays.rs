@@ -1,27 +1,47 @@
 //! Overlays.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{XattrFlags, setxattr};
 use subhost_mount::bind::bind;
-use subhost_mount::mountinfo::MountTable;
-use subhost_mount::{Access, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Overlay, Staging};
+use subhost_mount::mountinfo::{MountEntry, MountTable};
+use subhost_mount::overlay::{Layer, Upper, merge};
+use subhost_mount::{
+    Access, Error, FileSystem, Image, LoopDevice, LoopOptions, Mount, MountAttributes, Overlay, Staging,
+};
 
+use crate::sys::{CREATE, SET_FD, without_fsconfig};
 use crate::{Row, scene};
 
 pub(crate) const CASES: &[Row] = &[
     ("overlay_merges_layers_of_any_name", &[], names),
-    ("overlay_takes_more_layers_than_one_option_can_name", &[], many_layers),
+    ("overlay_takes_500_lower_layers", &[], many_layers),
+    ("overlay_that_is_only_read_cannot_be_written", &[], only_read),
+    ("overlay_on_a_tmpfs_takes_what_fits_and_is_thrown_away", &[], ephemeral),
+    ("overlay_is_refused_an_upper_layer_that_another_uses", &[], upper_in_use),
+    ("overlay_of_many_that_want_one_upper_layer_at_once_is_given_to_one", &[], upper_race),
+    ("overlay_that_the_kernel_refuses_says_why", &[], refusals),
+    ("overlay_maps_its_lower_layers_first", &["sfdisk", "mkfs.ext4", "unshare"], idmapped_lower),
     (
-        "overlay_of_an_idmapped_lower_and_a_plain_upper_belongs_to_the_range",
+        "overlay_maps_an_upper_layer_that_is_kept",
+        &["sfdisk", "mkfs.ext4", "unshare", "setpriv"],
+        idmapped_upper,
+    ),
+    (
+        "overlay_that_is_read_only_without_a_word_is_an_error",
         &["sfdisk", "mkfs.ext4", "unshare"],
-        idmapped_lower,
+        silently_read_only,
     ),
     ("overlay_does_not_follow_the_redirect_of_a_hostile_layer", &[], hostile_redirect),
+    ("overlay_does_not_follow_the_metacopy_of_a_hostile_layer", &[], hostile_metacopy),
     ("overlay_over_a_layer_that_is_missing_names_it", &[], missing_layer),
 ];
 
@@ -36,103 +56,356 @@ fn stage(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(make).collect()
 }
 
-fn names() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
-    Staging::new().unwrap().run(move || {
-        let long = "x".repeat(200);
-        let paths = stage(
-            &at,
-            &["a:b", "a,b", "a\\b", "a b", "a\nb", "a\\:b", "é", &long, "up,p:er", "wo\\rk", "merged"],
-        );
-        let (lower, rest) = paths.split_at(8);
-        for (number, layer) in lower.iter().enumerate() {
-            fs::write(layer.join(format!("file{number}")), "").unwrap();
-            fs::write(layer.join("common"), number.to_string()).unwrap();
-        }
-        let overlay = Overlay { lower: lower.to_vec(), upper: rest[0].clone(), work: rest[1].clone() };
-        let mount = overlay.mount("the name", MountAttributes::NODEV).unwrap();
-        mount.attach_at(&rest[2]).unwrap();
-        for number in 0..8 {
-            assert!(rest[2].join(format!("file{number}")).exists());
-        }
-        assert_eq!(fs::read_to_string(rest[2].join("common")).unwrap(), "0");
-        fs::write(rest[2].join("new"), "new").unwrap();
-        assert_eq!(fs::read_to_string(rest[0].join("new")).unwrap(), "new");
-        let table = MountTable::read(None).unwrap();
-        let entry = table.at(&rest[2]).next().unwrap();
-        assert_eq!(entry.source, "the name");
-        assert!(entry.has_option("nodev"));
-        let options = entry.super_options.to_string_lossy();
-        assert!(options.contains("redirect_dir=nofollow"), "{options}");
-    });
-}
-
-fn many_layers() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
-    Staging::new().unwrap().run(move || {
-        let names: Vec<String> = (0..60).map(|number| format!("layer{number}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).chain(["upper", "work"]).collect();
-        let paths = stage(&at, &names);
-        for (number, layer) in paths[..60].iter().enumerate() {
-            fs::write(layer.join(format!("file{number}")), "").unwrap();
-        }
-        let overlay =
-            Overlay { lower: paths[..60].to_vec(), upper: paths[60].clone(), work: paths[61].clone() };
-        let mount = overlay.mount("many", MountAttributes::NODEV).unwrap();
-        assert_eq!(mount.root().unwrap().list_dir(Path::new("/")).unwrap().len(), 60);
-        mount.attach_at(&at).unwrap();
-        let table = MountTable::read(None).unwrap();
-        let entry = table.at(&at).last().unwrap();
-        assert_eq!(entry.source, "many");
-        assert!(entry.has_option("nodev"));
-        // However it was mounted, nothing else of it is left.
-        assert_eq!(table.entries.iter().filter(|entry| entry.source == "many").count(), 1);
-    });
-}
-
-/// The way of an ephemeral guest: the base is idmapped, and what is written belongs to the range already. The base is
-/// an ext4, as Linux 6.1 cannot map a tmpfs.
-fn idmapped_lower() {
+/// Runs `job` in a mount namespace with an ext4 at the path that it gets, which Linux 6.1 can map, unlike a tmpfs; and
+/// with a user namespace.
+fn with_ext4(job: impl FnOnce(&Path, &OwnedFd) + Send + 'static) {
     let folder = scene::folder();
     let at = folder.path().to_owned();
     let users = scene::user_namespace();
     let image = Image::open(&scene::ext4_image(&at), Access::ReadWrite).unwrap();
-    let range = image.range(1).unwrap();
-    let device = LoopDevice::attach(&image, range, &LoopOptions::default()).unwrap();
+    let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
     let live = at.join("live");
     fs::create_dir(&live).unwrap();
     Staging::new().unwrap().run(move || {
-        let paths = stage(&live, &["base", "mapped", "upper", "work", "merged"]);
-        let [base, mapped, upper, work, merged] = paths.as_slice() else { panic!() };
-        FileSystem::new("ext4").source(device.path()).mount().unwrap().attach_at(base).unwrap();
-        fs::write(base.join("of-root"), "").unwrap();
-        fs::write(base.join("of-5"), "").unwrap();
-        chown(base.join("of-5"), Some(5), Some(6)).unwrap();
-        let layer = bind(base, false).unwrap();
-        layer.idmap(users.as_fd()).unwrap();
-        layer.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), false).unwrap();
-        layer.attach_at(mapped).unwrap();
-        for own in [upper, work] {
-            chown(own, Some(100_000), Some(100_000)).unwrap();
+        FileSystem::new("ext4").source(device.path()).mount().unwrap().attach_at(&live).unwrap();
+        job(&live, &users);
+    });
+}
+
+/// Runs `job` as it is, and where the kernel takes no layers by fd.
+fn both_ways(job: impl Fn(&str) + Sync) {
+    job("fd");
+    without_fsconfig(&[SET_FD], || job("name"));
+}
+
+fn open(path: &Path) -> Layer {
+    Layer::open(path).unwrap()
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    (metadata.uid(), metadata.gid())
+}
+
+fn entry_at(path: &Path) -> MountEntry {
+    MountTable::read(None).unwrap().at(path).last().unwrap().clone()
+}
+
+fn names() {
+    both_ways(|way| {
+        let folder = scene::folder();
+        let at = folder.path().join("a b:c,d\\e\nf");
+        fs::create_dir(&at).unwrap();
+        let way = way.to_owned();
+        Staging::new().unwrap().run(move || {
+            let long = "x".repeat(200);
+            let lower = [
+                "a:b",
+                "a,b",
+                "a\\b",
+                "a b",
+                "a\nb",
+                "a\\:b",
+                "a\\,b",
+                "é",
+                "\"q'",
+                "#1",
+                "lowerdir=x",
+                &long,
+            ];
+            let paths = stage(&at, &[&lower[..], &["up,p:er\n", "wo\\rk :,", "mer:g,e\\d \n"]].concat());
+            let (lower, rest) = paths.split_at(lower.len());
+            for (number, layer) in lower.iter().enumerate() {
+                fs::write(layer.join(format!("file{number}")), "").unwrap();
+                fs::write(layer.join("common"), number.to_string()).unwrap();
+            }
+            let overlay = Overlay { lower: lower.to_vec(), upper: rest[0].clone(), work: rest[1].clone() };
+            let mount = overlay.mount("the: na,me", MountAttributes::NODEV).unwrap();
+            mount.attach_at(&rest[2]).unwrap();
+            for number in 0..lower.len() {
+                assert!(rest[2].join(format!("file{number}")).exists(), "{way}: {number}");
+            }
+            assert_eq!(fs::read_to_string(rest[2].join("common")).unwrap(), "0");
+            fs::write(rest[2].join("new"), "new").unwrap();
+            assert_eq!(fs::read_to_string(rest[0].join("new")).unwrap(), "new");
+            let entry = entry_at(&rest[2]);
+            assert_eq!(entry.source, "the: na,me");
+            assert!(entry.has_option("nodev"));
+            let options = entry.super_options.to_string_lossy();
+            assert!(options.contains("redirect_dir=nofollow"), "{options}");
+        });
+    });
+}
+
+/// In all three ways: by fd, by names one by one, and in a page of options.
+fn many_layers() {
+    for taken in [&[][..], &[SET_FD], &[SET_FD, CREATE]] {
+        let folder = scene::folder();
+        let at = folder.path().to_owned();
+        Staging::new().unwrap().run(move || {
+            let names: Vec<String> = (0..500).map(|number| format!("layer{number}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).chain(["upper", "work"]).collect();
+            let paths = stage(&at, &names);
+            for (number, layer) in paths[..500].iter().enumerate() {
+                fs::write(layer.join(format!("file{number}")), "").unwrap();
+                fs::write(layer.join("common"), number.to_string()).unwrap();
+            }
+            let overlay =
+                Overlay { lower: paths[..500].to_vec(), upper: paths[500].clone(), work: paths[501].clone() };
+            let mount = without_fsconfig(taken, || overlay.mount("many", MountAttributes::NODEV)).unwrap();
+            let tree = mount.root().unwrap();
+            assert_eq!(tree.list_dir(Path::new("/")).unwrap().len(), 501, "{taken:?}");
+            assert_eq!(tree.read_small(Path::new("common"), 10).unwrap(), b"0");
+            mount.attach_at(&at).unwrap();
+            let entry = entry_at(&at);
+            assert_eq!(entry.source, "many");
+            assert!(entry.has_option("nodev"));
+            assert!(entry.super_options.to_string_lossy().contains("redirect_dir=nofollow"));
+            // However it was mounted, nothing else of it is left.
+            let table = MountTable::read(None).unwrap();
+            assert_eq!(table.entries.iter().filter(|entry| entry.source == "many").count(), 1);
+        });
+    }
+}
+
+fn only_read() {
+    both_ways(|_| {
+        let folder = scene::folder();
+        let at = folder.path().to_owned();
+        Staging::new().unwrap().run(move || {
+            let paths = stage(&at, &["one", "two", "merged"]);
+            fs::write(paths[0].join("of-one"), "").unwrap();
+            fs::write(paths[1].join("of-two"), "").unwrap();
+            let lower = paths[..2].iter().map(|path| open(path)).collect();
+            let mount = merge(lower, Upper::Nothing, "read", MountAttributes::empty()).unwrap();
+            assert!(mount.is_read_only().unwrap());
+            mount.attach_at(&paths[2]).unwrap();
+            assert!(paths[2].join("of-one").exists() && paths[2].join("of-two").exists());
+            let error = fs::write(paths[2].join("new"), "").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem);
+        });
+    });
+}
+
+fn ephemeral() {
+    both_ways(|way| {
+        let folder = scene::folder();
+        let at = folder.path().to_owned();
+        let way = way.to_owned();
+        Staging::new().unwrap().run(move || {
+            let paths = stage(&at, &["base", "merged"]);
+            let [base, merged] = paths.as_slice() else { panic!() };
+            fs::write(base.join("file"), "base").unwrap();
+            chown(base, Some(100_000), Some(100_001)).unwrap();
+            fs::set_permissions(base, fs::Permissions::from_mode(0o1751)).unwrap();
+            let upper = Upper::Ephemeral { size_bytes: 1 << 20 };
+            let mount = merge(vec![open(base)], upper, "thrown away", MountAttributes::NOSUID).unwrap();
+            mount.attach_at(merged).unwrap();
+            drop(mount);
+            assert_eq!(owner(merged), (100_000, 100_001), "{way}");
+            assert_eq!(fs::metadata(merged).unwrap().mode() & 0o7777, 0o1751);
+            fs::write(merged.join("file"), "changed").unwrap();
+            fs::write(merged.join("fits"), vec![1; 512 << 10]).unwrap();
+            let error = fs::write(merged.join("too-much"), vec![1; 1 << 20]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::StorageFull);
+            // Neither do empty files without end.
+            let made =
+                (0..2000).take_while(|number| fs::write(merged.join(format!("empty{number}")), "").is_ok());
+            assert!((900..1024).contains(&made.count()));
+            assert_eq!(fs::read_to_string(base.join("file")).unwrap(), "base");
+            assert_eq!(fs::read_dir(base).unwrap().count(), 1);
+            // The tmpfs is nowhere to be seen, however the layers came together.
+            let table = MountTable::read(None).unwrap();
+            let named = table.entries.iter().filter(|entry| entry.source == "thrown away");
+            assert_eq!(named.map(|entry| entry.kind.as_str()).collect::<Vec<_>>(), ["overlay"]);
+        });
+    });
+}
+
+fn kept(lower: &Path, upper: &Path, work: &Path) -> subhost_mount::Result<Mount> {
+    let upper = Upper::Kept { upper: open(upper), work: open(work) };
+    merge(vec![open(lower)], upper, "kept", MountAttributes::empty())
+}
+
+fn upper_in_use() {
+    both_ways(|way| {
+        let folder = scene::folder();
+        let at = folder.path().to_owned();
+        let way = way.to_owned();
+        Staging::new().unwrap().run(move || {
+            let paths = stage(&at, &["base", "upper", "work", "upper2", "work2"]);
+            let [base, upper, work, upper2, work2] = paths.as_slice() else { panic!() };
+            let first = kept(base, upper, work).unwrap();
+            for (upper, work, used) in
+                [(upper, work2, upper), (upper2, work, work), (work, upper2, work), (work2, upper, upper)]
+            {
+                let error = kept(base, upper, work).unwrap_err();
+                assert_eq!(
+                    error.to_string(),
+                    format!("mount overlay kept: {} is in use by another overlay", used.display()),
+                    "{way}"
+                );
+            }
+            // Asking left nothing.
+            for path in [upper2, work2] {
+                assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+                assert_eq!(rustix::fs::listxattr(path, &mut [0; 100]).unwrap(), 0);
+            }
+            drop(first);
+            scene::wait_until("the first is gone", || kept(base, upper, work).is_ok());
+            kept(base, upper2, work2).unwrap();
+        });
+    });
+}
+
+fn upper_race() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let paths = stage(&at, &["base", "upper", "work"]);
+        let [base, upper, work] = paths.as_slice() else { panic!() };
+        let wins = Cell::new(0);
+        // What another case starts may hold the last overlay for a moment: then there is no winner.
+        scene::wait_until("a hundred have won", || {
+            let results = thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| kept(base, upper, work))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            });
+            let lost = results.iter().filter_map(|result| result.as_ref().err());
+            for error in lost {
+                assert!(error.to_string().ends_with(" is in use by another overlay"), "{error}");
+            }
+            let winners = results.iter().filter(|result| result.is_ok()).count();
+            assert!(winners <= 1);
+            wins.set(wins.get() + winners);
+            wins.get() == 100
+        });
+    });
+}
+
+fn refusals() {
+    both_ways(|way| {
+        let folder = scene::folder();
+        let at = folder.path().to_owned();
+        let way = way.to_owned();
+        Staging::new().unwrap().run(move || {
+            let paths = stage(&at, &["base", "upper", "upper/inner", "work", "bound"]);
+            let [base, upper, inner, work, bound] = paths.as_slice() else { panic!() };
+            for lower in [inner, upper, work] {
+                let error = kept(lower, upper, work).unwrap_err().to_string();
+                let words = "mount overlay from kept: Too many levels of symbolic links (os error 40): \
+                             one layer is inside another, or the same";
+                assert_eq!(error, words, "{way}");
+            }
+            bind(&at, false).unwrap().attach_at(bound).unwrap();
+            let error = kept(base, upper, &bound.join("work")).unwrap_err().to_string();
+            assert!(error.ends_with("are in different mounts of one file system"), "{error}");
+            let error = kept(base, upper, &upper.join("../upper")).unwrap_err().to_string();
+            assert!(error.ends_with("must not be the same, nor one inside the other"), "{error}");
+            let view = bind(&at, false).unwrap();
+            view.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), false).unwrap();
+            view.attach_at(bound).unwrap();
+            let error = kept(base, &bound.join("upper"), &bound.join("work")).unwrap_err().to_string();
+            assert!(error.ends_with("are on a read-only file system"), "{error}");
+            kept(base, upper, work).unwrap();
+        });
+    });
+}
+
+/// The way of an ephemeral guest: the base is idmapped, and what is written belongs to the range already.
+fn idmapped_lower() {
+    with_ext4(|at, users| {
+        let [base, top, merged] = ["base", "top", "merged"].map(|name| at.join(name));
+        for path in [&base, &top, &merged] {
+            fs::create_dir(path).unwrap();
         }
-        let overlay = Overlay { lower: vec![mapped.clone()], upper: upper.clone(), work: work.clone() };
-        let mount = overlay.mount("overlay", MountAttributes::empty()).unwrap();
-        assert!(!mount.is_read_only().unwrap());
-        mount.attach_at(merged).unwrap();
-        let owner = |name: &str| {
-            let metadata = fs::metadata(merged.join(name)).unwrap();
-            (metadata.uid(), metadata.gid())
-        };
-        assert_eq!(owner(""), (100_000, 100_000));
-        assert_eq!(owner("of-root"), (100_000, 100_000));
-        assert_eq!(owner("of-5"), (100_005, 100_006));
-        // Copied up, it keeps its owner, and the base stays as it was.
-        fs::write(merged.join("of-5"), "changed").unwrap();
-        assert_eq!(owner("of-5"), (100_005, 100_006));
-        assert_eq!(fs::metadata(upper.join("of-5")).unwrap().uid(), 100_005);
-        assert_eq!(fs::read_to_string(base.join("of-5")).unwrap(), "");
+        for (name, uid, gid) in [("of-root", 0, 0), ("of-5", 5, 6)] {
+            fs::write(base.join(name), "").unwrap();
+            chown(base.join(name), Some(uid), Some(gid)).unwrap();
+        }
+        fs::write(top.join("unmapped"), "").unwrap();
+        chown(top.join("unmapped"), Some(100_007), Some(100_008)).unwrap();
+        both_ways(|way| {
+            let mapped = open(&base).idmapped(users.as_fd()).unwrap();
+            let upper = Upper::Ephemeral { size_bytes: 1 << 20 };
+            let mount = merge(vec![mapped, open(&top)], upper, way, MountAttributes::empty()).unwrap();
+            mount.attach_at(&merged).unwrap();
+            assert_eq!(owner(&merged), (100_000, 100_000));
+            assert_eq!(owner(&merged.join("of-root")), (100_000, 100_000));
+            assert_eq!(owner(&merged.join("of-5")), (100_005, 100_006));
+            assert_eq!(owner(&merged.join("unmapped")), (100_007, 100_008));
+            // Copied up, it keeps its owner, and the base stays as it was.
+            fs::write(merged.join("of-5"), "changed").unwrap();
+            assert_eq!(owner(&merged.join("of-5")), (100_005, 100_006));
+            assert_eq!(fs::read_to_string(merged.join("of-5")).unwrap(), "changed");
+            assert_eq!(fs::read_to_string(base.join("of-5")).unwrap(), "");
+            assert_eq!(owner(&base.join("of-5")), (5, 6));
+        });
+    });
+}
+
+/// The way of a guest that keeps what it writes: the ids on the disk are the guest's own.
+fn idmapped_upper() {
+    with_ext4(|at, users| {
+        let dumpable = || rustix::process::dumpable_behavior().unwrap();
+        let before = dumpable();
+        both_ways(|way| {
+            let [base, guest, merged] =
+                ["base", "guest", "merged"].map(|name| at.join(format!("{way}-{name}")));
+            for path in [&base, &guest, &guest.join("upper"), &guest.join("work"), &merged] {
+                fs::create_dir(path).unwrap();
+            }
+            fs::write(base.join("of-5"), "").unwrap();
+            chown(base.join("of-5"), Some(5), Some(6)).unwrap();
+            let lower = open(&base).idmapped(users.as_fd()).unwrap();
+            let mapped = open(&guest).idmapped(users.as_fd()).unwrap();
+            let upper = Upper::Kept {
+                upper: mapped.below(Path::new("upper")).unwrap(),
+                work: mapped.below(Path::new("work")).unwrap(),
+            };
+            let mount = merge(vec![lower], upper, way, MountAttributes::empty()).unwrap();
+            mount.attach_at(&merged).unwrap();
+            fs::write(merged.join("of-5"), "changed").unwrap();
+            // The host's root is nobody there, so the guest's has to make it.
+            let error = fs::create_dir(merged.join("of-host")).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EOVERFLOW));
+            let made = Command::new("setpriv")
+                .args(["--reuid=100000", "--regid=100000", "--clear-groups", "mkdir", "new"])
+                .current_dir(&merged)
+                .status();
+            assert!(made.unwrap().success());
+            assert_eq!(owner(&guest.join("upper/new")), (0, 0));
+            chown(merged.join("new"), Some(100_007), Some(100_008)).unwrap();
+            assert_eq!(owner(&merged.join("of-5")), (100_005, 100_006), "{way}");
+            assert_eq!(owner(&guest.join("upper/of-5")), (5, 6));
+            assert_eq!(owner(&guest.join("upper/new")), (7, 8));
+            // An id that is not in the map has no place on the disk.
+            chown(merged.join("new"), Some(70_000), None).unwrap_err();
+            fs::remove_file(merged.join("of-5")).unwrap();
+            assert!(fs::symlink_metadata(guest.join("upper/of-5")).unwrap().file_type().is_char_device());
+            assert!(base.join("of-5").exists());
+        });
+        // The maker had other ids for a while, which is not to be seen on the process.
+        assert_eq!(dumpable(), before);
+        assert_eq!(owner(&at.join("fd-merged")), (100_000, 100_000));
+    });
+}
+
+fn silently_read_only() {
+    with_ext4(|at, users| {
+        let [base, guest] = ["base", "guest"].map(|name| at.join(name));
+        for path in [&base, &guest, &guest.join("upper"), &guest.join("work"), &at.join("mapped")] {
+            fs::create_dir(path).unwrap();
+        }
+        // Mapped without our knowledge: root makes it, who is not in the map.
+        let mapped = bind(&guest, false).unwrap();
+        mapped.idmap(users.as_fd()).unwrap();
+        mapped.attach_at(&at.join("mapped")).unwrap();
+        both_ways(|way| {
+            let (upper, work) = (at.join("mapped/upper"), at.join("mapped/work"));
+            let error = kept(&base, &upper, &work).unwrap_err();
+            assert!(matches!(error, Error::ReadOnlyOverlay { .. }), "{way}: {error}");
+        });
     });
 }
 
@@ -147,7 +420,7 @@ fn hostile_redirect() {
         fs::write(base.join("secret/file"), "secret").unwrap();
         fs::create_dir(hostile.join("open")).unwrap();
         let flags = XattrFlags::empty();
-        rustix::fs::setxattr(hostile.join("open"), "trusted.overlay.redirect", b"/secret", flags).unwrap();
+        setxattr(hostile.join("open"), "trusted.overlay.redirect", b"/secret", flags).unwrap();
         let overlay =
             Overlay { lower: vec![hostile.clone(), base.clone()], upper: upper.clone(), work: work.clone() };
         let tree = overlay.mount("overlay", MountAttributes::empty()).unwrap().root().unwrap();
@@ -163,6 +436,36 @@ fn hostile_redirect() {
             .unwrap();
         let tree = followed.root().unwrap();
         assert_eq!(tree.read_small(Path::new("open/file"), 10).unwrap(), b"secret");
+    });
+}
+
+/// Row L7: a layer says that one of its files has its content elsewhere.
+fn hostile_metacopy() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let paths = stage(&at, &["base", "hostile", "merged"]);
+        let [base, hostile, merged] = paths.as_slice() else { panic!() };
+        fs::write(base.join("secret"), "secret").unwrap();
+        fs::write(hostile.join("open"), "").unwrap();
+        let flags = XattrFlags::empty();
+        setxattr(hostile.join("open"), "trusted.overlay.metacopy", b"", flags).unwrap();
+        setxattr(hostile.join("open"), "trusted.overlay.redirect", b"/secret", flags).unwrap();
+        let lower = || vec![open(hostile), open(base)];
+        for upper in [Upper::Nothing, Upper::Ephemeral { size_bytes: 1 << 20 }] {
+            merge(lower(), upper, "safe", MountAttributes::empty()).unwrap().attach_at(merged).unwrap();
+            let read = fs::read_to_string(merged.join("open"));
+            assert!(read.as_deref().is_ok_and(str::is_empty) || read.is_err(), "{read:?}");
+        }
+        // The witness: without the options, the kernel may be made to follow.
+        let followed = FileSystem::new("overlay")
+            .option("lowerdir", format!("{}:{}", hostile.display(), base.display()))
+            .option("redirect_dir", "follow")
+            .option("metacopy", "on")
+            .mount()
+            .unwrap();
+        followed.attach_at(merged).unwrap();
+        assert_eq!(fs::read(merged.join("open")).unwrap(), b"secret");
     });
 }
 
