@@ -4,7 +4,11 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::mountinfo::MountTable;
 use subhost_mount::rootdir::NodeKind;
@@ -28,6 +32,11 @@ pub(crate) const CASES: &[Row] = &[
     ("detached_mount_can_be_filled_before_it_is_attached", &[], detached_is_filled),
     ("bind_of_a_file_covers_a_file", &[], bind_of_a_file),
     ("bind_that_is_recursive_takes_what_is_below_and_makes_it_read_only", &[], recursive_bind),
+    ("bind_takes_names_of_any_kind", &[], bind_names),
+    ("bind_that_is_recursive_is_read_only_all_at_once_or_not_at_all", &[], read_only_all_or_nothing),
+    ("propagation_is_as_it_was_set", &[], propagation),
+    ("mounts_pass_neither_way_between_a_shared_host_and_a_staging_namespace", &[], nothing_leaks),
+    ("bind_source_that_is_exchanged_all_the_time_shows_what_was_opened", &[], racing_source),
     ("panic_in_a_job_continues_in_the_caller", &[], panic_in_a_job),
 ];
 
@@ -202,6 +211,152 @@ fn recursive_bind() {
         }
         fs::write(below.join("new"), "").unwrap();
     });
+}
+
+fn bind_names() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        for name in ["a:b", "a,b", "a b", "a\nb", "a\\b", "a\\040b", "x (deleted)", "é"] {
+            let (from, to) = (at.join(format!("from {name}")), at.join(format!("to {name}")));
+            fs::create_dir(&from).unwrap();
+            fs::create_dir(&to).unwrap();
+            fs::write(from.join("file"), "").unwrap();
+            fs::write(to.join("under"), "").unwrap();
+            bind(&from, false).unwrap().attach_at(&to).unwrap();
+            assert!(to.join("file").exists());
+            fs::write(at.join("over"), name).unwrap();
+            bind(&at.join("over"), false).unwrap().attach_at(&to.join("file")).unwrap();
+            assert_eq!(fs::read_to_string(to.join("file")).unwrap(), name);
+            let table = MountTable::read(None).unwrap();
+            assert_eq!(table.at(&to).count(), 1, "{name:?}");
+            assert_eq!(table.at(&to.join("file")).count(), 1, "{name:?}");
+        }
+    });
+}
+
+/// A file that is open for writing below keeps the whole tree writable.
+fn read_only_all_or_nothing() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let (tree, copy) = (at.join("tree"), at.join("copy"));
+        for path in [&tree.join("a"), &tree.join("b"), &copy] {
+            fs::create_dir_all(path).unwrap();
+        }
+        for name in ["a", "b"] {
+            tmpfs().attach_at(&tree.join(name)).unwrap();
+        }
+        let deep = bind(&tree, true).unwrap();
+        deep.attach_at(&copy).unwrap();
+        let writer = fs::File::create(copy.join("b/file")).unwrap();
+        let read_only = || deep.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), true);
+        assert_eq!(read_only().unwrap_err().raw_os_error(), Some(libc::EBUSY));
+        for name in ["", "a", "b"] {
+            fs::write(copy.join(name).join("new"), "").unwrap();
+        }
+        drop(writer);
+        read_only().unwrap();
+        for name in ["", "a", "b"] {
+            let error = fs::write(copy.join(name).join("new"), "").unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+            assert!(mounted_at(&copy.join(name)).unwrap().has_option("ro"));
+        }
+    });
+}
+
+fn propagation() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let mount = tmpfs();
+        mount.attach_at(&at).unwrap();
+        let kinds = || {
+            let tags = mounted_at(&at).unwrap().tags;
+            tags.iter().map(|tag| tag.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert!(kinds().is_empty());
+        mount.set_propagation(Propagation::Shared, false).unwrap();
+        assert_eq!(kinds(), ["shared"]);
+        let (inner, copy) = (at.join("inner"), at.join("copy"));
+        fs::create_dir(&inner).unwrap();
+        fs::create_dir(&copy).unwrap();
+        let view = bind(&at, false).unwrap();
+        view.set_propagation(Propagation::Receive, true).unwrap();
+        view.attach_at(&copy).unwrap();
+        assert!(mounted_at(&copy).unwrap().tags.iter().any(|tag| tag.starts_with("master:")));
+        // What is mounted in the original comes in, and what is mounted here stays here.
+        tmpfs().attach_at(&inner).unwrap();
+        assert_eq!(mounted_at(&copy.join("inner")).unwrap().kind, "tmpfs");
+        fs::create_dir(at.join("other")).unwrap();
+        tmpfs().attach_at(&copy.join("other")).unwrap();
+        assert_eq!(mounted_at(&at.join("other")), None);
+        mount.set_propagation(Propagation::Private, true).unwrap();
+        assert!(kinds().is_empty());
+        tmpfs().attach_at(&at.join("other")).unwrap();
+        assert_eq!(MountTable::read(None).unwrap().at(&copy.join("other")).count(), 1);
+        mount.set_propagation(Propagation::Unbindable, false).unwrap();
+        assert_eq!(bind(&at, false).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    });
+}
+
+/// Row L8. The outer namespace plays the host.
+fn nothing_leaks() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || {
+        let shared = tmpfs();
+        shared.attach_at(&at).unwrap();
+        shared.set_propagation(Propagation::Shared, false).unwrap();
+        for name in ["of-host", "of-guest"] {
+            fs::create_dir(at.join(name)).unwrap();
+        }
+        let guest = Staging::new().unwrap();
+        let place = at.join("of-guest");
+        let before = MountTable::read(None).unwrap();
+        guest.run(move || tmpfs().attach_at(&place)).unwrap();
+        assert_eq!(MountTable::read(None).unwrap(), before);
+        tmpfs().attach_at(&at.join("of-host")).unwrap();
+        let place = at.join("of-host");
+        assert_eq!(guest.run(move || mounted_at(&place)), None);
+        // Nor does the other hold it.
+        rustix::mount::unmount(at.join("of-host"), rustix::mount::UnmountFlags::empty()).unwrap();
+    });
+}
+
+/// Row P8: opened once, the source is what it was, whatever its path becomes.
+fn racing_source() {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    for (name, text) in [("source", "planned"), ("other", "secret")] {
+        fs::create_dir(at.join(name)).unwrap();
+        fs::write(at.join(name).join("file"), text).unwrap();
+    }
+    let done = Arc::new(AtomicBool::new(false));
+    let racer = {
+        let (done, at) = (Arc::clone(&done), at.clone());
+        thread::spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                // When the test has failed, the folder is gone.
+                let _ = renameat_with(CWD, at.join("source"), CWD, at.join("other"), RenameFlags::EXCHANGE);
+            }
+        })
+    };
+    let seen = Staging::new().unwrap().run(move || {
+        let mut seen = [0, 0];
+        for _ in 0..2000 {
+            let source = fs::File::open(at.join("source")).unwrap();
+            let planned = source.metadata().unwrap();
+            let tree = bind_fd(source.as_fd(), true).unwrap().root().unwrap();
+            let found = tree.metadata(Path::new("/")).unwrap();
+            assert_eq!(found.inode, planned.ino());
+            seen[usize::from(tree.read_small(Path::new("file"), 10).unwrap() == b"secret")] += 1;
+        }
+        seen
+    });
+    done.store(true, Ordering::Relaxed);
+    racer.join().unwrap();
+    assert!(seen[0] > 0 && seen[1] > 0, "the race was not one: {seen:?}");
 }
 
 fn panic_in_a_job() {
