@@ -19,6 +19,9 @@ const CONTROL: &str = "/dev/loop-control";
 /// The kernel's major number of loop devices.
 const LOOP_MAJOR: u32 = 7;
 
+/// The size of a sector, where nothing else is said.
+const SECTOR: u32 = 512;
+
 /// How often a free device may be snatched away before it is ours. Each time somebody got one.
 const ATTEMPTS: u32 = 1000;
 
@@ -27,9 +30,12 @@ const ATTEMPTS: u32 = 1000;
 pub struct LoopOptions {
     /// Refuse writes.
     pub read_only: bool,
-    /// Logical block size in bytes; the kernel's choice, mostly 512, where it is not given.
+    /// Logical block size in bytes, a power of two from 512; 512 where it is not given. A file system with smaller
+    /// blocks cannot be mounted then.
     pub block_size: Option<u32>,
-    /// Go past the page cache of the image's file system, where the kernel can.
+    /// Go past the page cache of the image's file system, where that can do so in steps of the block size and from
+    /// this offset: [`LoopDevice::is_direct`] tells. It is not faster by itself; it pays by memory, as what is read or
+    /// written is not cached twice.
     pub direct_io: bool,
 }
 
@@ -64,7 +70,8 @@ impl LoopDevice {
                 backing: image.as_fd(),
                 offset: range.start,
                 size_limit: range.len,
-                block_size: options.block_size.unwrap_or(0),
+                // Or with direct I/O the kernel would take what the image's own disk has.
+                block_size: options.block_size.unwrap_or(SECTOR),
                 read_only: options.read_only,
                 direct_io: options.direct_io,
                 name: image.path().as_os_str().as_bytes(),
@@ -106,10 +113,22 @@ impl LoopDevice {
         (rustix::fs::major(self.device), rustix::fs::minor(self.device))
     }
 
+    /// Whether it goes past the page cache of the image's file system.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the kernel does not tell.
+    pub fn is_direct(&self) -> Result<bool> {
+        Ok(self.status()?.direct_io)
+    }
+
+    fn status(&self) -> Result<sys::LoopStatus> {
+        sys::loop_status(self.as_fd())
+            .map_err(|source| Error::system("look at loop device", self.path(), source))
+    }
+
     /// That the device shows the image and no other file.
     fn verify(&self, image: &Image) -> Result<()> {
-        let status = sys::loop_status(self.as_fd())
-            .map_err(|source| Error::system("look at loop device", self.path(), source))?;
+        let status = self.status()?;
         if status.backing != image.id() || status.number != self.number {
             let source = io::Error::other("it shows another file");
             return Err(Error::system("look at loop device", self.path(), source));
@@ -133,8 +152,13 @@ fn check(image: &Image, range: ByteRange, options: &LoopOptions) -> Result<()> {
     if image.access() == Access::ReadOnly && !options.read_only {
         return Err(Error::NotOpenedFor { image: image.path().to_owned(), opened: "for reading only" });
     }
-    if start % 512 != 0 || len % 512 != 0 {
-        return Err(bad(format!("{len} bytes from byte {start} are not whole sectors of 512 bytes")));
+    let block = options.block_size.unwrap_or(SECTOR);
+    if block < SECTOR || !block.is_power_of_two() {
+        return Err(bad(format!("{block} bytes are no block size: it is a power of two from 512")));
+    }
+    // The kernel would leave out the rest.
+    if start % u64::from(SECTOR) != 0 || len % u64::from(block) != 0 {
+        return Err(bad(format!("{len} bytes from byte {start} are not whole sectors of {block} bytes")));
     }
     // A limit of 0 would mean no limit.
     if len == 0 {

@@ -177,8 +177,7 @@ pub fn merge(
     let is_written = written.is_some();
     let merge = Merge { lower, written, is_fresh, source_name: source_name.to_owned(), attributes };
     let mount = match merge.by_fd() {
-        // An old kernel takes no fds, or no detached mounts, and has no other word for it.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => merge.by_name()?,
+        Err(error) if may_be_the_fds(&error) => merge.by_name()?,
         other => other?,
     };
     drop(locks);
@@ -490,6 +489,12 @@ fn refusal(source_name: &str, problem: String) -> Error {
 
 fn refusal_as(kind: io::ErrorKind, source_name: &str, problem: String) -> Error {
     Error::system("mount overlay", source_name, io::Error::new(kind, problem))
+}
+
+/// Whether the kernel may just not take layers by fd, or not these. 6.1 says that it does not support it, 6.12 that the
+/// fd is bad, as it is one by `O_PATH`, and 6.13 that a detached mount is invalid.
+fn may_be_the_fds(error: &Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EBADF))
 }
 
 /// Adds what the kernel leaves to its log.

@@ -10,7 +10,6 @@ pub(crate) struct LoopConfig<'a> {
     pub(crate) backing: BorrowedFd<'a>,
     pub(crate) offset: u64,
     pub(crate) size_limit: u64,
-    /// 0 lets the kernel choose.
     pub(crate) block_size: u32,
     pub(crate) read_only: bool,
     pub(crate) direct_io: bool,
@@ -26,6 +25,7 @@ pub(crate) struct LoopStatus {
     /// `st_rdev` of the backing file, if that is a device.
     pub(crate) backing_device: u64,
     pub(crate) read_only: bool,
+    pub(crate) direct_io: bool,
 }
 
 /// The number of a loop device that is free now; it may be gone before it is used.
@@ -79,6 +79,7 @@ pub(crate) fn loop_status(device: BorrowedFd<'_>) -> io::Result<LoopStatus> {
         backing: (info.lo_device, info.lo_inode),
         backing_device: info.lo_rdevice,
         read_only: info.lo_flags & raw::LO_FLAGS_READ_ONLY as u32 != 0,
+        direct_io: info.lo_flags & raw::LO_FLAGS_DIRECT_IO as u32 != 0,
     })
 }
 

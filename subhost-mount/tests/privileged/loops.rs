@@ -1,6 +1,8 @@
 //! Loop devices.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
+use std::io::BufRead;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,14 +12,16 @@ use std::thread;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use subhost_mount::{Access, ByteRange, Error, Image, LoopDevice, LoopOptions};
 
-use crate::{Row, scene};
+use crate::{Row, actor, harness, scene};
 
 pub(crate) const CASES: &[Row] = &[
     ("loop_shows_its_range_and_clears_itself", &["losetup"], shows_its_range_and_clears_itself),
     ("loop_over_a_read_only_image_cannot_be_written", &["losetup"], read_only_cannot_be_written),
     ("loop_takes_its_block_size_and_direct_io", &["losetup"], takes_options),
     ("loop_ranges_that_cannot_be_shown_are_refused", &[], bad_ranges_are_refused),
-    ("loop_devices_are_given_to_many_at_once", &["losetup"], many_at_once),
+    ("loop_devices_are_given_to_300_threads_at_once", &["losetup"], many_at_once),
+    ("loop_devices_are_given_to_many_processes_at_once", &["losetup"], many_processes_at_once),
+    ("loop_device_that_another_left_is_named", &["losetup"], leftover_is_named),
     ("loop_shows_the_image_that_was_opened_whatever_its_path_becomes", &[], exchanged_path),
 ];
 
@@ -69,9 +73,23 @@ fn takes_options() {
     let folder = scene::folder();
     let path = scene::numbered_image(folder.path(), 1);
     let image = Image::open(&path, Access::ReadWrite).unwrap();
-    let options = LoopOptions { block_size: Some(4096), direct_io: true, ..WRITABLE };
-    let _device = LoopDevice::attach(&image, image.range(0).unwrap(), &options).unwrap();
-    assert_eq!(scene::loops_over(&path)[0]["log-sec"], 4096);
+    for (block_size, direct_io) in
+        [(None, false), (Some(512), true), (Some(1024), false), (Some(4096), false), (Some(4096), true)]
+    {
+        let options = LoopOptions { block_size, direct_io, ..WRITABLE };
+        let range = ByteRange { start: 4096, len: 512 << 10 };
+        let device = LoopDevice::attach(&image, range, &options).unwrap();
+        let witness = &scene::loops_over(&path)[0];
+        assert_eq!(witness["log-sec"], block_size.unwrap_or(512));
+        // Whether it can is for the file system of the image to say; that it was asked and told, for us.
+        assert_eq!(witness["dio"], device.is_direct().unwrap());
+        assert!(direct_io || !device.is_direct().unwrap());
+        assert_eq!(number_at(device.path(), 0), 8);
+        File::options().write(true).open(device.path()).unwrap().write_all_at(&[7; 4096], 4096).unwrap();
+        drop(device);
+        scene::wait_until("the loop device is gone", || scene::loops_over(&path).is_empty());
+    }
+    assert_eq!(fs::read(&path).unwrap()[8192..12288], [7; 4096]);
 }
 
 fn bad_ranges_are_refused() {
@@ -89,6 +107,15 @@ fn bad_ranges_are_refused() {
         let error = LoopDevice::attach(&image, ByteRange { start, len }, &WRITABLE).unwrap_err();
         assert_eq!(error.to_string(), format!("attach loop device to {path}: {complaint}"));
     }
+    for (block_size, complaint) in [
+        (1, "1 bytes are no block size: it is a power of two from 512"),
+        (1000, "1000 bytes are no block size: it is a power of two from 512"),
+        (4096, "1536 bytes from byte 0 are not whole sectors of 4096 bytes"),
+    ] {
+        let options = LoopOptions { block_size: Some(block_size), ..WRITABLE };
+        let error = LoopDevice::attach(&image, ByteRange { start: 0, len: 1536 }, &options).unwrap_err();
+        assert_eq!(error.to_string(), format!("attach loop device to {path}: {complaint}"));
+    }
     let unlocked = Image::open_unlocked(image.path()).unwrap();
     let error = LoopDevice::attach(&unlocked, ByteRange::whole(1 << 20), &READ_ONLY).unwrap_err();
     assert_eq!(
@@ -101,7 +128,7 @@ fn many_at_once() {
     let folder = scene::folder();
     let path = scene::numbered_image(folder.path(), 1);
     let image = Arc::new(Image::open(&path, Access::ReadWrite).unwrap());
-    let threads: Vec<_> = (0..40_u32)
+    let threads: Vec<_> = (0..300_u32)
         .map(|sector| {
             let image = Arc::clone(&image);
             thread::spawn(move || {
@@ -113,13 +140,52 @@ fn many_at_once() {
         })
         .collect();
     let devices: Vec<LoopDevice> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    let mut numbers: Vec<u32> = devices.iter().map(LoopDevice::number).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    assert_eq!(numbers.len(), 40);
-    assert_eq!(scene::loops_over(&path).len(), 40);
+    let numbers: HashSet<u32> = devices.iter().map(LoopDevice::number).collect();
+    assert_eq!(numbers.len(), 300);
+    assert_eq!(scene::loops_over(&path).len(), 300);
     drop(devices);
     scene::wait_until("the loop devices are gone", || scene::loops_over(&path).is_empty());
+}
+
+/// Processes know nothing of each other, and yet no two get one device.
+fn many_processes_at_once() {
+    let folder = scene::folder();
+    let folders: Vec<PathBuf> = (0..8).map(|number| folder.path().join(number.to_string())).collect();
+    for folder in &folders {
+        fs::create_dir(folder).unwrap();
+        scene::numbered_image(folder, 1);
+    }
+    let mut actors: Vec<_> = folders.iter().map(|folder| actor::start("attach", folder, None)).collect();
+    let mut numbers = HashSet::new();
+    for (_, output) in &mut actors {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        numbers.extend(line.split_whitespace().map(|number| number.parse::<u32>().unwrap()));
+    }
+    assert_eq!(numbers.len(), 8 * actor::ATTACHED as usize);
+    for (child, _) in &mut actors {
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+    }
+    for folder in &folders {
+        let image = folder.join("disk.raw");
+        scene::wait_until("the loop devices are gone", || scene::loops_over(&image).is_empty());
+    }
+}
+
+/// What lingers after a program that knew nothing of locks: it may write at any time.
+fn leftover_is_named() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let text = path.to_str().unwrap();
+    let device = harness::output("losetup", &["--find", "--show", text]);
+    let device = device.trim();
+    for access in [Access::ReadWrite, Access::ReadOnly] {
+        let error = Image::open(&path, access).unwrap_err();
+        assert_eq!(error.to_string(), format!("{text} is in use, held by {device}"));
+    }
+    harness::output("losetup", &["--detach", device]);
+    scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
 }
 
 /// Row L1: the path is exchanged all the time, and yet the loop device shows what was opened and locked.

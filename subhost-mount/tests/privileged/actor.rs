@@ -1,0 +1,130 @@
+//! This program once more, as a process of its own that a case plays with.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+
+use subhost_mount::bind::bind;
+use subhost_mount::overlay::{Layer, Upper, merge};
+use subhost_mount::{
+    Access, ByteRange, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Staging,
+};
+
+/// Says which part is played.
+const PART: &str = "SUBHOST_MOUNT_ACTOR";
+
+/// Starts this program in a part. Its standard input ends with the child.
+pub(crate) fn start(part: &str, folder: &Path, users: Option<&Path>) -> (Child, BufReader<ChildStdout>) {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .env(PART, part)
+        .args([folder, users.unwrap_or(Path::new(""))])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    (child, output)
+}
+
+/// Plays the part that this process was started in, if it was.
+pub(crate) fn plays() -> bool {
+    let Ok(part) = env::var(PART) else { return false };
+    let mut args = env::args_os().skip(1).map(PathBuf::from);
+    let (folder, users) = (args.next().unwrap(), args.next().unwrap());
+    match part.as_str() {
+        "attach" => attach(&folder),
+        "hold" => hold(&folder, &File::open(users).unwrap().into()),
+        other => panic!("no such part: {other}"),
+    }
+    true
+}
+
+fn say(what: &str) {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{what}").unwrap();
+    output.flush().unwrap();
+}
+
+/// How many loop devices one attaches.
+pub(crate) const ATTACHED: u32 = 40;
+
+/// Attaches many loop devices at once, says which, and waits for the end of its input.
+fn attach(folder: &Path) {
+    let image = Image::open(&folder.join("disk.raw"), Access::ReadWrite).unwrap();
+    let devices: Vec<LoopDevice> = thread::scope(|scope| {
+        let attach = |sector: u32| {
+            let range = ByteRange { start: u64::from(sector) * 512, len: 512 };
+            LoopDevice::attach(&image, range, &LoopOptions::default()).unwrap()
+        };
+        let threads: Vec<_> = (0..ATTACHED).map(|sector| scope.spawn(move || attach(sector))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let numbers: Vec<String> = devices.iter().map(|device| device.number().to_string()).collect();
+    say(&numbers.join(" "));
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// What [`hold`] says, one by one, and then from the start.
+pub(crate) const STEPS: [&str; 9] = [
+    "locked",
+    "attached",
+    "mounted",
+    "base attached",
+    "base mapped",
+    "kept",
+    "thrown away",
+    "bound",
+    "freed",
+];
+
+/// Takes and leaves all that this crate can hold, without end.
+fn hold(folder: &Path, users: &OwnedFd) {
+    loop {
+        // Of the last round the kernel may still hold something.
+        let Ok(image) = Image::open(&folder.join("disk.raw"), Access::ReadWrite) else { continue };
+        say(STEPS[0]);
+        let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
+        say(STEPS[1]);
+        let staging = Staging::new().unwrap();
+        let (folder, users) = (folder.to_owned(), users.try_clone().unwrap());
+        staging.run(move || {
+            let place = |name: &str| folder.join(name);
+            let system = FileSystem::new("ext4").source(device.path()).mount().unwrap();
+            system.attach_at(&place("disk")).unwrap();
+            for name in ["upper", "work"] {
+                fs::create_dir_all(place("disk").join(name)).unwrap();
+            }
+            say(STEPS[2]);
+            let base = Image::open(&place("base/disk.raw"), Access::ReadOnly).unwrap();
+            let options = LoopOptions { read_only: true, ..LoopOptions::default() };
+            let base = LoopDevice::attach(&base, base.range(1).unwrap(), &options).unwrap();
+            say(STEPS[3]);
+            let base = FileSystem::new("ext4").source(base.path()).flag("ro").mount().unwrap();
+            base.attach_at(&place("live")).unwrap();
+            let lower = || vec![Layer::open(&place("live")).unwrap().idmapped(users.as_fd()).unwrap()];
+            let below = |name: &str| Layer::open(&place("disk").join(name)).unwrap();
+            say(STEPS[4]);
+            let upper = Upper::Kept { upper: below("upper"), work: below("work") };
+            let kept = merge(lower(), upper, "kept", MountAttributes::NODEV).unwrap();
+            kept.attach_at(&place("kept")).unwrap();
+            let number = std::process::id();
+            fs::write(place("kept").join(format!("file{number}")), vec![1; 10_000]).unwrap();
+            say(STEPS[5]);
+            let upper = Upper::Ephemeral { size_bytes: 1 << 20 };
+            let thrown_away = merge(lower(), upper, "thrown away", MountAttributes::NODEV).unwrap();
+            thrown_away.attach_at(&place("thrown-away")).unwrap();
+            fs::write(place("thrown-away/file"), vec![1; 10_000]).unwrap();
+            say(STEPS[6]);
+            let bound = bind(&folder, true).unwrap();
+            bound.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), true).unwrap();
+            bound.attach_at(&place("bound")).unwrap();
+            say(STEPS[7]);
+        });
+        drop((staging, image));
+        say(STEPS[8]);
+    }
+}
