@@ -1,4 +1,21 @@
 //! Overlay mounts, safe against layers that others wrote.
+//!
+//! A base that only the host's ids own, shown to a guest whose ids are those of a user namespace, with a layer above it
+//! that is thrown away:
+//!
+//! ```no_run
+//! use std::fs::File;
+//! use std::os::fd::AsFd;
+//! use std::path::Path;
+//! use subhost_mount::MountAttributes;
+//! use subhost_mount::overlay::{Layer, Upper, merge};
+//!
+//! let users = File::open("/proc/4711/ns/user").expect("a process of the guest");
+//! let base = Layer::open(Path::new("/srv/base"))?.idmapped(users.as_fd())?;
+//! let upper = Upper::Ephemeral { size_bytes: 64 << 20 };
+//! merge(vec![base], upper, "guest", MountAttributes::NODEV)?.attach_at(Path::new("/mnt"))?;
+//! # Ok::<(), subhost_mount::Error>(())
+//! ```
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
