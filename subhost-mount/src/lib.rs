@@ -68,7 +68,7 @@ pub mod bind;
 mod error;
 pub mod filesystem;
 pub mod fstype;
-mod idmap;
+pub mod idmap;
 pub mod image;
 pub mod loopdev;
 pub mod mountinfo;

@@ -10,6 +10,7 @@ use std::thread;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use subhost_mount::bind::{bind, bind_fd};
+use subhost_mount::idmap::{IdRange, user_namespace};
 use subhost_mount::mountinfo::MountTable;
 use subhost_mount::rootdir::NodeKind;
 use subhost_mount::{
@@ -28,6 +29,7 @@ pub(crate) const CASES: &[Row] = &[
     ("file_system_that_the_kernel_does_not_know_is_named_with_those_it_does", &[], unknown_file_system),
     ("option_that_is_wrong_is_refused_in_the_words_of_the_kernel", &[], wrong_option),
     ("file_system_that_cannot_be_idmapped_is_named", &["unshare"], not_idmappable),
+    ("ids_are_mapped_by_the_ranges_that_are_given", &["sfdisk", "mkfs.ext4"], mapped_by_ranges),
     ("mounts_of_a_staging_namespace_are_seen_nowhere_else_and_die_with_it", &[], staging_is_private),
     ("detached_mount_can_be_filled_before_it_is_attached", &[], detached_is_filled),
     ("bind_of_a_file_covers_a_file", &[], bind_of_a_file),
@@ -118,6 +120,36 @@ fn not_idmappable() {
         "map the ids of proc from none: this file system cannot be idmapped on this kernel: \
          Invalid argument (os error 22)"
     );
+}
+
+fn mapped_by_ranges() {
+    let folder = scene::folder();
+    let image = Image::open(&scene::ext4_image(folder.path()), Access::ReadWrite).unwrap();
+    let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
+    let mount = FileSystem::new("ext4").source(device.path()).mount().unwrap();
+    let tree = mount.root().unwrap();
+    for (name, uid, gid) in [("a", 3, 12), ("b", 12, 3), ("c", 50, 50)] {
+        tree.create_file(Path::new(name), 0o600, b"").unwrap();
+        tree.chown(Path::new(name), uid, gid).unwrap();
+    }
+    let range = |inside, outside, count| IdRange { inside, outside, count };
+    let users = [range(0, 100_000, 10), range(10, 200_000, 5)];
+    let namespace = user_namespace(&users, &[range(0, 300_000, 20)]).unwrap();
+    mount.idmap(namespace.as_fd()).unwrap();
+    let owner = |name: &str| {
+        let metadata = tree.metadata(Path::new(name)).unwrap();
+        (metadata.uid, metadata.gid)
+    };
+    assert_eq!(owner("a"), (100_003, 300_012));
+    assert_eq!(owner("b"), (200_002, 300_003));
+    // What is in no range belongs to nobody.
+    assert_eq!(owner("c"), (65_534, 65_534));
+    let error = user_namespace(&users, &[]).unwrap_err().to_string();
+    assert_eq!(error, "write the map of gid_map: it has no range");
+    for bad in [&[range(0, 100_000, 0)][..], &[range(0, 100_000, 10), range(5, 200_000, 10)]] {
+        let error = user_namespace(&users, bad).unwrap_err().to_string();
+        assert_eq!(error, "write the map of gid_map: Invalid argument (os error 22)", "{bad:?}");
+    }
 }
 
 fn staging_is_private() {
