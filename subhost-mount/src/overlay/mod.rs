@@ -4,13 +4,14 @@
 //! that is thrown away:
 //!
 //! ```no_run
-//! use std::fs::File;
 //! use std::os::fd::AsFd;
 //! use std::path::Path;
 //! use subhost_mount::MountAttributes;
+//! use subhost_mount::idmap::{IdRange, user_namespace};
 //! use subhost_mount::overlay::{Layer, Upper, merge};
 //!
-//! let users = File::open("/proc/4711/ns/user").expect("a process of the guest");
+//! let range = [IdRange { inside: 0, outside: 524_288, count: 65_536 }];
+//! let users = user_namespace(&range, &range)?;
 //! let base = Layer::open(Path::new("/srv/base"))?.idmapped(users.as_fd())?;
 //! let upper = Upper::Ephemeral { size_bytes: 64 << 20 };
 //! merge(vec![base], upper, "guest", MountAttributes::NODEV)?.attach_at(Path::new("/mnt"))?;

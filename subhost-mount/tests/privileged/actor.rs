@@ -1,9 +1,9 @@
 //! This program once more, as a process of its own that a case plays with.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -14,14 +14,16 @@ use subhost_mount::{
     Access, ByteRange, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Staging,
 };
 
+use crate::scene;
+
 /// Says which part is played.
 const PART: &str = "SUBHOST_MOUNT_ACTOR";
 
 /// Starts this program in a part. Its standard input ends with the child.
-pub(crate) fn start(part: &str, folder: &Path, users: Option<&Path>) -> (Child, BufReader<ChildStdout>) {
+pub(crate) fn start(part: &str, folder: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(env::current_exe().unwrap())
         .env(PART, part)
-        .args([folder, users.unwrap_or(Path::new(""))])
+        .arg(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -33,11 +35,10 @@ pub(crate) fn start(part: &str, folder: &Path, users: Option<&Path>) -> (Child, 
 /// Plays the part that this process was started in, if it was.
 pub(crate) fn plays() -> bool {
     let Ok(part) = env::var(PART) else { return false };
-    let mut args = env::args_os().skip(1).map(PathBuf::from);
-    let (folder, users) = (args.next().unwrap(), args.next().unwrap());
+    let folder = PathBuf::from(env::args_os().nth(1).unwrap());
     match part.as_str() {
         "attach" => attach(&folder),
-        "hold" => hold(&folder, &File::open(users).unwrap().into()),
+        "hold" => hold(&folder),
         other => panic!("no such part: {other}"),
     }
     true
@@ -82,7 +83,7 @@ pub(crate) const STEPS: [&str; 9] = [
 ];
 
 /// Takes and leaves all that this crate can hold, without end.
-fn hold(folder: &Path, users: &OwnedFd) {
+fn hold(folder: &Path) {
     loop {
         // Of the last round the kernel may still hold something.
         let Ok(image) = Image::open(&folder.join("disk.raw"), Access::ReadWrite) else { continue };
@@ -90,7 +91,7 @@ fn hold(folder: &Path, users: &OwnedFd) {
         let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
         say(STEPS[1]);
         let staging = Staging::new().unwrap();
-        let (folder, users) = (folder.to_owned(), users.try_clone().unwrap());
+        let folder = folder.to_owned();
         staging.run(move || {
             let place = |name: &str| folder.join(name);
             let system = FileSystem::new("ext4").source(device.path()).mount().unwrap();
@@ -105,6 +106,8 @@ fn hold(folder: &Path, users: &OwnedFd) {
             say(STEPS[3]);
             let base = FileSystem::new("ext4").source(base.path()).flag("ro").mount().unwrap();
             base.attach_at(&place("live")).unwrap();
+            // Its maker has copies of our fds for a moment.
+            let users = scene::user_namespace();
             let lower = || vec![Layer::open(&place("live")).unwrap().idmapped(users.as_fd()).unwrap()];
             let below = |name: &str| Layer::open(&place("disk").join(name)).unwrap();
             say(STEPS[4]);

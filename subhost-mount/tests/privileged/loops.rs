@@ -155,7 +155,7 @@ fn many_processes_at_once() {
         fs::create_dir(folder).unwrap();
         scene::numbered_image(folder, 1);
     }
-    let mut actors: Vec<_> = folders.iter().map(|folder| actor::start("attach", folder, None)).collect();
+    let mut actors: Vec<_> = folders.iter().map(|folder| actor::start("attach", folder)).collect();
     let mut numbers = HashSet::new();
     for (_, output) in &mut actors {
         let mut line = String::new();

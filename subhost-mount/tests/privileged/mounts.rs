@@ -23,12 +23,12 @@ use crate::{Row, scene};
 pub(crate) const CASES: &[Row] = &[
     (
         "ext4_partition_is_mounted_idmapped_under_the_name_that_its_fstab_expects",
-        &["sfdisk", "mkfs.ext4", "unshare"],
+        &["sfdisk", "mkfs.ext4"],
         partition_under_its_name,
     ),
     ("file_system_that_the_kernel_does_not_know_is_named_with_those_it_does", &[], unknown_file_system),
     ("option_that_is_wrong_is_refused_in_the_words_of_the_kernel", &[], wrong_option),
-    ("file_system_that_cannot_be_idmapped_is_named", &["unshare"], not_idmappable),
+    ("file_system_that_cannot_be_idmapped_is_named", &[], not_idmappable),
     ("ids_are_mapped_by_the_ranges_that_are_given", &["sfdisk", "mkfs.ext4"], mapped_by_ranges),
     ("mounts_of_a_staging_namespace_are_seen_nowhere_else_and_die_with_it", &[], staging_is_private),
     ("detached_mount_can_be_filled_before_it_is_attached", &[], detached_is_filled),

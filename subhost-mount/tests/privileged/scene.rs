@@ -2,12 +2,13 @@
 //! look at what is left of them.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use subhost_mount::idmap::{self, IdRange};
 use tempfile::TempDir;
 
 use crate::harness;
@@ -54,23 +55,8 @@ pub(crate) fn ext4_image(folder: &Path) -> PathBuf {
 
 /// A user namespace in which 0 to 65535 are 100000 to 165535 outside.
 pub(crate) fn user_namespace() -> OwnedFd {
-    let mut child = Command::new("unshare")
-        .args(["--user", "--", "sh", "-c", "echo there; read end"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "there\n");
-    let process = format!("/proc/{}", child.id());
-    for map in ["uid_map", "gid_map"] {
-        fs::write(format!("{process}/{map}"), "0 100000 65536").unwrap();
-    }
-    let namespace = File::open(format!("{process}/ns/user")).unwrap();
-    drop(child.stdin.take());
-    child.wait().unwrap();
-    namespace.into()
+    let range = [IdRange { inside: 0, outside: 100_000, count: 65536 }];
+    idmap::user_namespace(&range, &range).unwrap()
 }
 
 /// Waits until `happened`, which the kernel does soon but in its own time.
