@@ -202,7 +202,7 @@ fn number(layer: &Layer) -> OsString {
 }
 
 /// Whether the kernel may just not take layers by fd, or not these. 6.1 says that it does not support it, 6.12 that the
-/// fd is bad, as it is one by `O_PATH`, and 6.13 that a detached mount is invalid.
+/// fd is bad, as it is one by `O_PATH`; and an argument that is invalid may be a mount that is detached.
 pub(super) fn may_be_the_fds(error: &Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EBADF))
 }

@@ -80,8 +80,8 @@ pub enum Upper {
 /// Mounts an overlay of the layers `lower`, the topmost first, under the source name `source_name`, which `df` and
 /// fstab see. It is detached.
 ///
-/// From Linux 6.13 the kernel gets the layers by fd. Before it they get names in a mount namespace that is made for it
-/// and gone afterwards; so they do too where they are in detached mounts, before 6.15.
+/// The kernel gets the layers by fd where it takes them so. Where it does not, as Linux 6.12, they get names in a mount
+/// namespace that is made for it and gone afterwards; the mount table then shows numbers for layers.
 ///
 /// For a kept upper layer the kernel is asked first whether another overlay uses it, by two mounts that it refuses:
 /// its log says for both that they must be separate subtrees.
