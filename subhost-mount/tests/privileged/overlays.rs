@@ -1,5 +1,7 @@
 //! Overlays.
 
+mod sys;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
@@ -17,8 +19,8 @@ use subhost_mount::{
     Access, Error, FileSystem, Image, LoopDevice, LoopOptions, Mount, MountAttributes, Overlay, Staging,
 };
 
-use crate::sys::{CREATE, SET_FD, without_fsconfig};
 use crate::{Row, scene};
+use sys::{CREATE, SET_FD, without_fsconfig};
 
 pub(crate) const CASES: &[Row] = &[
     ("overlay_merges_layers_of_any_name", &[], names),

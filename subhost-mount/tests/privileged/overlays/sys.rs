@@ -3,9 +3,9 @@
 use std::thread;
 
 /// `FSCONFIG_SET_FD` of `fsconfig(2)`.
-pub(crate) const SET_FD: u32 = 5;
+pub(super) const SET_FD: u32 = 5;
 /// `FSCONFIG_CMD_CREATE`.
-pub(crate) const CREATE: u32 = 6;
+pub(super) const CREATE: u32 = 6;
 
 const fn filter(code: u32, jump_true: u8, jump_false: u8, k: u32) -> libc::sock_filter {
     #[expect(clippy::cast_possible_truncation, reason = "the codes are below 0x100")]
@@ -13,7 +13,7 @@ const fn filter(code: u32, jump_true: u8, jump_false: u8, k: u32) -> libc::sock_
 }
 
 /// Runs `job` on a thread where these commands of `fsconfig(2)` are invalid, for the threads that it starts too.
-pub(crate) fn without_fsconfig<T: Send>(commands: &[u32], job: impl FnOnce() -> T + Send) -> T {
+pub(super) fn without_fsconfig<T: Send>(commands: &[u32], job: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
             for &command in commands {
