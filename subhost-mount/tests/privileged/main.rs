@@ -24,8 +24,6 @@ use harness::Case;
 type Row = (&'static str, &'static [&'static str], fn());
 
 fn main() -> ExitCode {
-    let rows =
-        [loops::CASES, locks::CASES, mounts::CASES, overlays::CASES, tables::CASES, trees::CASES].concat();
     if actor::plays() {
         return ExitCode::SUCCESS;
     }
@@ -34,6 +32,7 @@ fn main() -> ExitCode {
         locks::CASES,
         mounts::CASES,
         overlays::CASES,
+        tables::CASES,
         unchanged::CASES,
         killed::CASES,
         trees::CASES,
