@@ -66,7 +66,8 @@ impl Proof {
             Self::Fuzz(options) => options.run(),
             Self::Speed => {
                 done(workspace::cargo().args(["bench", "--package", "subhost-config", "--bench", "speed"]))?;
-                done(workspace::cargo().args(["bench", "--package", "subhost-mount", "--bench", "probe"]))
+                done(workspace::cargo().args(["bench", "--package", "subhost-mount", "--bench", "probe"]))?;
+                done(workspace::cargo().args(["bench", "--package", "subhost-mount", "--bench", "mount"]))
             }
         }
     }

@@ -1,12 +1,14 @@
 //! Finds out who holds an image: loop devices, mounts, and processes with a lock.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 
 use crate::mountinfo::MountTable;
 use crate::{Error, Result, error, sys};
@@ -50,6 +52,9 @@ impl fmt::Display for Holder {
     }
 }
 
+/// Where all loop devices are, without the links of `/sys/block`.
+const BLOCK_DEVICES: &str = "/sys/devices/virtual/block";
+
 /// A loop device whose backing file is the image.
 pub(super) struct FoundLoop {
     number: u32,
@@ -70,17 +75,20 @@ pub(super) fn find(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<Hold
 /// The loop devices over the file or block device. The kernel's own word is taken, not the path in sysfs, which
 /// may have been renamed or be seen from elsewhere.
 pub(super) fn loops_on(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<FoundLoop>> {
-    let failed = |source| Error::system("list", "/sys/block", source);
+    let failed = |errno| Error::system("list", BLOCK_DEVICES, errno);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let devices = rustix::fs::open(BLOCK_DEVICES, flags, Mode::empty()).map_err(failed)?;
     let mut found = Vec::new();
-    for entry in fs::read_dir("/sys/block").map_err(failed)? {
+    for entry in Dir::read_from(&devices).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let is_loop = name.to_str().is_some_and(|name| name.starts_with("loop"));
-        // Only a device that is attached has this folder.
-        if !is_loop || !entry.path().join("loop").exists() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        // Only a device that is attached has this folder. There may be hundreds that are not.
+        let is_attached =
+            || rustix::fs::statat(&devices, Path::new(name).join("loop"), AtFlags::empty()).is_ok();
+        if !name.as_bytes().starts_with(b"loop") || !is_attached() {
             continue;
         }
-        let path = Path::new("/dev").join(&name);
+        let path = Path::new("/dev").join(name);
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         // It may be gone or detached by now, which is as good as never having been there.
         let Ok(device) = rustix::fs::open(&path, flags, Mode::empty()) else { continue };
