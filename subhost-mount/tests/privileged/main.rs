@@ -38,7 +38,9 @@ fn main() -> ExitCode {
         trees::CASES,
     ]
     .concat();
+    let before = scene::loop_devices();
     let conclusion = harness::run(rows.into_iter().map(case).collect());
+    scene::remove_loop_devices_but(&before);
     harness::finish(&conclusion, &scene::left_behind())
 }
 

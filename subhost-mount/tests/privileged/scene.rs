@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -88,6 +88,22 @@ pub(crate) fn left_behind() -> Vec<String> {
             return left;
         }
         std::thread::yield_now();
+    }
+}
+
+/// The numbers of all loop devices.
+pub(crate) fn loop_devices() -> Vec<u32> {
+    let names = fs::read_dir("/sys/block").unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter_map(|name| name.to_str()?.strip_prefix("loop")?.parse().ok()).collect()
+}
+
+/// Takes away the loop devices that came since, and are free: hundreds at once are made here, and each is looked at
+/// by whoever looks for one.
+pub(crate) fn remove_loop_devices_but(before: &[u32]) {
+    let Ok(control) = fs::File::options().read(true).write(true).open("/dev/loop-control") else { return };
+    for number in loop_devices().into_iter().filter(|number| !before.contains(number)) {
+        // Others may have taken it meanwhile.
+        crate::sys::remove_loop_device(control.as_fd(), number);
     }
 }
 

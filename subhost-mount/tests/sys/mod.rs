@@ -1,4 +1,6 @@
-//! Takes a system call away, as the filters of container managers do.
+//! Takes a system call away, as the filters of container managers do; and takes loop devices away.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::thread;
 
@@ -41,4 +43,12 @@ fn forbid_openat2(errno: i32) {
     let error =
         rustix::fs::openat2(rustix::fs::CWD, "/", flags, rustix::fs::Mode::empty(), resolve).unwrap_err();
     assert_eq!(error.raw_os_error(), errno);
+}
+
+/// Takes away a loop device that nothing is attached to. False if there is something, or no such device.
+pub(crate) fn remove_loop_device(control: std::os::fd::BorrowedFd<'_>, number: u32) -> bool {
+    use std::os::fd::AsRawFd;
+    let request = linux_raw_sys::loop_device::LOOP_CTL_REMOVE as libc::Ioctl;
+    // SAFETY: this request takes a number and touches no memory of ours.
+    unsafe { libc::ioctl(control.as_raw_fd(), request, libc::c_ulong::from(number)) >= 0 }
 }
