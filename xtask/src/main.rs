@@ -9,6 +9,7 @@ mod packages;
 mod progress;
 mod proof;
 mod test;
+mod vm;
 mod workspace;
 
 use std::error::Error;
@@ -53,6 +54,11 @@ enum Task {
     /// The long runs that hold subhost-config against real bash
     #[command(subcommand)]
     Proof(proof::Proof),
+    /// Run a command as root under another kernel, in an emulated machine (as root)
+    Vm(vm::Options),
+    /// The part of vm that runs in namespaces of its own
+    #[command(hide = true)]
+    VmInside(vm::Inside),
     /// The part of the demo that runs in namespaces of its own
     #[command(hide = true)]
     DemoInside(demo::Inside),
@@ -79,6 +85,9 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
         Task::Proof(proof) => proof.run(stage)?,
+        Task::Vm(options) => vm::run(options)?,
+        Task::VmInside(inside) if stage == Stage::Inside => return inside.run(),
+        Task::VmInside(_) => return Err("vm-inside is started by vm".into()),
         Task::Packages => packages::install(packages::ALL, &progress::Steps::new())?,
     }
     Ok(ExitCode::SUCCESS)

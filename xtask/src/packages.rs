@@ -81,7 +81,23 @@ pub(crate) const DEBIAN_GUEST: &[Tool] = &[
     tool("chroot", "coreutils"),
 ];
 
-/// Everything.
+/// What another kernel is fetched and run with.
+pub(crate) const VM: &[Tool] = &[
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("busybox", "busybox-static"),
+    tool("depmod", "kmod"),
+    tool("dpkg-deb", "dpkg"),
+    tool("xz", "xz-utils"),
+    tool("mkfs.ext4", "e2fsprogs"),
+    tool("ip", "iproute2"),
+    tool("setsid", "util-linux"),
+    tool("unshare", "util-linux"),
+];
+
+/// What shows the host's files to a virtual machine.
+pub(crate) const VIRTIOFSD: &[Tool] = &[tool("virtiofsd", "virtiofsd")];
+
+/// Everything, but for what only `vm` needs: that is large.
 pub(crate) const ALL: &[&[Tool]] = &[DEMO, TEST, PROOF, DEBIAN_GUEST];
 
 /// Installs what is missing of `tools`; on a system that is not Debian-like, or without root, names it and fails.
@@ -141,11 +157,12 @@ fn is_there(tool: &str) -> bool {
     find(tool).is_some_and(|path| tool != "busybox" || is_static(&path))
 }
 
-/// Finds a program as the shell does, and in the folders that only root has in its `PATH`.
+const MORE_FOLDERS: [&str; 6] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/libexec", "/usr/lib/qemu"];
+
+/// Finds a program as the shell does, in the folders that only root has in its `PATH`, and where helpers of qemu are.
 pub(crate) fn find(tool: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders =
-        env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from));
+    let folders = env::split_paths(&path).chain(MORE_FOLDERS.map(PathBuf::from));
     folders.map(|folder| folder.join(tool)).find(|file| file.is_file())
 }
 
