@@ -7,7 +7,8 @@
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use subhost_config::Source;
+use rustix::process::{Pid, Signal, kill_process};
+use subhost_config::{Source, is_special_to_bash};
 
 use crate::error::{Complaint, Context as _, Error};
 
@@ -32,28 +33,6 @@ const SCRIPT: &str = "\
     exec 3>&1 1>&2 </dev/null\n\
     . /run/config\n\
     builtin declare -p >&3\n";
-
-/// Bash changes them by itself.
-const OF_BASH: &[&str] = &[
-    "_",
-    "COMP_WORDBREAKS",
-    "DIRSTACK",
-    "EPOCHREALTIME",
-    "EPOCHSECONDS",
-    "FUNCNAME",
-    "GROUPS",
-    "HISTCMD",
-    "LINENO",
-    "OLDPWD",
-    "OPTIND",
-    "PIPESTATUS",
-    "PPID",
-    "PWD",
-    "RANDOM",
-    "SECONDS",
-    "SHELLOPTS",
-    "SRANDOM",
-];
 
 /// Runs a text, which must be one that only root could have written, and gives the assignments of what it set.
 ///
@@ -88,7 +67,8 @@ pub fn executed(source: &Source) -> Result<Source, Error> {
         output.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut printed).step("read what bash gives")?;
     }
     if printed.len() as u64 > MAX_OUTPUT_BYTES {
-        child.kill().step("end bash")?;
+        // Not killed, so that it takes its guest along.
+        kill_process(Pid::from_child(&child), Signal::TERM).step("end bash")?;
         child.wait().step("wait for bash")?;
         return Err(refused(source, "its variables are larger than 4 MiB"));
     }
@@ -128,7 +108,7 @@ fn set_by_it(printed: &[u8]) -> Option<Vec<u8>> {
         };
         let at = assignment.iter().position(|&byte| byte == b'=')?;
         let name = &assignment[..at];
-        let is_of_bash = name.starts_with(b"BASH") || OF_BASH.iter().any(|it| it.as_bytes() == name);
+        let is_of_bash = is_special_to_bash(&String::from_utf8_lossy(name));
         if is_of_bash || before.contains(line) {
             return None;
         }

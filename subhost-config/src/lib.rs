@@ -93,6 +93,7 @@ pub use parse::{MAX_SOURCE_BYTES, parse};
 pub use quote::quote;
 pub use render::render;
 pub use schema::SubhostConfig;
+pub use shell_variable::is_special_to_bash;
 pub use span::{Location, Source, Sources, Span};
 pub use value::Value;
 pub use vars::{Attributes, Variable, Variables};

@@ -8,7 +8,7 @@ pub(crate) const IFS: &[u8] = b" \t\n";
 
 /// Set by bash before it reads the first line, with values that are no facts of the file.
 pub(crate) fn is_set_by_bash(name: &str) -> bool {
-    ORDINARY.contains(&name) || has_effect(name)
+    ORDINARY.contains(&name) || is_special_to_bash(name)
 }
 
 /// Whether some of these begin so.
@@ -29,6 +29,7 @@ const WITH_EFFECT: &[&str] = &[
     "EPOCHSECONDS",
     "EUID",
     "FUNCNAME",
+    "FUNCNEST",
     "GLOBIGNORE",
     "GROUPS",
     "HISTCMD",
@@ -37,6 +38,7 @@ const WITH_EFFECT: &[&str] = &[
     "OLDPWD",
     "OPTERR",
     "OPTIND",
+    "PIPESTATUS",
     "POSIXLY_CORRECT",
     "PPID",
     "PWD",
@@ -48,8 +50,25 @@ const WITH_EFFECT: &[&str] = &[
     "UID",
 ];
 
-/// An assignment does something else than set a plain variable: it fails, changes how bash reads on, or
-/// leaves attributes that the file does not give.
-pub(crate) fn has_effect(name: &str) -> bool {
+/// Whether a variable of this name is no plain one to bash: an assignment fails, changes how bash reads on, or leaves
+/// attributes that the file does not give; or bash changes the value by itself.
+pub fn is_special_to_bash(name: &str) -> bool {
     WITH_EFFECT.contains(&name) || name.starts_with("BASH_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_of_a_bash_that_did_nothing_is_known() {
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["--norc", "--noprofile", "-c", "compgen -v"]).env_clear().env("LC_ALL", "C.UTF-8");
+        let output = bash.output().expect("bash runs");
+        let names = String::from_utf8(output.stdout).expect("names are letters");
+        let unknown: Vec<&str> =
+            names.lines().filter(|&name| !is_set_by_bash(name) && name != "IFS").collect();
+        assert_eq!(unknown, [] as [&str; 0]);
+        assert!(names.lines().count() > 20, "{names}");
+    }
 }

@@ -68,7 +68,7 @@ impl Shell<'_> {
             let message = format!("{name} is readonly");
             return self.refuse(code::READONLY, span, message, "leave one of the assignments out");
         }
-        if shell_variable::has_effect(name) {
+        if shell_variable::is_special_to_bash(name) {
             let message = format!("{name} means something to bash itself");
             return self.refuse(code::SHELL_VARIABLE_SET, span, message, "take another name");
         }

@@ -203,7 +203,7 @@ impl Shell<'_> {
         if assignment.is_some() {
             return self.check_assignable(name, true, span);
         }
-        if shell_variable::has_effect(name)
+        if shell_variable::is_special_to_bash(name)
             || (self.variables.declared(name).is_none() && shell_variable::is_set_by_bash(name))
         {
             let message = format!("{name} is set by bash itself, and is no fact of the file");

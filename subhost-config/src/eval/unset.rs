@@ -74,7 +74,7 @@ impl Shell<'_> {
             return self.refuse(code::READONLY, span, message, "");
         }
         if self.variables.declared(name).is_none() && shell_variable::is_set_by_bash(name)
-            || shell_variable::has_effect(name)
+            || shell_variable::is_special_to_bash(name)
         {
             let message = format!("{name} means something to bash itself");
             return self.refuse(code::SHELL_VARIABLE_SET, span, message, "");

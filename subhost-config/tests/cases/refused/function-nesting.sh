@@ -1,0 +1,3 @@
+FUNCNEST=1
+f() { A=1; }
+f

@@ -1,0 +1,2 @@
+A=$PIPESTATUS
+B=${#PIPESTATUS[@]}
