@@ -17,15 +17,7 @@ pub fn quote(value: &[u8]) -> Vec<u8> {
     if !is_printable(value) {
         return ansi_c_quote(value);
     }
-    let mut text = vec![b'\''];
-    for &byte in value {
-        match byte {
-            b'\'' => text.extend_from_slice(br"'\''"),
-            _ => text.push(byte),
-        }
-    }
-    text.push(b'\'');
-    text
+    single_quote(value)
 }
 
 /// A value as `declare -p` writes it: in double quotes, or `$'…'` if something is not printable.
@@ -66,6 +58,11 @@ pub(crate) fn reusable_quote(value: &[u8]) -> Vec<u8> {
     if value == b"'" {
         return br"\'".to_vec();
     }
+    single_quote(value)
+}
+
+/// In single quotes, which nothing but a single quote ends.
+fn single_quote(value: &[u8]) -> Vec<u8> {
     let mut text = vec![b'\''];
     for &byte in value {
         match byte {
