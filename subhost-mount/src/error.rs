@@ -48,6 +48,24 @@ pub enum Error {
         known: Vec<String>,
     },
 
+    /// What is in an image must not be mounted, whatever is allowed.
+    #[error("mount {kind}: {reason}")]
+    FileSystemRefused {
+        /// The type as blkid names it.
+        kind: String,
+        /// Why not: `its journal is on another device`.
+        reason: String,
+    },
+
+    /// A file system of a type that is not among those allowed.
+    #[error("mount {kind}: this type of file system is not allowed; {}", allowed_types(allowed))]
+    FileSystemNotAllowed {
+        /// The type as blkid names it.
+        kind: String,
+        /// Those that are.
+        allowed: Vec<String>,
+    },
+
     /// This mount cannot be given an id map on this kernel.
     #[error("map the ids of {object}: this file system cannot be idmapped on this kernel: {source}")]
     NotIdmappable {
@@ -291,6 +309,10 @@ pub(crate) fn shown(path: &Path) -> String {
 
 fn kernel_words(log: &[String]) -> String {
     if log.is_empty() { String::new() } else { format!(": {}", log.join("; ")) }
+}
+
+fn allowed_types(allowed: &[String]) -> String {
+    if allowed.is_empty() { "none is".to_owned() } else { format!("allowed are {}", allowed.join(", ")) }
 }
 
 fn partitions_there(present: &[u32]) -> String {

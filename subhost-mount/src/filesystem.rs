@@ -64,6 +64,9 @@ pub struct FileSystem {
     source: Option<OsString>,
     options: Vec<(String, OptionValue)>,
     attributes: MountAttributes,
+    /// Given after the others: the last one holds.
+    forced: Vec<(String, OptionValue)>,
+    forced_attributes: MountAttributes,
 }
 
 /// What an option is set to.
@@ -83,6 +86,8 @@ impl FileSystem {
             source: None,
             options: Vec::new(),
             attributes: MountAttributes::empty(),
+            forced: Vec::new(),
+            forced_attributes: MountAttributes::empty(),
         }
     }
 
@@ -117,6 +122,14 @@ impl FileSystem {
         self
     }
 
+    pub(crate) fn force(&mut self, key: &str, value: OptionValue) {
+        self.forced.push((key.to_owned(), value));
+    }
+
+    pub(crate) fn force_attributes(&mut self, attributes: MountAttributes) {
+        self.forced_attributes |= attributes;
+    }
+
     /// Mounts it, detached: it is nowhere until it is attached, and gone when the [`Mount`] is dropped before.
     ///
     /// Needs `CAP_SYS_ADMIN`. A source or value takes at most 255 bytes.
@@ -149,7 +162,7 @@ impl FileSystem {
 
     fn configure(&self, context: &OwnedFd, source: &OsStr) -> rustix::io::Result<()> {
         mount::fsconfig_set_string(context, "source", source)?;
-        for (key, value) in &self.options {
+        for (key, value) in self.options.iter().chain(&self.forced) {
             match value {
                 OptionValue::Text(value) => {
                     mount::fsconfig_set_string(context, key.as_str(), value.as_os_str())?;
@@ -163,7 +176,7 @@ impl FileSystem {
 
     fn kernel_attributes(&self) -> u32 {
         // All attributes have a place in 32 bits.
-        u32::try_from(self.attributes.bits()).unwrap_or(u32::MAX)
+        u32::try_from((self.attributes | self.forced_attributes).bits()).unwrap_or(u32::MAX)
     }
 
     fn refused(&self, object: &str, errno: Errno, log: Vec<String>) -> Error {

@@ -48,14 +48,22 @@ pub(super) fn recognise(head: &Bytes<'_>) -> Option<Superblock> {
     };
     let found = Superblock::new(kind, head.text(AT + 0x78, 16), head.uuid(AT + 0x68));
     let (journal_inode, journal_device) = (head.le32(AT + 0xe0)?, head.le32(AT + 0xe4)?);
+    let options = head.at(AT + 0x200, 64)?;
     Some(if kind == "jbd" {
         found.refused("it is an external journal, not a file system")
     } else if journal_device != 0 || (has_journal && journal_inode == 0) {
         // The kernel would open whatever block device of the host has this number.
         found.refused("its journal is on another device")
+    } else if [&b"journal_dev"[..], b"journal_path"].iter().any(|option| has(options, option)) {
+        // The kernel takes the superblock's own mount options before those that it is given.
+        found.refused("its own mount options name a journal on another device")
     } else {
         found.knowing(incompat.into(), EXT4_INCOMPAT.into())
     })
+}
+
+fn has(options: &[u8], option: &[u8]) -> bool {
+    options.windows(option.len()).any(|window| window == option)
 }
 
 #[cfg(test)]
@@ -97,6 +105,15 @@ mod tests {
         assert_eq!(found(&head).refusal().unwrap(), "its journal is on another device");
         head[AT + 0xe0..AT + 0xe8].fill(0);
         assert_eq!(found(&head).refusal().unwrap(), "its journal is on another device");
+    }
+
+    #[test]
+    fn mount_options_of_its_own_that_name_a_journal_are_refused() {
+        let mut head = superblock(0x3c, 0x2c2, 0x46b);
+        head[AT + 0x200..][..12].copy_from_slice(b"errors=panic");
+        assert_eq!(found(&head).refusal(), None);
+        head[AT + 0x200..][..24].copy_from_slice(b"acl,journal_path=/dev/sd");
+        assert_eq!(found(&head).refusal().unwrap(), "its own mount options name a journal on another device");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bytes;
 mod container;
 mod ext;
 mod foreign;
+mod mount;
 mod native;
 
 use std::fs;
@@ -11,6 +12,8 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 
 use crate::{Error, Result};
 use bytes::Bytes;
+
+pub use mount::AllowedTypes;
 
 /// What must be read to see every superblock known here: btrfs has its own at 64 KiB.
 const HEAD_BYTES: u64 = 68 * 1024;
@@ -133,7 +136,9 @@ fn recognise(head: &Bytes<'_>) -> Option<Superblock> {
     RECOGNISERS.iter().find_map(|recogniser| recogniser(head))
 }
 
-/// The mount options that a file system from a guest's image should always get.
+/// The mount options that a file system from a guest's image always gets: [`FileSystem::of_image`] forces them.
+///
+/// [`FileSystem::of_image`]: crate::FileSystem::of_image
 #[must_use]
 pub fn safe_options(kind: &str) -> &'static [(&'static str, Option<&'static str>)] {
     match kind {
@@ -141,6 +146,8 @@ pub fn safe_options(kind: &str) -> &'static [(&'static str, Option<&'static str>
         "ext2" | "ext3" | "ext4" => &[("errors", Some("remount-ro"))],
         // Copies of one image share their UUID.
         "xfs" => &[("nouuid", None)],
+        // Nobody can write there, and without it the kernel refuses a device that is read-only.
+        "erofs" | "squashfs" => &[("ro", None)],
         _ => &[],
     }
 }

@@ -4,6 +4,7 @@
 mod actor;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod images;
 mod killed;
 mod locks;
 mod loops;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         loops::CASES,
         locks::CASES,
         mounts::CASES,
+        images::CASES,
         overlays::CASES,
         tables::CASES,
         unchanged::CASES,

@@ -10,12 +10,12 @@ use std::thread;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use subhost_mount::bind::{bind, bind_fd};
+use subhost_mount::fstype::{self, AllowedTypes};
 use subhost_mount::idmap::{IdRange, user_namespace};
 use subhost_mount::mountinfo::MountTable;
 use subhost_mount::rootdir::NodeKind;
 use subhost_mount::{
     Access, Error, FileSystem, Image, LoopDevice, LoopOptions, Mount, MountAttributes, Propagation, Staging,
-    fstype,
 };
 
 use crate::{Row, scene};
@@ -70,14 +70,8 @@ fn partition_under_its_name() {
         dev.root().unwrap().make_node(Path::new("vda1"), NodeKind::Block, 0o600, major, minor).unwrap();
         dev.attach_at(Path::new("/dev")).unwrap();
         assert_eq!(fs::metadata("/dev/vda1").unwrap().mode() & 0o7777, 0o600);
-        let mut system = FileSystem::new(found.kind.as_str()).source("/dev/vda1");
-        for (key, value) in fstype::safe_options(&found.kind) {
-            system = match value {
-                Some(value) => system.option(*key, value),
-                None => system.flag(*key),
-            };
-        }
-        let root = system.attributes(MountAttributes::NODEV | MountAttributes::NOSUID).mount().unwrap();
+        let system = FileSystem::of_image(&found, "/dev/vda1", &AllowedTypes::default()).unwrap();
+        let root = system.attributes(MountAttributes::NOSUID).mount().unwrap();
         root.idmap(users.as_fd()).unwrap();
         root.set_propagation(Propagation::Private, true).unwrap();
         root.attach_at(&live).unwrap();

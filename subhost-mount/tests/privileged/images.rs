@@ -1,0 +1,278 @@
+//! What an image holds is mounted as it is safe, or not at all.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use subhost_mount::fstype::{self, AllowedTypes};
+use subhost_mount::mountinfo::{MountEntry, MountTable};
+use subhost_mount::{
+    Access, Error, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Result, Staging,
+};
+
+use crate::{Row, harness, scene};
+
+pub(crate) const CASES: &[Row] = &[
+    (
+        "superblock_and_caller_that_ask_for_a_panic_get_a_read_only_mount_instead",
+        &["mkfs.ext4", "tune2fs"],
+        no_panic,
+    ),
+    ("copies_of_one_xfs_are_mounted_side_by_side", &["mkfs.xfs"], xfs_copies),
+    ("nodev_stays_and_nosuid_comes_when_it_is_asked_for", &["mkfs.ext4"], attributes),
+    ("type_that_is_not_allowed_is_refused_until_it_is", &["mkfs.vfat"], not_allowed),
+    (
+        "file_system_that_leads_elsewhere_is_refused_with_the_reason",
+        &["mkfs.ext4", "mkfs.btrfs", "debugfs"],
+        refused,
+    ),
+    ("erofs_is_mounted_straight_from_the_file_that_was_opened", &["mkfs.ext4", "mkfs.erofs"], erofs_file),
+    (
+        "lock_of_an_image_that_is_mounted_straight_goes_with_the_image",
+        &["mkfs.ext4", "mkfs.erofs"],
+        erofs_lock,
+    ),
+    ("erofs_that_the_kernel_cannot_read_straight_is_left_to_a_loop_device", &["mkfs.erofs"], erofs_on_tmpfs),
+];
+
+/// An image of that many MiB, made by that command, where `IMAGE` stands for it.
+fn made(folder: &Path, mib: u64, command: &str) -> PathBuf {
+    let path = folder.join("disk.raw");
+    fs::File::create(&path).unwrap().set_len(mib << 20).unwrap();
+    let words: Vec<&str> = command.split(' ').collect();
+    let image = path.to_str().unwrap();
+    let args: Vec<&str> = words[1..].iter().map(|&word| if word == "IMAGE" { image } else { word }).collect();
+    harness::output(words[0], &args);
+    path
+}
+
+/// Makes an erofs with a file that says `text`.
+fn erofs(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let (tree, image) = (folder.join(format!("{name}-tree")), folder.join(name));
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), text).unwrap();
+    harness::output("mkfs.erofs", &[image.to_str().unwrap(), tree.to_str().unwrap()]);
+    image
+}
+
+/// What the kernel has of the image mounted at `at`, after `change` had its say.
+fn mounted(
+    path: &Path,
+    at: &Path,
+    allowed: &AllowedTypes,
+    change: impl FnOnce(FileSystem) -> FileSystem,
+) -> Result<MountEntry> {
+    let image = Image::open(path, Access::ReadWrite)?;
+    let range = image.range(0)?;
+    let found = fstype::probe(image.reader(range), 0)?.unwrap();
+    let device = LoopDevice::attach(&image, range, &LoopOptions::default())?;
+    fs::create_dir_all(at).unwrap();
+    change(FileSystem::of_image(&found, device.path(), allowed)?).mount()?.attach_at(at)?;
+    Ok(MountTable::read(None)?.at(at).last().unwrap().clone())
+}
+
+/// Runs in a mount namespace of its own, with a folder.
+fn staged(run: impl FnOnce(&Path) + Send + 'static) {
+    let folder = scene::folder();
+    let at = folder.path().to_owned();
+    Staging::new().unwrap().run(move || run(&at));
+}
+
+fn options(entry: &MountEntry) -> Vec<String> {
+    let text = entry.super_options.to_string_lossy().into_owned();
+    text.split(',').map(str::to_owned).collect()
+}
+
+/// How the ext4 at `at` takes errors: `/proc/mounts` leaves out what is the superblock's own default.
+fn errors_at(at: &Path) -> String {
+    let (_, minor) = MountTable::read(None).unwrap().at(at).last().unwrap().device;
+    let all = fs::read_to_string(format!("/proc/fs/ext4/loop{minor}/options")).unwrap();
+    all.lines().find(|line| line.starts_with("errors=")).unwrap().to_owned()
+}
+
+fn no_panic() {
+    staged(|folder| {
+        let path = made(folder, 16, "mkfs.ext4 -q -F IMAGE");
+        let (plain, live) = (folder.join("plain"), folder.join("live"));
+        fs::create_dir(&plain).unwrap();
+        // Both ways that a superblock has.
+        for tune in [["-e", "panic"], ["-E", "mount_opts=errors=panic"]] {
+            harness::output("tune2fs", &[tune[0], tune[1], path.to_str().unwrap()]);
+            let image = Image::open(&path, Access::ReadWrite).unwrap();
+            let device =
+                LoopDevice::attach(&image, image.range(0).unwrap(), &LoopOptions::default()).unwrap();
+            FileSystem::new("ext4").source(device.path()).mount().unwrap().attach_at(&plain).unwrap();
+            assert_eq!(errors_at(&plain), "errors=panic", "or this test shows nothing");
+            unmount(&plain);
+            drop((device, image));
+            free(&path);
+            let entry =
+                mounted(&path, &live, &AllowedTypes::default(), |system| system.option("errors", "panic"));
+            assert_eq!(errors_at(&live), "errors=remount-ro");
+            assert!(options(&entry.unwrap()).contains(&"errors=remount-ro".to_owned()));
+            unmount(&live);
+            free(&path);
+            harness::output("tune2fs", &["-e", "continue", path.to_str().unwrap()]);
+        }
+    });
+}
+
+fn unmount(at: &Path) {
+    rustix::mount::unmount(at, rustix::mount::UnmountFlags::empty()).unwrap();
+}
+
+/// Waits until the kernel has taken its loop device back.
+fn free(image: &Path) {
+    scene::wait_until("the image is free", || Image::open(image, Access::ReadWrite).is_ok());
+}
+
+fn xfs_copies() {
+    staged(|folder| {
+        let path = made(folder, 320, "mkfs.xfs -q IMAGE");
+        let copy = folder.join("copy.raw");
+        fs::copy(&path, &copy).unwrap();
+        for (path, at) in [(&path, folder.join("one")), (&copy, folder.join("two"))] {
+            let entry = mounted(path, &at, &AllowedTypes::default(), |system| system).unwrap();
+            assert!(options(&entry).contains(&"nouuid".to_owned()), "{entry:?}");
+        }
+    });
+}
+
+fn attributes() {
+    staged(|folder| {
+        let path = made(folder, 16, "mkfs.ext4 -q -F IMAGE");
+        for (name, asked) in [("all", MountAttributes::NOSUID), ("none", MountAttributes::empty())] {
+            let entry = mounted(&path, &folder.join(name), &AllowedTypes::default(), |system| {
+                system.attributes(asked)
+            });
+            let entry = entry.unwrap();
+            assert!(entry.has_option("nodev"), "{entry:?}");
+            assert_eq!(entry.has_option("nosuid"), asked == MountAttributes::NOSUID, "{entry:?}");
+            unmount(&folder.join(name));
+            free(&path);
+        }
+    });
+}
+
+/// Row L5.
+fn not_allowed() {
+    staged(|folder| {
+        let path = made(folder, 16, "mkfs.vfat IMAGE");
+        let at = folder.join("live");
+        let error = mounted(&path, &at, &AllowedTypes::default(), |system| system).unwrap_err();
+        let Error::FileSystemNotAllowed { kind, allowed } = &error else { panic!("{error}") };
+        assert_eq!(kind, "vfat");
+        assert_eq!(*allowed, ["btrfs", "erofs", "ext2", "ext3", "ext4", "squashfs", "xfs"]);
+        // Then it is the kernel's to say.
+        match mounted(&path, &at, &AllowedTypes::default().and(["vfat"]), |system| system) {
+            Ok(entry) => assert!(entry.kind == "vfat" && entry.has_option("nodev"), "{entry:?}"),
+            Err(error) => assert!(matches!(error, Error::UnknownFileSystem { .. }), "{error}"),
+        }
+    });
+}
+
+fn refused() {
+    staged(|folder| {
+        let other = folder.join("other.raw");
+        fs::File::create(&other).unwrap().set_len(320 << 20).unwrap();
+        let btrfs = format!("mkfs.btrfs -q IMAGE {}", other.display());
+        for (command, tool, tell, expected) in [
+            (
+                "mkfs.ext4 -q -F IMAGE",
+                "debugfs",
+                "-wR ssv journal_dev 0x801",
+                "its journal is on another device",
+            ),
+            (
+                "mkfs.ext4 -q -F IMAGE",
+                "debugfs",
+                "-wR ssv feature_incompat 0x40000042",
+                "it has features that are not known: 0x40000000",
+            ),
+            (
+                "mkfs.ext4 -q -F IMAGE",
+                "tune2fs",
+                "-E mount_opts=journal_path=/dev/vda",
+                "its own mount options name a journal on another device",
+            ),
+            (&btrfs, "true", "--", "it is spread over 2 devices"),
+        ] {
+            let path = made(folder, 320, command);
+            let (option, value) = tell.split_once(' ').unwrap_or((tell, ""));
+            harness::output(tool, &[option, value, path.to_str().unwrap()]);
+            let error = mounted(&path, &folder.join("live"), &AllowedTypes::default(), |system| system);
+            let error = error.unwrap_err();
+            let Error::FileSystemRefused { reason, .. } = &error else { panic!("{error}") };
+            assert_eq!(reason, expected);
+        }
+    });
+}
+
+/// A folder on an ext4 of its own, since not every file system lets the kernel read straight.
+fn on_ext4(folder: &Path) -> PathBuf {
+    let path = made(folder, 16, "mkfs.ext4 -q -F IMAGE");
+    let at = folder.join("files");
+    mounted(&path, &at, &AllowedTypes::default(), |system| system).unwrap();
+    at
+}
+
+fn erofs_file() {
+    staged(|folder| {
+        let folder = on_ext4(folder);
+        let (path, other) = (erofs(&folder, "one.erofs", "one"), erofs(&folder, "two.erofs", "two"));
+        let image = Image::open(&path, Access::ReadOnly).unwrap();
+        // What is at its path by now does not matter.
+        fs::rename(&other, &path).unwrap();
+        let mount = FileSystem::mount_erofs_file(&image, &AllowedTypes::default()).unwrap();
+        let mount = mount.expect("Linux 6.12 with CONFIG_EROFS_FS_BACKED_BY_FILE");
+        assert_eq!(mount.root().unwrap().read_small(Path::new("file"), 10).unwrap(), b"one");
+        let at = folder.join("live");
+        fs::create_dir(&at).unwrap();
+        mount.attach_at(&at).unwrap();
+        let entry = MountTable::read(None).unwrap().at(&at).last().unwrap().clone();
+        assert!(entry.kind == "erofs" && entry.has_option("nodev") && entry.has_option("ro"), "{entry:?}");
+        assert!(scene::loops_over(&path).is_empty());
+
+        let allowed: AllowedTypes = ["ext4"].into_iter().collect();
+        let error = FileSystem::mount_erofs_file(&image, &allowed).unwrap_err();
+        assert!(matches!(error, Error::FileSystemNotAllowed { .. }), "{error}");
+        let ext4 = made(&folder, 4, "mkfs.ext4 -q -F IMAGE");
+        let ext4 = Image::open(&ext4, Access::ReadOnly).unwrap();
+        let error = FileSystem::mount_erofs_file(&ext4, &AllowedTypes::default()).unwrap_err();
+        assert_eq!(error.to_string(), "mount erofs: the image is none");
+    });
+}
+
+/// What the documentation warns of: should the kernel one day keep the lock, it can be taken back.
+fn erofs_lock() {
+    staged(|folder| {
+        let folder = on_ext4(folder);
+        let path = erofs(&folder, "one.erofs", "one");
+        let image = Image::open(&path, Access::ReadOnly).unwrap();
+        let mount = FileSystem::mount_erofs_file(&image, &AllowedTypes::default()).unwrap().unwrap();
+        let refused = Image::open(&path, Access::ReadWrite).unwrap_err();
+        assert!(matches!(refused, Error::ImageInUse { .. }), "{refused}");
+        drop(image);
+        Image::open(&path, Access::ReadWrite).unwrap();
+        drop(mount);
+    });
+}
+
+fn erofs_on_tmpfs() {
+    staged(|folder| {
+        FileSystem::new("tmpfs").mount().unwrap().attach_at(folder).unwrap();
+        let path = erofs(folder, "one.erofs", "one");
+        let image = Image::open(&path, Access::ReadOnly).unwrap();
+        assert!(FileSystem::mount_erofs_file(&image, &AllowedTypes::default()).unwrap().is_none());
+        let device = LoopDevice::attach(
+            &image,
+            image.range(0).unwrap(),
+            &LoopOptions { read_only: true, ..Default::default() },
+        )
+        .unwrap();
+        let found = fstype::probe(image.reader(image.range(0).unwrap()), 0).unwrap().unwrap();
+        let system = FileSystem::of_image(&found, OsString::from(device.path()), &AllowedTypes::default());
+        let mount = system.unwrap().attributes(MountAttributes::RDONLY).mount().unwrap();
+        assert_eq!(mount.root().unwrap().read_small(Path::new("file"), 10).unwrap(), b"one");
+    });
+}
