@@ -125,12 +125,15 @@ something on it, open. Returns 0, also when there is none, or 2 for a PATH that 
 }
 
 /// Disks and cables from the command line.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Devices {
     /// A disk: device name in the guest, partition index (0: the whole image), image
     #[arg(long = "disk", value_name = "NODE:PART:IMG",
           value_parser = OsStringValueParser::new().try_map(parse_disk))]
     pub disks: Vec<DiskSpec>,
+    /// A type of file system that disks may hold, beside ext2, ext3, ext4, xfs, btrfs, erofs and squashfs
+    #[arg(long = "filesystem", value_name = "TYPE")]
+    pub filesystems: Vec<String>,
     /// A cable: bridge and MAC address; either may be empty
     #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable)]
     pub cables: Vec<CableSpec>,

@@ -249,6 +249,9 @@ pub fn under_command_line(
     if !devices.disks.is_empty() {
         config.disks = Setting::from_flag(devices.disks, "--disk");
     }
+    if !devices.filesystems.is_empty() {
+        config.filesystems = Setting::from_flag(devices.filesystems, "--filesystem");
+    }
     if !devices.cables.is_empty() {
         config.cables = Setting::from_flag(devices.cables, "--cable");
     }

@@ -10,7 +10,7 @@ use subhost_net::netns::{PinState, pinned_inode};
 
 use crate::error::Complaint;
 use crate::layout::{Layout, Name};
-use crate::request::Request;
+use crate::request::{Request, Root};
 use crate::state::{self, Process, Record};
 
 /// How images are opened.
@@ -141,6 +141,7 @@ impl Observed {
                 .hint(format!("subhostctl partitions {} lists what is there", spec.image.display())),
             );
         }
+        observed.check_types(request);
         if observed.running.is_none() {
             observed
                 .notes
@@ -214,10 +215,23 @@ impl Observed {
             table.find(spec.partition).map_err(within)?
         };
         let superblock = probe(image.reader(range), 0).map_err(within)?;
-        if let Some(reason) = superblock.as_ref().and_then(Superblock::refusal) {
-            return Err(Complaint::new(format!("disk {}: {reason}", spec.node_name())));
-        }
         Ok(ObservedDisk { image: index, range, superblock })
+    }
+
+    /// What must not be mounted: a reason not to begin where it is the root; of a further disk it matters once the
+    /// guest's fstab asks for it.
+    fn check_types(&mut self, request: &Request) {
+        let allowed = request.allowed_types();
+        let found = self.disks.iter().map(|disk| disk.as_ref()?.superblock.as_ref());
+        for (index, (spec, superblock)) in request.disks.iter().zip(found).enumerate() {
+            let Some(Err(error)) = superblock.map(|superblock| allowed.check(superblock)) else { continue };
+            let complaint = complaint_of(&format!("disk {}", spec.node_name()), &error);
+            if index == 0 && request.root == Root::Disk {
+                self.complaints.push(complaint);
+            } else {
+                self.notes.push(complaint.message);
+            }
+        }
     }
 
     /// The index of a bridge, or what is wrong with it.
@@ -328,6 +342,9 @@ pub fn hint_of(error: &subhost_mount::Error) -> Option<String> {
     use subhost_mount::Error;
     match error {
         Error::UnknownFileSystem { kind, .. } => Some(format!("modprobe {kind} may bring it")),
+        Error::FileSystemNotAllowed { kind, .. } => Some(format!(
+            "FILESYSTEMS=( {kind} ) or --filesystem {kind} allows it, if the image can be trusted"
+        )),
         Error::NotIdmappable { .. } => {
             Some("keep the system on ext4, xfs, btrfs or another file system that can be".to_owned())
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use subhost_config::schema::{InitChoice, UserNs};
+use subhost_mount::fstype::{Superblock, safe_options};
 use subhost_net::mac::Mac;
 use subhost_net::name::{HostName, host_end};
 
@@ -32,6 +33,9 @@ pub struct PlannedDisk {
     pub label: Option<String>,
     /// UUID of the file system.
     pub uuid: Option<String>,
+    /// All that its superblock says.
+    #[serde(skip)]
+    pub superblock: Option<Superblock>,
 }
 
 /// A cable: a veth pair with its guest end in the subhost.
@@ -90,6 +94,8 @@ pub struct Plan {
     pub images: Vec<PathBuf>,
     /// Disks, in order.
     pub disks: Vec<PlannedDisk>,
+    /// Types of file system that may be mounted from them.
+    pub filesystems: Vec<String>,
     /// The root.
     pub root: PlannedRoot,
     /// Cables, in order.
@@ -149,6 +155,7 @@ impl Plan {
                 name: request.name.to_string(),
                 images: observed.images.iter().map(|image| image.path.clone()).collect(),
                 disks,
+                filesystems: request.allowed_types().iter().map(str::to_owned).collect(),
                 root,
                 cables,
                 id_range: match request.user_namespace {
@@ -211,8 +218,9 @@ impl Plan {
             PlannedRoot::Disk => {
                 if let Some(disk) = self.disks.first() {
                     lines.push(format!(
-                        "mount -t {} -o nodev,X-mount.idmap={map} /dev/{} {live}",
+                        "mount -t {} -o nodev,{}X-mount.idmap={map} /dev/{} {live}",
                         disk.filesystem.as_deref().unwrap_or("auto"),
+                        options(disk),
                         disk.node
                     ));
                 }
@@ -228,7 +236,8 @@ impl Plan {
         }
         for disk in self.disks.iter().skip(1) {
             lines.push(format!(
-                "mount -o nodev,X-mount.idmap={map} /dev/{} {live}/…  # where the guest's fstab says",
+                "mount -o nodev,{}X-mount.idmap={map} /dev/{} {live}/…  # where the guest's fstab says",
+                options(disk),
                 disk.node
             ));
         }
@@ -253,6 +262,12 @@ impl Plan {
         ));
         lines
     }
+}
+
+/// The mount options that the disk's file system always gets, each with a comma behind it.
+fn options(disk: &PlannedDisk) -> String {
+    let options = safe_options(disk.filesystem.as_deref().unwrap_or_default()).iter();
+    options.map(|(key, value)| value.map_or(format!("{key},"), |value| format!("{key}={value},"))).collect()
 }
 
 fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedDisk> {
@@ -283,6 +298,7 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
             filesystem: found.superblock.as_ref().map(|superblock| superblock.kind.clone()),
             label: found.superblock.as_ref().and_then(|superblock| superblock.label.clone()),
             uuid: found.superblock.as_ref().and_then(|superblock| superblock.uuid.clone()),
+            superblock: found.superblock.clone(),
         });
     }
     disks
@@ -364,6 +380,7 @@ mod tests {
             named: true,
             root: Root::Tree("/srv/tree".into()),
             disks: Vec::new(),
+            filesystems: Vec::new(),
             cables: cables
                 .iter()
                 .map(|(bridge, mac)| CableSpec { bridge: bridge.map(str::to_owned), mac: *mac })

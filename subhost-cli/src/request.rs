@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use subhost_config::SubhostConfig;
 use subhost_config::schema::{CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
+use subhost_mount::fstype::AllowedTypes;
 
 use crate::layout::Name;
 
@@ -31,6 +32,8 @@ pub struct Request {
     pub root: Root,
     /// Its disks, in order.
     pub disks: Vec<DiskSpec>,
+    /// Types of file system that they may hold, beside those that always may.
+    pub filesystems: Vec<String>,
     /// Its cables, in order: `eth0`, `eth1`, …
     pub cables: Vec<CableSpec>,
     /// Its host name, if it is not the name.
@@ -54,6 +57,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// The types of file system that its disks may hold.
+    pub fn allowed_types(&self) -> AllowedTypes {
+        AllowedTypes::default().and(self.filesystems.iter().cloned())
+    }
+
     /// A subhost from its configuration.
     pub fn from_config(name: Name, config: &SubhostConfig) -> Request {
         Request {
@@ -61,6 +69,7 @@ impl Request {
             named: true,
             root: Root::Disk,
             disks: config.disks.value.clone(),
+            filesystems: config.filesystems.value.clone(),
             cables: config.cables.value.clone(),
             hostname: config.hostname.value.clone(),
             init: config.init.value.clone(),

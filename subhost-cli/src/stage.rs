@@ -11,7 +11,7 @@ use subhost_init::console::Pty;
 use subhost_init::launch::Pid1Program;
 use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
-use subhost_mount::fstype::safe_options;
+use subhost_mount::fstype::AllowedTypes;
 use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
 
 use crate::error::{Context, Error};
@@ -223,26 +223,20 @@ impl Stage {
     /// Mounts a disk of the plan, idmapped, detached.
     fn mount_disk(&self, index: usize, attributes: MountAttributes) -> Result<Mount, Error> {
         let disk = &self.plan.disks[index];
-        let kind = disk.filesystem.as_deref().unwrap_or_default();
-        let mut filesystem = FileSystem::new(kind)
-            .source(format!("/dev/{}", disk.node))
-            .attributes(MountAttributes::NODEV | attributes);
-        // The image's own superblock may ask for a panic of the host.
-        for (key, value) in safe_options(kind) {
-            filesystem = match value {
-                Some(value) => filesystem.option(*key, value),
-                None => filesystem.flag(*key),
-            };
-        }
+        let image = self.plan.images[disk.image].display();
+        let step = || format!("mount {} partition {} ({image})", disk.node, disk.partition);
+        let found = disk.superblock.as_ref().ok_or("no file system is known in it").step(step())?;
+        let allowed: AllowedTypes = self.plan.filesystems.iter().cloned().collect();
+        let failed = |error| {
+            let hint = crate::observe::hint_of(&error);
+            Error::Step { step: step(), source: error.into(), hint }
+        };
+        let filesystem = FileSystem::of_image(found, format!("/dev/{}", disk.node), &allowed);
+        let mut filesystem = filesystem.map_err(failed)?.attributes(attributes);
         if attributes.contains(MountAttributes::RDONLY) {
             filesystem = filesystem.flag("ro");
         }
-        let image = self.plan.images[disk.image].display();
-        let step = || format!("mount {} partition {} ({image})", disk.node, disk.partition);
-        let mount = filesystem.mount().map_err(|error| {
-            let hint = crate::observe::hint_of(&error);
-            Error::Step { step: step(), source: error.into(), hint }
-        })?;
+        let mount = filesystem.mount().map_err(failed)?;
         mount.idmap(self.user_namespace.as_fd()).step(step())?;
         Ok(mount)
     }

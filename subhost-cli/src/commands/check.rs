@@ -37,7 +37,7 @@ pub(super) fn check(context: &Context, args: &args::Check) -> Result<u8, Error> 
     if args.format == Format::OverlayBoot {
         return check_overlay_boot(context, given);
     }
-    let none = Devices { disks: Vec::new(), cables: Vec::new() };
+    let none = Devices::default();
     let (loaded, name) = load(context, given, &none)?;
     let mut complaints = Vec::new();
     if loaded.config.is_some() {

@@ -117,6 +117,7 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
         named,
         root,
         disks: args.devices.disks,
+        filesystems: args.devices.filesystems,
         cables: args.devices.cables,
         hostname: None,
         init: InitChoice::Subhost,

@@ -119,6 +119,18 @@ pub(super) fn subhost_name(text: &[u8]) -> Result<String, SpecError> {
     }
 }
 
+/// A type of file system, as `blkid` names it.
+pub(super) fn filesystem(text: &[u8]) -> Result<String, SpecError> {
+    let is_part = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
+    match std::str::from_utf8(text) {
+        Ok(name) if (1..=32).contains(&text.len()) && text.iter().all(is_part) => Ok(name.to_owned()),
+        _ => {
+            let hint = "write types as `blkid` names them, as in `( vfat f2fs )`";
+            Err(SpecError::about(code::SETTING_VALUE, text, "is no type of file system").with_hint(hint))
+        }
+    }
+}
+
 /// The guest's kernel command line, a line as `/proc/cmdline` shows it.
 pub(super) fn command_line(text: &[u8]) -> Result<OsString, SpecError> {
     /// `COMMAND_LINE_SIZE` of x86 without the NUL.
@@ -163,6 +175,14 @@ mod tests {
         assert_eq!(written_yes_no(&yes_no(b"0").unwrap()), b"no");
         assert_eq!(yes_no(b"Yes").unwrap_err().hint(), Some("write `yes` or `no`"));
         assert_eq!(restart(b"never").unwrap_err().hint(), Some("write `no` or `on-failure` or `always`"));
+    }
+
+    #[test]
+    fn reads_types_of_file_systems() {
+        assert_eq!(filesystem(b"iso9660").unwrap(), "iso9660");
+        for text in [&b""[..], b"VFAT", b"vfat,ntfs", b"vf at", &[b'a'; 33], b"\xff"] {
+            assert!(filesystem(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -100,6 +100,9 @@ settings! {
         scalar::script_name, |it| choice::written_text(it), no_check;
     /// `USERNS`
     userns: one UserNs = "USERNS", UserNs::Auto, scalar::userns, choice::written;
+    /// `FILESYSTEMS`: types that disks may hold beside those that always may.
+    filesystems: list String =
+        "FILESYSTEMS", Vec::new(), choice::filesystem, |it| choice::written_text(it), no_check;
     /// `BASE`: the read-only layers, topmost first.
     base: list PathBuf = "BASE", Vec::new(), path::absolute, |it| path::written(it), path::check_layers;
     /// `ROOT`: the guest's own tree; none for `root` in the subhost's folder.

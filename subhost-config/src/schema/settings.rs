@@ -135,6 +135,13 @@ pub const SETTINGS: &[SettingInfo] = &[
         "524288:65536",
         "Which ids of the host the guest's ids are; `auto` takes a range from the pool. `FIRST` is 65536 or above.",
     ),
+    setting(
+        "FILESYSTEMS",
+        "list of file system types",
+        "none",
+        "( vfat f2fs )",
+        "Types that the guest's disks may hold, beside ext2, ext3, ext4, xfs, btrfs, erofs and squashfs.",
+    ),
     later(
         "BASE",
         "list of paths on the host",
