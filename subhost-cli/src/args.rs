@@ -85,8 +85,13 @@ Examples:
   subhostctl check ./config                         a file: a word with a slash is a path
   subhostctl check --json web                       with the places of all that is wrong
   subhostctl check --format overlay-boot ./mta.conf a file of overlay-boot(8), and only that
+  subhostctl check --fsck web                       and are the file systems in its images clean?
 What configurations share they may include from below /etc/subhost: `. /etc/subhost/common`
-All that is wrong is said in one go. Returns 0 if it is right, 2 if it would be refused.")]
+All that is wrong is said in one go. Returns 0 if it is right, 2 if it would be refused.
+--fsck runs e2fsck -f -n, xfs_repair -n, btrfs check --readonly, fsck.erofs and their like, whichever a
+disk needs, as a user without rights on the host. Nothing is repaired, and a journal is not replayed: it
+is the kernel that does that, when the disk is mounted. It needs root, images that no subhost uses, and
+as long as that fsck takes; Ctrl-C ends it. Returns 1 if a file system is not clean.")]
     Check(Check),
     /// Show what a configuration says: its settings, or its variables
     #[command(subcommand)]
@@ -167,6 +172,9 @@ pub struct Check {
     /// The language that it is written in; never guessed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Run the host's fsck on each disk too, read-only and in namespaces of its own
+    #[arg(long, conflicts_with = "format")]
+    pub fsck: bool,
 }
 
 /// `config`.

@@ -84,7 +84,8 @@ pub fn boot(
         ));
     }
     let _name_lock = claim(request, layout, held)?;
-    let observed = Observed::of(request, layout, Purpose::Use).step("list the host's links")?;
+    let purpose = if request.reads_disks { Purpose::Read } else { Purpose::Use };
+    let observed = Observed::of(request, layout, purpose).step("list the host's links")?;
     let plan = Plan::make(request, &observed, layout).map_err(Error::Refused)?;
     apply(request, plan, observed, layout, command, streams)
 }
@@ -173,9 +174,10 @@ fn apply(
     streams: Streams,
 ) -> Result<Booted, Error> {
     let mut loops = Vec::new();
+    let options = LoopOptions { read_only: plan.reads_disks, ..LoopOptions::default() };
     for disk in &plan.disks {
         let range = ByteRange { start: disk.start_bytes, len: disk.len_bytes };
-        let device = LoopDevice::attach(&observed.images[disk.image].image, range, &LoopOptions::default());
+        let device = LoopDevice::attach(&observed.images[disk.image].image, range, &options);
         loops.push(device.step(format!("disk {}", disk.node))?);
     }
     let range = reserve(layout, plan.id_range)?;

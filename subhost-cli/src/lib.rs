@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod config_exec;
 pub mod error;
+pub mod fsck;
 pub mod fstab;
 pub mod guest;
 pub mod idrange;

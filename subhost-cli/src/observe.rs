@@ -18,6 +18,8 @@ use crate::state::{self, Process, Record};
 pub enum Purpose {
     /// To look: read-only, without a lock, without privileges where the files are readable.
     Look,
+    /// To read: locked beside other readers.
+    Read,
     /// To use: writable, locked for as long as anything of it is mounted.
     Use,
 }
@@ -129,6 +131,7 @@ impl Observed {
         }
         if let Some(first) = observed.disks.first().and_then(Option::as_ref)
             && first.superblock.is_none()
+            && request.root == Root::Disk
         {
             let spec = &request.disks[0];
             observed.complaints.push(
@@ -199,6 +202,7 @@ impl Observed {
             None => {
                 let image = match purpose {
                     Purpose::Look => Image::open_unlocked(&spec.image),
+                    Purpose::Read => Image::open(&spec.image, Access::ReadOnly),
                     Purpose::Use => Image::open(&spec.image, Access::ReadWrite),
                 };
                 let image = image.map_err(|error| opening(error, self.running.as_ref()))?;
@@ -277,7 +281,7 @@ impl Observed {
             None if kind == "veth" && link.mac.is_some_and(is_host_end) => {
                 match (self.purpose, &self.running) {
                     // A stop leaves its host ends to the kernel, which takes some milliseconds: making the cable waits.
-                    (Purpose::Use, _) => None,
+                    (Purpose::Use | Purpose::Read, _) => None,
                     (Purpose::Look, Some(_)) => Some(LinkOwner::Unknown(
                         "it looks like a cable of a subhost that has just ended, which boot waits for"
                             .to_owned(),

@@ -96,6 +96,9 @@ pub struct Plan {
     pub disks: Vec<PlannedDisk>,
     /// Types of file system that may be mounted from them.
     pub filesystems: Vec<String>,
+    /// True if a command reads them, and nothing of them is mounted.
+    #[serde(skip)]
+    pub reads_disks: bool,
     /// The root.
     pub root: PlannedRoot,
     /// Cables, in order.
@@ -156,6 +159,7 @@ impl Plan {
                 images: observed.images.iter().map(|image| image.path.clone()).collect(),
                 disks,
                 filesystems: request.allowed_types().iter().map(str::to_owned).collect(),
+                reads_disks: request.reads_disks,
                 root,
                 cables,
                 id_range: match request.user_namespace {
@@ -394,6 +398,7 @@ mod tests {
             user_namespace: UserNs::Range { first: 600_000, count: 65_536 },
             payload: None,
             hidden: Vec::new(),
+            reads_disks: false,
         }
     }
 

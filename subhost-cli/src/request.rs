@@ -1,14 +1,14 @@
 //! What a person asked for, from the configuration and the command line together.
 
 use std::ffi::CString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use subhost_config::SubhostConfig;
 use subhost_config::schema::{CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 use subhost_mount::fstype::AllowedTypes;
 
-use crate::layout::Name;
+use crate::layout::{Layout, Name};
 
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct Request {
     pub payload: Option<Vec<CString>>,
     /// Folders of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
+    /// True if the command reads its disks itself: nothing of them is mounted, and nobody can write to them.
+    pub reads_disks: bool,
 }
 
 impl Request {
@@ -80,6 +82,33 @@ impl Request {
             user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
+            reads_disks: false,
+        }
+    }
+
+    /// A command in a fresh subhost without a name, disks and cables.
+    pub fn from_command(name: Name, root: Root, command: Vec<CString>, layout: &Layout) -> Request {
+        Request {
+            name,
+            named: false,
+            root,
+            disks: Vec::new(),
+            filesystems: Vec::new(),
+            cables: Vec::new(),
+            hostname: None,
+            init: InitChoice::Subhost,
+            runlevel: '2',
+            stop_timeout: Duration::from_secs(10),
+            immediate: false,
+            skip_scripts: Vec::new(),
+            user_namespace: UserNs::Auto,
+            payload: Some(command),
+            // As the overlay's own path is: without links.
+            hidden: [&*layout.root_dir, Path::new("/opt/subhost")]
+                .iter()
+                .filter_map(|path| std::fs::canonicalize(path).ok())
+                .collect(),
+            reads_disks: false,
         }
     }
 }

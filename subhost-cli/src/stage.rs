@@ -125,8 +125,10 @@ impl Stage {
             link.and_then(|()| dev.chown(Path::new(name), owner, owner)).step(format!("make /dev/{name}"))?;
         }
         for (disk, (major, minor)) in self.plan.disks.iter().zip(&self.devices) {
-            // Of the host's root: raw writes under a mounted file system attack the kernel.
-            node(&disk.node, NodeKind::Block, 0o600, *major, *minor, None)
+            // Of the host's root: raw writes under a mounted file system attack the kernel. Where nothing is mounted,
+            // and the device itself cannot be written, the guest's may read.
+            let (mode, owner) = if self.plan.reads_disks { (0o400, Some(owner)) } else { (0o600, None) };
+            node(&disk.node, NodeKind::Block, mode, *major, *minor, owner)
                 .step(format!("make /dev/{}", disk.node))?;
         }
         self.link_disks(&dev).step("make /dev/disk")?;
@@ -279,7 +281,7 @@ impl Stage {
     fn mount_disks(&self, root: &RootDir, staged: &mut Staged) -> Result<(), Error> {
         let first = usize::from(self.plan.root == PlannedRoot::Disk);
         let disks = self.plan.disks.get(first..).unwrap_or_default();
-        if disks.is_empty() {
+        if disks.is_empty() || self.plan.reads_disks {
             return Ok(());
         }
         let table = fstab::read(root);

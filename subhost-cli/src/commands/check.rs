@@ -6,10 +6,12 @@ use std::path::Path;
 use serde::Serialize;
 use subhost_config::{Diagnostic, Sources, overlay_boot, render_json};
 
-use super::Context;
+use super::run::interrupted;
+use super::{Context, need_root};
 use crate::args::{self, Devices, Format};
 use crate::config::{Evaluated, Loaded, distrust, path_of, rendered, request};
 use crate::error::{Complaint, Context as _, Error};
+use crate::fsck::{self, Checked, Outcome};
 use crate::layout::{Name, NameError};
 use crate::observe::{Observed, Purpose};
 use crate::plan::Plan;
@@ -23,6 +25,9 @@ struct Shown<'a> {
     trusted: bool,
     diagnostics: serde_json::Value,
     complaints: Vec<ShownComplaint>,
+    /// Only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fsck: Option<&'a [Checked]>,
 }
 
 #[derive(Serialize)]
@@ -40,6 +45,10 @@ pub(super) fn check(context: &Context, args: &args::Check) -> Result<u8, Error> 
     let none = Devices::default();
     let (loaded, name) = load(context, given, &none)?;
     let mut complaints = Vec::new();
+    let mut checked = None;
+    if args.fsck {
+        need_root("check --fsck")?;
+    }
     if loaded.config.is_some() {
         let request = request(&loaded, name, none, None)?;
         let observed =
@@ -47,11 +56,23 @@ pub(super) fn check(context: &Context, args: &args::Check) -> Result<u8, Error> 
         if let Err(found) = Plan::make(&request, &observed, &context.layout) {
             complaints = found;
         }
+        if args.fsck {
+            let disks = fsck::disks(&request, &observed);
+            drop(observed);
+            match fsck::check(disks, &context.layout)? {
+                Outcome::Done(found, refused) => {
+                    checked = Some(found);
+                    complaints.extend(refused);
+                }
+                Outcome::Interrupted(signal) => return Ok(interrupted(signal)),
+            }
+        }
     }
     // Without a file it is the environment that is right.
     let what = if loaded.path.is_file() { &loaded.path } else { Path::new(given) };
     let distrust = loaded.distrust().map(|reason| format!("boot will refuse it: {reason}"));
-    tell(context, &loaded.path, what, (&loaded.diagnostics, &loaded.sources), distrust, complaints)
+    let diagnostics = (&*loaded.diagnostics, &loaded.sources);
+    tell(context, &loaded.path, what, diagnostics, distrust, complaints, checked.as_deref())
 }
 
 /// Checks a file of overlay-boot: the file alone, since nothing here applies one.
@@ -64,7 +85,7 @@ fn check_overlay_boot(context: &Context, given: &OsStr) -> Result<u8, Error> {
     evaluated.diagnostics.extend(overlay_boot::check(&evaluated.variables));
     let distrust = distrust(&evaluated.trust).map(|reason| format!("is not trusted: {reason}"));
     let sources = evaluated.variables.sources();
-    tell(context, &path, &path, (&evaluated.diagnostics, sources), distrust, Vec::new())
+    tell(context, &path, &path, (&evaluated.diagnostics, sources), distrust, Vec::new(), None)
 }
 
 /// Says what was found, `what` being right if nothing was.
@@ -75,33 +96,46 @@ fn tell(
     (diagnostics, sources): (&[Diagnostic], &Sources),
     distrust: Option<String>,
     complaints: Vec<Complaint>,
+    fsck: Option<&[Checked]>,
 ) -> Result<u8, Error> {
-    let ok = complaints.is_empty() && !diagnostics.iter().any(Diagnostic::is_error);
+    let clean = fsck.unwrap_or_default().iter().all(|checked| checked.clean != Some(false));
+    let right = complaints.is_empty() && !diagnostics.iter().any(Diagnostic::is_error);
+    let status = match (right, clean) {
+        (false, _) => 2,
+        (true, false) => 1,
+        (true, true) => 0,
+    };
     if context.json {
         let shown = Shown {
             file,
-            ok,
+            ok: right && clean,
             trusted: distrust.is_none(),
             diagnostics: json_of(diagnostics, sources)?,
             complaints: complaints
                 .into_iter()
                 .map(|complaint| ShownComplaint { message: complaint.message, hint: complaint.hint })
                 .collect(),
+            fsck,
         };
         report::print_json(&shown)?;
-        return Ok(if ok { 0 } else { 2 });
+        return Ok(status);
     }
     report::print(&rendered(diagnostics, sources, report::on_terminal()))?;
     if let Some(distrust) = distrust {
         report::note(context.quiet, &format!("{}: {distrust}", file.display()));
     }
+    for checked in fsck.unwrap_or_default() {
+        if !context.quiet || checked.clean == Some(false) {
+            report::print(&checked.text())?;
+        }
+    }
     if !complaints.is_empty() {
         return Err(Error::Refused(complaints));
     }
-    if ok && !context.quiet {
+    if status == 0 && !context.quiet {
         report::print(&format!("{}: ok\n", report::printable(&what.to_string_lossy())))?;
     }
-    Ok(if ok { 0 } else { 2 })
+    Ok(status)
 }
 
 /// Diagnostics as a part of a larger JSON value.

@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::sys::signal::Signal;
-use subhost_config::schema::{InitChoice, UserNs};
 use subhost_init::console::{Pipes, RawMode, Relay, set_window_size, window_size};
 use subhost_init::handoff::{Message, Request as InitRequest};
 use subhost_init::launch::Ended;
@@ -112,26 +111,13 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
                 .hint("--overlay / shows them and keeps no change"),
         ));
     }
+    let payload = payload.map_err(|_| Error::refused(Complaint::new("the command holds a NUL byte")))?;
     Ok(Request {
-        name,
         named,
-        root,
         disks: args.devices.disks,
         filesystems: args.devices.filesystems,
         cables: args.devices.cables,
-        hostname: None,
-        init: InitChoice::Subhost,
-        runlevel: '2',
-        stop_timeout: std::time::Duration::from_secs(10),
-        immediate: false,
-        skip_scripts: Vec::new(),
-        user_namespace: UserNs::Auto,
-        payload: Some(payload.map_err(|_| Error::refused(Complaint::new("the command holds a NUL byte")))?),
-        // As the overlay's own path is: without links.
-        hidden: [&*context.layout.root_dir, std::path::Path::new("/opt/subhost")]
-            .iter()
-            .filter_map(|path| std::fs::canonicalize(path).ok())
-            .collect(),
+        ..Request::from_command(name, root, payload, &context.layout)
     })
 }
 
