@@ -3,6 +3,8 @@
 mod config_exec;
 mod debian;
 mod disks;
+mod filesystems;
+mod fsck;
 mod hostile;
 mod include;
 mod initctl;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
     let groups = [
         debian::CASES,
         disks::CASES,
+        filesystems::CASES,
+        fsck::CASES,
         hostile::CASES,
         config_exec::CASES,
         include::CASES,
