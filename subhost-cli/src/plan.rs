@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use subhost_config::schema::{InitChoice, UserNs};
-use subhost_mount::fstype::{Superblock, safe_options};
+use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
 use subhost_net::mac::Mac;
 use subhost_net::name::{HostName, host_end};
 
@@ -223,7 +223,7 @@ impl Plan {
                 if let Some(disk) = self.disks.first() {
                     lines.push(format!(
                         "mount -t {} -o nodev,{}X-mount.idmap={map} /dev/{} {live}",
-                        disk.filesystem.as_deref().unwrap_or("auto"),
+                        disk.filesystem.as_deref().map_or("auto", kernel_type),
                         options(disk),
                         disk.node
                     ));

@@ -136,6 +136,16 @@ fn recognise(head: &Bytes<'_>) -> Option<Superblock> {
     RECOGNISERS.iter().find_map(|recogniser| recogniser(head))
 }
 
+/// The kernel's type that mounts a type as blkid names it: ext4 for ext2 and ext3 too, since it gives other ids
+/// ([`Mount::idmap`](crate::Mount::idmap)) only to what is mounted by that name.
+#[must_use]
+pub fn kernel_type(kind: &str) -> &str {
+    match kind {
+        "ext2" | "ext3" => "ext4",
+        other => other,
+    }
+}
+
 /// The mount options that a file system from a guest's image always gets: [`FileSystem::of_image`] forces them.
 ///
 /// [`FileSystem::of_image`]: crate::FileSystem::of_image

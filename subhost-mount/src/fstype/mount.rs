@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::{Superblock, probe, safe_options};
+use super::{Superblock, kernel_type, probe, safe_options};
 use crate::filesystem::{FileSystem, Mount, MountAttributes, OptionValue};
 use crate::image::Image;
 use crate::{Error, Result};
@@ -79,7 +79,7 @@ impl AllowedTypes {
 }
 
 impl FileSystem {
-    /// What an image holds: `found`, on `device`, mounted as [`FileSystem::source`] says.
+    /// What an image holds: `found`, on `device`, mounted by its [`kernel_type`] as [`FileSystem::source`] says.
     ///
     /// Whatever is set on it besides, `nodev` and [`safe_options`] hold: those are given to the kernel last. Ask for
     /// `nosuid` and the like by [`FileSystem::attributes`]. A device that is read-only needs `.flag("ro")` too.
@@ -109,7 +109,7 @@ impl FileSystem {
         allowed: &AllowedTypes,
     ) -> Result<FileSystem> {
         allowed.check(found)?;
-        let mut system = FileSystem::new(found.kind.as_str()).source(device);
+        let mut system = FileSystem::new(kernel_type(&found.kind)).source(device);
         system.force_attributes(MountAttributes::NODEV);
         for (key, value) in safe_options(&found.kind) {
             system.force(key, value.map_or(OptionValue::Nothing, |text| OptionValue::Text(text.into())));
