@@ -61,7 +61,8 @@ impl Superblock {
 /// Reads at most 68 KiB from `start`; of a reader that ends before, what there is. Where `start` is 0, what the old
 /// kinds of RAID have in the last 128 KiB is looked for too. Known are ext2, ext3, ext4, xfs, btrfs, erofs,
 /// squashfs, f2fs, nilfs2, jfs, reiserfs, vfat, exfat, ntfs, udf and iso9660, and what is no file system: swap,
-/// crypto_LUKS, LVM2_member and linux_raid_member. Of exfat, ntfs and udf the label is not read.
+/// crypto_LUKS, LVM2_member and linux_raid_member. Of udf neither label nor UUID is read. Those of exfat and ntfs are
+/// elsewhere, which is read too: 4 KiB at most.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -88,7 +89,24 @@ pub fn probe(mut reader: impl Read + Seek, start: u64) -> Result<Option<Superblo
     {
         return Ok(Some(found));
     }
-    Ok(recognise(&Bytes::new(&head)))
+    let head = Bytes::new(&head);
+    let Some(mut found) = recognise(&head) else { return Ok(None) };
+    let place = match found.kind.as_str() {
+        "exfat" => foreign::exfat_label(&head),
+        "ntfs" => foreign::ntfs_label(&head),
+        _ => None,
+    };
+    if let Some((at, len, read)) = place
+        && let Some(at) = start.checked_add(at)
+    {
+        let mut bytes = Vec::new();
+        reader
+            .seek(SeekFrom::Start(at))
+            .and_then(|_| reader.take(len as u64).read_to_end(&mut bytes))
+            .map_err(|source| Error::system("read superblock", format!("at byte {at}"), source))?;
+        found.label = read(&Bytes::new(&bytes));
+    }
+    Ok(Some(found))
 }
 
 /// A member of a RAID 1 of these kinds looks like what it holds from its beginning on.
