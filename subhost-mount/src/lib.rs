@@ -30,21 +30,22 @@
 //! ```no_run
 //! use std::os::fd::AsFd;
 //! use std::path::Path;
+//! use subhost_mount::fstype::{self, AllowedTypes};
 //! use subhost_mount::rootdir::MountPoint;
 //! use subhost_mount::{
 //!     Access, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Result, RootDir, Staging,
 //! };
 //!
 //! let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
-//! let device = LoopDevice::attach(&image, image.range(1)?, &LoopOptions::default())?;
+//! let range = image.range(1)?;
+//! let Some(found) = fstype::probe(image.reader(range), 0)? else { return Ok(()) };
+//! let device = LoopDevice::attach(&image, range, &LoopOptions::default())?;
+//! // Refuses what must not be mounted, and types that nobody allowed.
+//! let system = FileSystem::of_image(&found, device.path(), &AllowedTypes::default())?;
 //!
 //! let staging = Staging::new()?;
 //! let hostname = staging.run(move || -> Result<Vec<u8>> {
-//!     let root = FileSystem::new("ext4")
-//!         .source(device.path())
-//!         .option("errors", "remount-ro")
-//!         .attributes(MountAttributes::NODEV | MountAttributes::NOSUID)
-//!         .mount()?;
+//!     let root = system.attributes(MountAttributes::NOSUID).mount()?;
 //!     root.attach_at(Path::new("/mnt"))?;
 //!
 //!     // From here on the guest's own links and names decide nothing outside of its tree.
