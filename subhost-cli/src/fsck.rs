@@ -172,7 +172,12 @@ fn jailed(
         return Ok((Ended::Interrupted(signal), watch.signals));
     }
     let output = output.join().unwrap_or_default();
-    let status = exited.ok_or("its jail ended before it").step(step)?;
+    let status = match exited {
+        // What PID 1 says of a command that it cannot execute.
+        Some(126 | 127) => return Err("it cannot be executed in its jail").step(step),
+        Some(status) => status,
+        None => return Err("its jail ended before it").step(step),
+    };
     Ok((Ended::Exited { status, output }, watch.signals))
 }
 

@@ -125,11 +125,15 @@ impl Stage {
             link.and_then(|()| dev.chown(Path::new(name), owner, owner)).step(format!("make /dev/{name}"))?;
         }
         for (disk, (major, minor)) in self.plan.disks.iter().zip(&self.devices) {
-            // Of the host's root: raw writes under a mounted file system attack the kernel. Where nothing is mounted,
-            // and the device itself cannot be written, the guest's may read.
-            let (mode, owner) = if self.plan.reads_disks { (0o400, Some(owner)) } else { (0o600, None) };
-            node(&disk.node, NodeKind::Block, mode, *major, *minor, owner)
-                .step(format!("make /dev/{}", disk.node))?;
+            // Of the host's root: raw writes under a mounted file system attack the kernel.
+            let step = || format!("make /dev/{}", disk.node);
+            let mode = if self.plan.reads_disks { 0o440 } else { 0o600 };
+            node(&disk.node, NodeKind::Block, mode, *major, *minor, None).step(step())?;
+            if self.plan.reads_disks {
+                // Of the guest's group only: with a foreign owner none of its capabilities opens it for writing, which
+                // the kernel would take for leave to set the loop device up anew.
+                dev.chown(Path::new(&disk.node), 0, owner).step(step())?;
+            }
         }
         self.link_disks(&dev).step("make /dev/disk")?;
         for name in ["pts", "shm", "mqueue"] {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::guest::Process;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
-use subhost_tests::program::Outcome;
+use subhost_tests::program::{self, Outcome};
 
 use crate::boot;
 use crate::filesystems::{dirty, made};
@@ -197,9 +198,22 @@ fn jail(host: &Host) -> Verdict {
         let ids: Vec<u32> = line.split_whitespace().filter_map(|id| id.parse().ok()).collect();
         assert!(ids.len() == 4 && ids.iter().all(|&id| id >= 65_536), "{line}");
     }
-    // The disk: for its root to read, and nothing mounted from it.
+    // The disk: for its root to read, whatever it may else; and nothing mounted from it.
     let device = fs::metadata(format!("/proc/{fsck}/root/dev/vda"))?;
-    assert_eq!(device.mode() & 0o7777, 0o400);
+    let open = |how: &str| {
+        let mut command = Command::new("nsenter");
+        command.args(["-U", "-m", "-S", "0", "-G", "0", "-t", &fsck.to_string(), "sh", "-c", how]);
+        program::run(command, Duration::from_secs(20))
+    };
+    assert_eq!(open("id -u && : </dev/vda")?.stdout, "0\n");
+    for (how, refused) in [
+        (": >>/dev/vda", "Permission denied"),
+        ("chmod 666 /dev/vda", "Operation not permitted"),
+        ("chown 0 /dev/vda", "Operation not permitted"),
+    ] {
+        let outcome = open(how)?;
+        assert!(outcome.code != 0 && outcome.stderr.contains(refused), "{how}: {outcome}");
+    }
     let (major, minor) = (rustix::fs::major(device.rdev()), rustix::fs::minor(device.rdev()));
     let read_only = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/ro"))?;
     assert_eq!(read_only, "1\n");
