@@ -39,6 +39,11 @@ pub(crate) const CASES: &[Case] = &[
         body: further,
     },
     Case {
+        name: "a_further_disk_is_nodev_and_nosuid_where_fstab_asks_for_it",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: nosuid,
+    },
+    Case {
         name: "a_dirty_journal_is_replayed_by_the_kernel",
         needs: &[Need::Program, Need::Made(Fixture::TinyBare)],
         body: replayed,
@@ -102,6 +107,8 @@ fn no_panic(host: &Host) -> Verdict {
     let text = image.to_string_lossy();
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:0:{text} )\n"))?;
+    let plan = host.done(&["plan", &name])?;
+    assert!(plan.contains("mount -t ext4 -o nodev,errors=remount-ro,"), "{plan}");
     // Both ways that a superblock has.
     for tune in [["-e", "panic"], ["-E", "mount_opts=errors=panic"]] {
         host.witness("tune2fs", &[tune[0], tune[1], &text])?;
@@ -218,6 +225,25 @@ fn further(host: &Host) -> Verdict {
         assert!(outcome.stderr.contains(word), "no {word:?} in: {outcome}");
     }
     case::nothing_left(host, &before)
+}
+
+fn nosuid(host: &Host) -> Verdict {
+    let root = host.copy_of(Fixture::TinyMbr)?;
+    let data = made(host, "data.raw", &["mkfs.ext4", "-q", "-F"])?;
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} vdb:0:{} )\n", root.display(), data.display()))?;
+    for (options, is_nosuid) in [("defaults", false), ("nosuid,dev,errors=panic", true)] {
+        fs::write(host.folder().join("fstab"), format!("/dev/vdb /mnt ext4 {options} 0 2\n"))?;
+        insert(host, &root, "fstab", "/etc/fstab", 0o100_644)?;
+        boot(host, &name)?;
+        let mounts = host.done(&["enter", &name, "--", "cat", "/proc/mounts"])?;
+        let line = mounts.lines().find_map(|line| line.strip_prefix("/dev/vdb /mnt ext4 "));
+        let given: Vec<&str> = line.ok_or(&*mounts)?.split([',', ' ']).collect();
+        assert!(given.contains(&"nodev") && given.contains(&"errors=remount-ro"), "{mounts}");
+        assert_eq!(given.contains(&"nosuid"), is_nosuid, "{mounts}");
+        host.done(&["stop", &name])?;
+    }
+    Ok(())
 }
 
 fn replayed(host: &Host) -> Verdict {
