@@ -46,6 +46,8 @@ const PROGRAMS: [Program; 7] = [
 /// A disk to be checked.
 pub struct Disk {
     spec: DiskSpec,
+    /// Its device name in the guest.
+    node: String,
     /// The type of its file system, if one is known.
     kind: Option<String>,
 }
@@ -81,7 +83,7 @@ pub fn disks(request: &Request, observed: &Observed) -> Vec<Disk> {
     let found = request.disks.iter().zip(&observed.disks);
     let disk = |(spec, found): (&DiskSpec, &Option<crate::observe::ObservedDisk>)| {
         let kind = found.as_ref()?.superblock.as_ref().map(|superblock| superblock.kind.clone());
-        Some(Disk { spec: spec.clone(), kind })
+        Some(Disk { spec: spec.clone(), node: spec.node_name(), kind })
     };
     found.filter_map(disk).collect()
 }
@@ -93,8 +95,7 @@ pub fn disks(request: &Request, observed: &Observed) -> Vec<Disk> {
 pub fn check(disks: Vec<Disk>, layout: &Layout) -> Result<Outcome, Error> {
     let mut signals = Signals::block()?;
     let (mut checked, mut complaints) = (Vec::new(), Vec::new());
-    for Disk { spec, kind } in disks {
-        let disk = spec.node_name();
+    for Disk { spec, node: disk, kind } in disks {
         let kind_is = |(types, ..): &&Program| kind.as_deref().is_some_and(|kind| types.contains(&kind));
         let Some((_, words, package)) = PROGRAMS.iter().find(kind_is) else {
             let output = String::new();
@@ -138,7 +139,7 @@ fn jailed(
     layout: &Layout,
     signals: Signals,
 ) -> Result<(Ended, Signals), Error> {
-    let step = format!("fsck of disk {}", spec.node_name());
+    let step = format!("fsck of {}", spec.image.display());
     let name = format!("fsck-{}", std::process::id());
     let name = name.parse().map_err(|error: NameError| Error::refused(Complaint::new(error.to_string())))?;
     let request = Request {
