@@ -64,6 +64,7 @@ pub struct FileSystem {
     source: Option<OsString>,
     options: Vec<(String, OptionValue)>,
     attributes: MountAttributes,
+    exclusive: bool,
 }
 
 /// What an option is set to.
@@ -83,6 +84,7 @@ impl FileSystem {
             source: None,
             options: Vec::new(),
             attributes: MountAttributes::empty(),
+            exclusive: false,
         }
     }
 
@@ -114,6 +116,12 @@ impl FileSystem {
     #[must_use]
     pub fn attributes(mut self, attributes: MountAttributes) -> FileSystem {
         self.attributes = attributes;
+        self
+    }
+
+    /// That a mount of the device that is there already is not joined, where the kernel can tell (6.6, for most types).
+    pub(crate) fn exclusive(mut self) -> FileSystem {
+        self.exclusive = true;
         self
     }
 
@@ -156,6 +164,12 @@ impl FileSystem {
                 }
                 OptionValue::Fd(fd) => mount::fsconfig_set_fd(context, key.as_str(), fd)?,
                 OptionValue::Nothing => mount::fsconfig_set_flag(context, key.as_str())?,
+            }
+        }
+        if self.exclusive {
+            match mount::fsconfig_create_exclusive(context) {
+                Err(Errno::OPNOTSUPP) => {}
+                other => return other,
             }
         }
         mount::fsconfig_create(context)

@@ -59,6 +59,8 @@ impl LoopDevice {
     /// [`Error::System`] when the kernel refuses.
     pub fn attach(image: &Image, range: ByteRange, options: &LoopOptions) -> Result<LoopDevice> {
         check(image, range, options)?;
+        let handed_out = || bad_range(image, "the whole device has been handed out".to_owned());
+        let backing = image.backing().ok_or_else(handed_out)?;
         let control = rustix::fs::open(CONTROL, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::system("open", CONTROL, errno))?;
         for _ in 0..ATTEMPTS {
@@ -67,7 +69,7 @@ impl LoopDevice {
             // Another may take or remove it before we come: then there is another free one.
             let Some((file, device)) = open_device(number, options)? else { continue };
             let config = sys::LoopConfig {
-                backing: image.as_fd(),
+                backing: backing.as_fd(),
                 offset: range.start,
                 size_limit: range.len,
                 // Or with direct I/O the kernel would take what the image's own disk has.
@@ -143,8 +145,12 @@ impl AsFd for LoopDevice {
     }
 }
 
+fn bad_range(image: &Image, problem: String) -> Error {
+    Error::BadRange { object: shown(image.path()), problem }
+}
+
 fn check(image: &Image, range: ByteRange, options: &LoopOptions) -> Result<()> {
-    let bad = |problem: String| Error::BadRange { object: shown(image.path()), problem };
+    let bad = |problem| bad_range(image, problem);
     let ByteRange { start, len } = range;
     if !image.is_locked() {
         return Err(Error::NotOpenedFor { image: image.path().to_owned(), opened: "without a lock" });

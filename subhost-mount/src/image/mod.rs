@@ -1,7 +1,7 @@
 //! A disk image: opened once, locked, and refused when somebody else holds it.
 
 mod format;
-mod holder;
+pub(crate) mod holder;
 mod reader;
 
 use std::fs::File;
@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
@@ -35,6 +36,18 @@ pub enum Access {
 /// matters, and the lock stays for as long as anything of the image is attached or mounted, also when the
 /// `Image` and its process are gone.
 ///
+/// # Block devices
+///
+/// `flock(2)` says nothing to programs that do not ask, and each node of a device has a lock of its own. So a block
+/// device that is opened for writing is claimed too, as a mount, LVM or `mkfs` claims it: by an fd with `O_EXCL`,
+/// opened through the first one. Loop devices over its partitions get that fd, and keep the claim when all else is
+/// gone. What holds then, whatever was killed: the device, and a partition that the kernel made of it, can neither be
+/// mounted nor claimed, nor opened here again, not even for reading. What does not: who opens it without `O_EXCL`, as
+/// `dd` does, is not kept from writing. Of several readers none can keep a claim, as a claim is not shared: each sees
+/// that nobody has one, and from then on only `flock(2)` tells them from writers.
+///
+/// As a whole it is given to a mount without a loop device: see [`Device`](crate::Device).
+///
 /// ```no_run
 /// use std::path::Path;
 /// use subhost_mount::{Access, Image, LoopDevice, LoopOptions};
@@ -47,6 +60,8 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Image {
     file: File,
+    /// Of a block device that is written to: an fd with `O_EXCL`, until the whole device is handed out.
+    claim: RwLock<Option<OwnedFd>>,
     path: PathBuf,
     access: Access,
     locked: bool,
@@ -64,7 +79,8 @@ struct Stat {
 
 impl Image {
     /// Opens and locks an image: with `flock(2)`, alone for writing, beside others for reading. A block
-    /// device opened for writing is claimed with `O_EXCL` too.
+    /// device opened for writing is claimed with `O_EXCL` too; one that another has claimed is refused to readers as
+    /// well.
     ///
     /// # Errors
     /// [`Error::System`] when it cannot be opened, [`Error::NotAnImage`] and [`Error::ForeignFormat`] for what
@@ -143,6 +159,30 @@ impl Image {
         self.stat.block_device.is_some()
     }
 
+    /// The device number of a block device, as `st_rdev` has it.
+    pub(crate) fn block_device(&self) -> Option<u64> {
+        self.stat.block_device
+    }
+
+    /// What a loop device is to get; `None` when the whole device has been handed out.
+    pub(crate) fn backing(&self) -> Option<Backing<'_>> {
+        if !self.is_claimed_kind() {
+            return Some(Backing { file: &self.file, claim: None });
+        }
+        let claim = self.claim.read().unwrap_or_else(PoisonError::into_inner);
+        claim.is_some().then(|| Backing { file: &self.file, claim: Some(claim) })
+    }
+
+    /// Gives the claim away, which happens once.
+    pub(crate) fn take_claim(&self) -> Option<OwnedFd> {
+        self.claim.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether it is a block device that has to be claimed.
+    pub(crate) fn is_claimed_kind(&self) -> bool {
+        self.is_block_device() && self.locked && self.access == Access::ReadWrite
+    }
+
     /// Reads its partition table; a block device says itself how large its sectors are.
     ///
     /// # Errors
@@ -203,7 +243,7 @@ impl Image {
         ImageReader::new(self, range)
     }
 
-    fn open_as(path: &Path, access: Access, claim: bool) -> Result<Image> {
+    fn open_as(path: &Path, access: Access, lock: bool) -> Result<Image> {
         let refused = |errno: Errno| Error::system("open image", path, errno);
         let flags = OFlags::CLOEXEC
             | match access {
@@ -212,7 +252,7 @@ impl Image {
             };
         // Not to wait for a writer if it is a FIFO, nor for a medium if it is a drive.
         let careful = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let mut fd = rustix::fs::open(path, flags | careful, Mode::empty()).map_err(refused)?;
+        let fd = rustix::fs::open(path, flags | careful, Mode::empty()).map_err(refused)?;
         let stat = rustix::fs::fstat(&fd).map_err(refused)?;
         let block_device = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => None,
@@ -221,23 +261,29 @@ impl Image {
                 return Err(Error::NotAnImage { image: path.to_owned(), found: found_instead(other) });
             }
         };
-        match block_device {
-            Some(device) if claim => {
-                let claimed = claim_device(&fd, path, flags, device)?;
-                if access == Access::ReadWrite {
-                    fd = claimed;
-                }
+        // Loop devices get this fd, and its flags with it.
+        rustix::fs::fcntl_setfl(&fd, flags).map_err(refused)?;
+        let claim = match block_device {
+            Some(device) if lock => {
+                let Some(claim) = claim_device(&fd, path, flags)? else {
+                    // Or this process would count as one that has it open.
+                    drop(fd);
+                    let holders = holder::find((stat.st_dev, stat.st_ino), Some(device))?;
+                    return Err(Error::ImageInUse { image: path.to_owned(), holders });
+                };
+                // A reader lets go of it again, as readers share: it has seen that nobody writes.
+                (access == Access::ReadWrite).then_some(claim)
             }
-            // Loop devices get this very fd, and the flag with it.
-            _ => rustix::fs::fcntl_setfl(&fd, flags).map_err(refused)?,
-        }
+            _ => None,
+        };
         // A block device has no size of its own; its end tells.
         let len_bytes = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(refused)?;
         let image = Image {
             file: File::from(fd),
+            claim: RwLock::new(claim),
             path: path.to_owned(),
             access,
-            locked: claim,
+            locked: lock,
             stat: Stat { id: (stat.st_dev, stat.st_ino), block_device, len_bytes },
         };
         format::refuse_foreign(&image)?;
@@ -251,17 +297,25 @@ impl AsFd for Image {
     }
 }
 
-/// Opens the device behind `fd` once more, this time claimed: it fails while it is mounted or claimed by
-/// another. A reader lets go of the claim again, as readers share; it has seen that nobody writes.
-fn claim_device(fd: &OwnedFd, path: &Path, flags: OFlags, device: u64) -> Result<OwnedFd> {
+/// What a loop device gets of an image.
+pub(crate) struct Backing<'a> {
+    file: &'a File,
+    claim: Option<RwLockReadGuard<'a, Option<OwnedFd>>>,
+}
+
+impl AsFd for Backing<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.claim.as_ref().and_then(|claim| claim.as_ref()).map_or(self.file.as_fd(), AsFd::as_fd)
+    }
+}
+
+/// Opens the device behind `fd` once more, this time claimed; `None` while it is mounted or claimed by another.
+fn claim_device(fd: &OwnedFd, path: &Path, flags: OFlags) -> Result<Option<OwnedFd>> {
     use std::os::fd::AsRawFd;
     let same = format!("/proc/self/fd/{}", fd.as_raw_fd());
     match rustix::fs::open(&same, flags | OFlags::EXCL, Mode::empty()) {
-        Ok(claimed) => Ok(claimed),
-        Err(Errno::BUSY) => {
-            let holders = holder::mounts_of(device)?;
-            Err(Error::ImageInUse { image: path.to_owned(), holders })
-        }
+        Ok(claimed) => Ok(Some(claimed)),
+        Err(Errno::BUSY) => Ok(None),
         Err(errno) => Err(Error::system("claim block device", path, errno)),
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod actor;
+mod devices;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod killed;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let rows = [
         loops::CASES,
         locks::CASES,
+        devices::CASES,
         mounts::CASES,
         overlays::CASES,
         tables::CASES,
