@@ -124,6 +124,7 @@ mod tests {
         PlannedDisk {
             node: node.to_owned(),
             image: 0,
+            loop_device: true,
             partition: 1,
             start_bytes: 0,
             len_bytes: 0,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use subhost_config::schema::{InitChoice, UserNs};
+use subhost_mount::device::Device;
 use subhost_net::mac::Mac;
 use subhost_net::name::{HostName, host_end};
 
@@ -22,6 +23,8 @@ pub struct PlannedDisk {
     pub image: usize,
     /// Partition index; 0 is the whole image.
     pub partition: u32,
+    /// Whether a loop device shows it: not so where it is all of a block device.
+    pub loop_device: bool,
     /// First byte in the image.
     pub start_bytes: u64,
     /// Length in bytes.
@@ -178,12 +181,17 @@ impl Plan {
     pub fn commands(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for disk in &self.disks {
+            let image = shell::quote(&self.images[disk.image]);
+            if !disk.loop_device {
+                lines.push(format!(
+                    "cp -aL {image} /dev/{}  # the block device itself, claimed; inside",
+                    disk.node
+                ));
+                continue;
+            }
             lines.push(format!(
-                "losetup --find --show --offset {} --sizelimit {} {}  # locked; /dev/{} inside",
-                disk.start_bytes,
-                disk.len_bytes,
-                shell::quote(&self.images[disk.image]),
-                disk.node
+                "losetup --find --show --offset {} --sizelimit {} {image}  # locked; /dev/{} inside",
+                disk.start_bytes, disk.len_bytes, disk.node
             ));
         }
         let (map, note) = match self.id_range {
@@ -259,25 +267,26 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
     let mut disks: Vec<PlannedDisk> = Vec::new();
     for (spec, found) in request.disks.iter().zip(&observed.disks) {
         let Some(found) = found else { continue };
+        let node = spec.node_name_of(found.partition);
         let end = found.range.start.saturating_add(found.range.len);
         for other in &disks {
-            if other.node == spec.node_name() {
+            if other.node == node {
                 complaints.push(Complaint::new(format!("disk {}: is there twice", other.node)));
             }
             let apart = other.start_bytes >= end || found.range.start >= other.start_bytes + other.len_bytes;
             if other.image == found.image && !apart {
                 complaints.push(Complaint::new(format!(
-                    "disk {}: overlaps {} in {}: two mounts of one file system destroy it",
-                    spec.node_name(),
+                    "disk {node}: overlaps {} in {}: two mounts of one file system destroy it",
                     other.node,
                     spec.image.display()
                 )));
             }
         }
         disks.push(PlannedDisk {
-            node: spec.node_name(),
+            node,
             image: found.image,
-            partition: spec.partition,
+            partition: found.partition,
+            loop_device: !Device::is_whole(&observed.images[found.image].image, found.range),
             start_bytes: found.range.start,
             len_bytes: found.range.len,
             filesystem: found.superblock.as_ref().map(|superblock| superblock.kind.clone()),

@@ -48,8 +48,9 @@ impl Device {
     /// # Errors
     /// As [`LoopDevice::attach`].
     pub fn attach(image: &Image, range: ByteRange, options: &LoopOptions) -> Result<Device> {
-        let is_whole = range == ByteRange::whole(image.len_bytes()) && *options == LoopOptions::default();
-        let Some(device) = image.block_device().filter(|_| is_whole && image.is_claimed_kind()) else {
+        let itself =
+            Device::is_whole(image, range) && image.is_claimed_kind() && *options == LoopOptions::default();
+        let Some(device) = image.block_device().filter(|_| itself) else {
             return LoopDevice::attach(image, range, options).map(Kind::Loop).map(Device);
         };
         let path = image.path().to_owned();
@@ -59,6 +60,12 @@ impl Device {
             }
             None => Err(Error::ImageInUse { image: path, holders: vec![Holder::ourselves()] }),
         }
+    }
+
+    /// Whether `range` is all of a block device, which needs no loop device.
+    #[must_use]
+    pub fn is_whole(image: &Image, range: ByteRange) -> bool {
+        image.is_block_device() && range == ByteRange::whole(image.len_bytes())
     }
 
     /// Its node on this host: `/dev/loopN`, or the block device as it was named.

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::shown;
-use crate::image::{Access, Image};
+use crate::image::{Access, Image, holder};
 use crate::partition::ByteRange;
 use crate::{Error, Result, sys};
 
@@ -89,6 +89,17 @@ impl LoopDevice {
             }
         }
         Err(Error::system("attach loop device to", image.path(), Errno::BUSY))
+    }
+
+    /// The nodes of the loop devices over the image at `path`, whoever attached them. Without root none is seen.
+    ///
+    /// # Errors
+    /// [`Error::System`] when there is nothing at `path`, or devices cannot be listed.
+    pub fn over(path: &Path) -> Result<Vec<PathBuf>> {
+        let stat = rustix::fs::stat(path).map_err(|errno| Error::system("stat", path, errno))?;
+        let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice;
+        let found = holder::loops_on((stat.st_dev, stat.st_ino), is_device.then_some(stat.st_rdev))?;
+        Ok(found.into_iter().map(|found| node(found.number)).collect())
     }
 
     /// N of `/dev/loopN`.

@@ -80,8 +80,8 @@ impl fmt::Display for Holder {
 const BLOCK_DEVICES: &str = "/sys/devices/virtual/block";
 
 /// A loop device whose backing file is the image.
-pub(super) struct FoundLoop {
-    number: u32,
+pub(crate) struct FoundLoop {
+    pub(crate) number: u32,
     device: u64,
     pub(super) read_only: bool,
 }
@@ -110,7 +110,7 @@ pub(crate) fn find(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<Hold
 
 /// The loop devices over the file or block device. The kernel's own word is taken, not the path in sysfs, which
 /// may have been renamed or be seen from elsewhere.
-pub(super) fn loops_on(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<FoundLoop>> {
+pub(crate) fn loops_on(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<FoundLoop>> {
     let failed = |errno| Error::system("list", BLOCK_DEVICES, errno);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let devices = rustix::fs::open(BLOCK_DEVICES, flags, Mode::empty()).map_err(failed)?;

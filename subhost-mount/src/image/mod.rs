@@ -14,7 +14,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use crate::partition::{ByteRange, PartitionTable, SelectError, Selected, Selector};
+use crate::partition::{ByteRange, PartitionTable, Selected, Selector};
 use crate::{Error, Result, fstype};
 
 pub use holder::Holder;
@@ -222,7 +222,7 @@ impl Image {
     ///
     /// # Errors
     /// As [`PartitionTable::read`] and [`PartitionTable::select`].
-    pub fn select(&self, selector: &Selector) -> std::result::Result<Selected, SelectError> {
+    pub fn select(&self, selector: &Selector) -> Result<Selected> {
         if *selector == Selector::Index(0) {
             return Ok(Selected { index: 0, range: self.range(0)? });
         }

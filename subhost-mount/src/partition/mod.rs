@@ -17,7 +17,7 @@ use crate::{Error, Result};
 use source::Source;
 
 pub use discoverable::discoverable_name;
-pub use select::{NoSelector, SelectError, Selected, Selector};
+pub use select::{NoSelector, Selected, Selector};
 
 /// The most partitions that are taken from a table: what Linux numbers.
 pub(crate) const MAX_PARTITIONS: usize = 256;

@@ -79,13 +79,15 @@ fn mount(folder: &Path) {
     let device = Device::attach(&image, image.range(number).unwrap(), &LoopOptions::default()).unwrap();
     let at = folder.join("live");
     let staging = Staging::new().unwrap();
-    let (pid, device) = staging.run(move || {
+    let (mut sleep, device) = staging.run(move || {
         device.mount(FileSystem::new("ext4").source(device.path())).unwrap().attach_at(&at).unwrap();
         let sleep = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
-        (sleep.id(), device)
+        (sleep, device)
     });
-    say(&pid.to_string());
+    say(&sleep.id().to_string());
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    sleep.kill().unwrap();
+    sleep.wait().unwrap();
     drop(device);
 }
 
