@@ -34,8 +34,7 @@ pub struct LoopOptions {
     /// blocks cannot be mounted then.
     pub block_size: Option<u32>,
     /// Go past the page cache of the image's file system, where that can do so in steps of the block size and from
-    /// this offset: [`LoopDevice::is_direct`] tells. It is not faster by itself; it pays by memory, as what is read or
-    /// written is not cached twice.
+    /// this offset: [`LoopDevice::is_direct`] tells. [`Image::prefers_direct_io`] says where it pays.
     pub direct_io: bool,
 }
 

@@ -159,6 +159,22 @@ impl Image {
         self.stat.block_device.is_some()
     }
 
+    /// Whether direct I/O pays for loop devices over it: so it is for a regular file on ext4 or xfs.
+    ///
+    /// With it what is read or written is cached once, by the mounted file system, and not again in the image's own. On
+    /// Linux 6.18, ext4 over ext4, medians of three: reading 512 MiB cold left 512 MiB in memory instead of 1049 and
+    /// took 0.16 s instead of 0.5 to 0.8; reading a tree of 44 MiB left 44 MiB instead of 138; 3,000 reads of 4 KiB took
+    /// 0.16 s instead of 0.27, writing 512 MiB 0.2 s instead of 0.3, 400 small files with `fsync(2)` 0.25 s instead of
+    /// 0.23. What is lost is that a second mount finds what the first has read still in memory. On other file systems
+    /// it is not used: with checksums, as on btrfs, a page that changes while it is written breaks them.
+    #[must_use]
+    pub fn prefers_direct_io(&self) -> bool {
+        const EXT4: u64 = 0xef53;
+        const XFS: u64 = 0x5846_5342;
+        let on = rustix::fs::fstatfs(&self.file).map(|it| u64::try_from(it.f_type).unwrap_or(0));
+        !self.is_block_device() && matches!(on, Ok(EXT4 | XFS))
+    }
+
     /// The device number of a block device, as `st_rdev` has it.
     pub(crate) fn block_device(&self) -> Option<u64> {
         self.stat.block_device

@@ -168,6 +168,11 @@ fn called(host: &Host) -> Verdict {
     host.config(&name, &format!("DISKS=( 'vda:LABEL=my root:{path}' vdb:PARTUUID={partuuid}:{path} )\n"))?;
     let guest = boot(host, &name)?;
     assert_eq!(guest.field("disks")[1]["partition"], 2);
+    // What it reads is not cached twice, where that is safe.
+    let number = guest.field("disks")[0]["loop_number"].as_u64().ok_or("no loop device")?;
+    let direct = std::fs::read_to_string(format!("/sys/block/loop{number}/loop/dio"))?;
+    let on = host.witness("stat", &["--file-system", "--format=%T", &image.to_string_lossy()])?;
+    assert_eq!(direct.trim() == "1", ["ext2/ext3", "xfs"].contains(&on.trim()), "{direct} on {on}");
     let mounts = host.done(&["enter", &name, "--", "cat", "/proc/mounts"])?;
     assert!(mounts.lines().any(|line| line.starts_with("/dev/vda1 / ext4 ")), "{mounts}");
     host.done(&["stop", &name])?;
