@@ -2,6 +2,7 @@
 
 mod format;
 pub(crate) mod holder;
+mod opening;
 mod reader;
 
 use std::fs::File;
@@ -9,13 +10,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock};
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, SeekFrom};
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::partition::{ByteRange, PartitionTable, Selected, Selector};
-use crate::{Error, Result, fstype};
+use crate::{Error, Result, fstype, sys};
+
+pub(crate) use opening::Backing;
+use opening::{Opened, Stat};
 
 pub use holder::Holder;
 pub use reader::ImageReader;
@@ -68,15 +72,6 @@ pub struct Image {
     stat: Stat,
 }
 
-/// What of `fstat(2)` matters here.
-#[derive(Debug, Clone, Copy)]
-struct Stat {
-    id: (u64, u64),
-    /// The device number, if it is a block device.
-    block_device: Option<u64>,
-    len_bytes: u64,
-}
-
 impl Image {
     /// Opens and locks an image: with `flock(2)`, alone for writing, beside others for reading. A block
     /// device opened for writing is claimed with `O_EXCL` too; one that another has claimed is refused to readers as
@@ -102,6 +97,10 @@ impl Image {
                 return Err(Error::ImageInUse { image: path.to_owned(), holders });
             }
             Err(errno) => return Err(Error::system("lock image", path, errno)),
+        }
+        // A loop device has its image open. That nobody has costs one look, whereas there may be hundreds of them.
+        if sys::try_lease(image.as_fd(), access == Access::ReadOnly).is_ok() {
+            return Ok(image);
         }
         // Ours come with our lock, so whatever loop device is there now is somebody else's.
         let mut loops = holder::loops_on(image.stat.id, image.stat.block_device)?;
@@ -260,47 +259,14 @@ impl Image {
     }
 
     fn open_as(path: &Path, access: Access, lock: bool) -> Result<Image> {
-        let refused = |errno: Errno| Error::system("open image", path, errno);
-        let flags = OFlags::CLOEXEC
-            | match access {
-                Access::ReadOnly => OFlags::RDONLY,
-                Access::ReadWrite => OFlags::RDWR,
-            };
-        // Not to wait for a writer if it is a FIFO, nor for a medium if it is a drive.
-        let careful = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let fd = rustix::fs::open(path, flags | careful, Mode::empty()).map_err(refused)?;
-        let stat = rustix::fs::fstat(&fd).map_err(refused)?;
-        let block_device = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => None,
-            FileType::BlockDevice => Some(stat.st_rdev),
-            other => {
-                return Err(Error::NotAnImage { image: path.to_owned(), found: found_instead(other) });
-            }
-        };
-        // Loop devices get this fd, and its flags with it.
-        rustix::fs::fcntl_setfl(&fd, flags).map_err(refused)?;
-        let claim = match block_device {
-            Some(device) if lock => {
-                let Some(claim) = claim_device(&fd, path, flags)? else {
-                    // Or this process would count as one that has it open.
-                    drop(fd);
-                    let holders = holder::find((stat.st_dev, stat.st_ino), Some(device))?;
-                    return Err(Error::ImageInUse { image: path.to_owned(), holders });
-                };
-                // A reader lets go of it again, as readers share: it has seen that nobody writes.
-                (access == Access::ReadWrite).then_some(claim)
-            }
-            _ => None,
-        };
-        // A block device has no size of its own; its end tells.
-        let len_bytes = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(refused)?;
+        let Opened { fd, claim, stat } = opening::open(path, access, lock)?;
         let image = Image {
-            file: File::from(fd),
+            file: fd.into(),
             claim: RwLock::new(claim),
             path: path.to_owned(),
             access,
             locked: lock,
-            stat: Stat { id: (stat.st_dev, stat.st_ino), block_device, len_bytes },
+            stat,
         };
         format::refuse_foreign(&image)?;
         Ok(image)
@@ -313,42 +279,10 @@ impl AsFd for Image {
     }
 }
 
-/// What a loop device gets of an image.
-pub(crate) struct Backing<'a> {
-    file: &'a File,
-    claim: Option<RwLockReadGuard<'a, Option<OwnedFd>>>,
-}
-
-impl AsFd for Backing<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.claim.as_ref().and_then(|claim| claim.as_ref()).map_or(self.file.as_fd(), AsFd::as_fd)
-    }
-}
-
-/// Opens the device behind `fd` once more, this time claimed; `None` while it is mounted or claimed by another.
-fn claim_device(fd: &OwnedFd, path: &Path, flags: OFlags) -> Result<Option<OwnedFd>> {
-    use std::os::fd::AsRawFd;
-    let same = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    match rustix::fs::open(&same, flags | OFlags::EXCL, Mode::empty()) {
-        Ok(claimed) => Ok(Some(claimed)),
-        Err(Errno::BUSY) => Ok(None),
-        Err(errno) => Err(Error::system("claim block device", path, errno)),
-    }
-}
-
-fn found_instead(kind: FileType) -> &'static str {
-    match kind {
-        FileType::Directory => "a directory",
-        FileType::Fifo => "a FIFO",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice => "a character device",
-        _ => "something else",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{FileType, Mode};
     use std::io::{Read, Seek, SeekFrom, Write};
 
     fn image_of(bytes: &[u8]) -> tempfile::NamedTempFile {

@@ -1,16 +1,24 @@
 //! Who may have an image.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use subhost_mount::rootdir::MountPoint;
 use subhost_mount::{Access, Error, FileSystem, Holder, Image, LoopDevice, LoopOptions, RootDir, Staging};
 
-use crate::{Row, scene};
+use crate::{Row, scene, sys};
 
 pub(crate) const CASES: &[Row] = &[
     ("image_open_for_writing_is_refused_to_a_second_and_its_holder_named", &[], second_writer),
+    ("image_is_had_by_one_of_many_who_open_it_at_once", &[], one_of_many),
+    ("image_is_opened_once_another_lets_go_of_its_lease", &[], lease),
     ("image_is_shared_by_readers_and_refused_to_a_writer", &[], readers_share),
     ("image_lends_several_partitions_through_one_lock", &["losetup"], several_partitions),
     ("image_stays_locked_while_only_a_mount_of_it_lives", &["sfdisk", "mkfs.ext4"], mount_keeps_lock),
@@ -48,6 +56,48 @@ fn second_writer() {
     drop(first);
     // A program that another case starts shares our files until it has become itself.
     scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
+}
+
+fn one_of_many() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let (having, had) = (AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    match Image::open(&path, Access::ReadWrite) {
+                        Ok(image) => {
+                            assert_eq!(having.fetch_add(1, Ordering::SeqCst), 0);
+                            had.fetch_add(1, Ordering::SeqCst);
+                            having.fetch_sub(1, Ordering::SeqCst);
+                            drop(image);
+                        }
+                        Err(Error::ImageInUse { .. }) => {}
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(had.into_inner() > 0);
+}
+
+/// As `Image::open` itself has one for an instant.
+fn lease() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let leased = fs::File::open(&path).unwrap();
+    sys::take_lease(leased.as_fd());
+    let careful = OFlags::RDWR | OFlags::NONBLOCK;
+    assert_eq!(rustix::fs::open(&path, careful, Mode::empty()).unwrap_err(), Errno::WOULDBLOCK);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            drop(leased);
+        });
+        Image::open(&path, Access::ReadWrite).unwrap();
+    });
 }
 
 fn readers_share() {
