@@ -177,9 +177,8 @@ fn apply(
     let mut devices = Vec::new();
     for disk in &plan.disks {
         let range = ByteRange { start: disk.start_bytes, len: disk.len_bytes };
-        let image = &observed.images[disk.image].image;
-        let options = LoopOptions { direct_io: image.prefers_direct_io(), ..LoopOptions::default() };
-        let device = Device::attach(image, range, &options);
+        let options = LoopOptions { direct_io: disk.direct_io, ..LoopOptions::default() };
+        let device = Device::attach(&observed.images[disk.image].image, range, &options);
         devices.push(device.step(format!("disk {}", disk.node))?);
     }
     let devices = Arc::new(devices);

@@ -25,6 +25,8 @@ pub struct PlannedDisk {
     pub partition: u32,
     /// Whether a loop device shows it: not so where it is all of a block device.
     pub loop_device: bool,
+    /// Whether that goes past the page cache of the image's own file system.
+    pub direct_io: bool,
     /// First byte in the image.
     pub start_bytes: u64,
     /// Length in bytes.
@@ -189,8 +191,9 @@ impl Plan {
                 ));
                 continue;
             }
+            let direct = if disk.direct_io { " --direct-io=on" } else { "" };
             lines.push(format!(
-                "losetup --find --show --offset {} --sizelimit {} {image}  # locked; /dev/{} inside",
+                "losetup --find --show{direct} --offset {} --sizelimit {} {image}  # locked; /dev/{} inside",
                 disk.start_bytes, disk.len_bytes, disk.node
             ));
         }
@@ -282,11 +285,13 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
                 )));
             }
         }
+        let image = &observed.images[found.image].image;
         disks.push(PlannedDisk {
             node,
             image: found.image,
             partition: found.partition,
-            loop_device: !Device::is_whole(&observed.images[found.image].image, found.range),
+            loop_device: !Device::is_whole(image, found.range),
+            direct_io: image.prefers_direct_io(),
             start_bytes: found.range.start,
             len_bytes: found.range.len,
             filesystem: found.superblock.as_ref().map(|superblock| superblock.kind.clone()),
