@@ -113,13 +113,14 @@ Examples:
   subhostctl mounts                    of all subhosts, seen from inside
   subhostctl mounts /srv               of this host, at and below a folder
   subhostctl mounts /dev/loop0         of a block device, wherever it is mounted
+  subhostctl mounts /disks/web.raw     of the loop devices over an image, wherever they are mounted
   subhostctl mounts --json /srv        with every process that holds one, and how
 A mount is listed after the one that it is on: unmount from the last line up.
 HELD BY names processes with what they have there (root, cwd, exe, map, fd), and the other mount
-namespaces that have the same mounted; for a block device the last line those that have it, or
-something on it, open. Returns 0, also when there is none, or 2 for a PATH that is not there.")]
+namespaces that have the same mounted. Of a block device or an image the last lines name each
+device, and those that have it, or something on it, open. Returns 0, also when there is none, or 2 for a PATH that is not there.")]
     Mounts {
-        /// Folder, file or block device; without it, all subhosts
+        /// Folder, image, file or block device; without it, all subhosts
         path: Option<PathBuf>,
     },
     /// Print the completion script of a shell

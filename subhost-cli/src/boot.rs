@@ -4,14 +4,16 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use subhost_init::console::Pty;
 use subhost_init::handoff::Pid1Args;
 use subhost_init::launch::{Launch, Pid1Program, Prepared, Program, Running};
 use subhost_init::userns::{IdMap, UserNamespace};
+use subhost_mount::device::Device;
 use subhost_mount::filesystem::Mount;
-use subhost_mount::loopdev::{LoopDevice, LoopOptions};
+use subhost_mount::loopdev::LoopOptions;
 use subhost_mount::partition::ByteRange;
 use subhost_mount::staging::Staging;
 use subhost_net::cable::{Cable, create_all_waiting};
@@ -60,7 +62,7 @@ pub struct Booted {
 /// What a subhost is made of before and while it runs; dropping it gives all back.
 struct Resources {
     mounts: Vec<Mount>,
-    _loops: Vec<LoopDevice>,
+    devices: Arc<Vec<Device>>,
     _observed: Observed,
     netns: Netns,
     user_namespace: UserNamespace,
@@ -173,20 +175,22 @@ fn apply(
     command: &str,
     streams: Streams,
 ) -> Result<Booted, Error> {
-    let mut loops = Vec::new();
-    let options = LoopOptions { read_only: plan.reads_disks, ..LoopOptions::default() };
+    let mut devices = Vec::new();
     for disk in &plan.disks {
         let range = ByteRange { start: disk.start_bytes, len: disk.len_bytes };
-        let device = LoopDevice::attach(&observed.images[disk.image].image, range, &options);
-        loops.push(device.step(format!("disk {}", disk.node))?);
+        let options =
+            LoopOptions { read_only: plan.reads_disks, direct_io: disk.direct_io, ..LoopOptions::default() };
+        let device = Device::attach(&observed.images[disk.image].image, range, &options);
+        devices.push(device.step(format!("disk {}", disk.node))?);
     }
+    let devices = Arc::new(devices);
     let range = reserve(layout, plan.id_range)?;
     let user_namespace = UserNamespace::create(IdMap { first: range.first, count: range.count })
         .step("make the user namespace")?;
     let netns = Netns::create(Some(user_namespace.as_fd())).step("make the network namespace")?;
     let cables = make_cables(&plan, &netns)?;
     let mut resources =
-        Resources { mounts: Vec::new(), _loops: loops, _observed: observed, netns, user_namespace, range };
+        Resources { mounts: Vec::new(), devices, _observed: observed, netns, user_namespace, range };
     let draft = Draft::new(layout, &request.name).step("prepare the record")?;
     let (prepared, mut staged) = launch(request, &plan, layout, streams, &draft, &resources)?;
     resources.mounts = std::mem::take(&mut staged.mounts);
@@ -264,7 +268,7 @@ fn launch(
         hidden: request.hidden.clone(),
         first_id: resources.range.first,
         user_namespace: namespace(resources.user_namespace.as_fd())?,
-        devices: resources._loops.iter().map(LoopDevice::major_minor).collect(),
+        devices: Arc::clone(&resources.devices),
         // Nobody needs the records there, and the file of PID 1 beside them stays in view.
         work_dir: layout.records(),
         terminal,
@@ -356,7 +360,7 @@ fn make_record(
     cables: Vec<CableRecord>,
     resources: &Resources,
 ) -> Result<Record, Error> {
-    let disk = |(disk, device): (&crate::plan::PlannedDisk, &LoopDevice)| {
+    let disk = |(disk, device): (&crate::plan::PlannedDisk, &Device)| {
         let image = &resources._observed.images[disk.image];
         let (image_device, image_inode) = image.image.id();
         DiskRecord {
@@ -365,7 +369,7 @@ fn make_record(
             partition: disk.partition,
             image_device,
             image_inode,
-            loop_number: Some(device.number()),
+            loop_number: device.loop_number(),
         }
     };
     Ok(Record {
@@ -381,7 +385,7 @@ fn make_record(
         netns_inode: resources.netns.inode(),
         pinned: plan.netns.is_some(),
         cables,
-        disks: plan.disks.iter().zip(&resources._loops).map(disk).collect(),
+        disks: plan.disks.iter().zip(resources.devices.iter()).map(disk).collect(),
         stop_timeout_ms: plan.stop_timeout_ms,
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     })

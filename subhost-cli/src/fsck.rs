@@ -82,8 +82,9 @@ pub enum Outcome {
 pub fn disks(request: &Request, observed: &Observed) -> Vec<Disk> {
     let found = request.disks.iter().zip(&observed.disks);
     let disk = |(spec, found): (&DiskSpec, &Option<crate::observe::ObservedDisk>)| {
-        let kind = found.as_ref()?.superblock.as_ref().map(|superblock| superblock.kind.clone());
-        Some(Disk { spec: spec.clone(), node: spec.node_name(), kind })
+        let found = found.as_ref()?;
+        let kind = found.superblock.as_ref().map(|superblock| superblock.kind.clone());
+        Some(Disk { spec: spec.clone(), node: spec.node_name_of(found.partition), kind })
     };
     found.filter_map(disk).collect()
 }

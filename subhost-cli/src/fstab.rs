@@ -124,6 +124,8 @@ mod tests {
         PlannedDisk {
             node: node.to_owned(),
             image: 0,
+            loop_device: true,
+            direct_io: false,
             partition: 1,
             start_bytes: 0,
             len_bytes: 0,

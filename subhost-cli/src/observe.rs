@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use subhost_config::schema::DiskSpec;
+use subhost_config::schema::{DiskSpec, PartitionChoice};
 use subhost_mount::fstype::{Superblock, probe};
 use subhost_mount::image::{Access, Image};
-use subhost_mount::partition::ByteRange;
+use subhost_mount::partition::{ByteRange, Selected, Selector};
 use subhost_net::netns::{PinState, pinned_inode};
 
 use crate::error::Complaint;
@@ -38,6 +38,8 @@ pub struct ObservedImage {
 pub struct ObservedDisk {
     /// Index into [`Observed::images`].
     pub image: usize,
+    /// The number of its partition; 0 is the whole image.
+    pub partition: u32,
     /// Its bytes in the image.
     pub range: ByteRange,
     /// Its file system, where one is recognised.
@@ -211,15 +213,21 @@ impl Observed {
             }
         };
         let image = &self.images[index].image;
-        let range = if spec.partition == 0 {
-            ByteRange { start: 0, len: image.len_bytes() }
+        let selector = match &spec.partition {
+            PartitionChoice::Number(number) => Selector::Index(*number),
+            PartitionChoice::By(text) => {
+                text.parse().map_err(|error| Complaint::new(format!("disk {node}: {error}")))?
+            }
+        };
+        let Selected { index: partition, range } = if selector == Selector::Index(0) {
+            image.select(&selector).map_err(within)?
         } else {
             let table = image.partition_table().map_err(within)?;
             self.notes.extend(table.notes.iter().map(|note| format!("{}: {note}", spec.image.display())));
-            table.find(spec.partition).map_err(within)?
+            table.select(&selector, |range| probe(image.reader(range), 0)).map_err(within)?
         };
         let superblock = probe(image.reader(range), 0).map_err(within)?;
-        Ok(ObservedDisk { image: index, range, superblock })
+        Ok(ObservedDisk { image: index, partition, range, superblock })
     }
 
     /// What must not be mounted: a reason not to begin where it is the root; of a further disk it matters once the

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use subhost_config::schema::{InitChoice, UserNs};
+use subhost_mount::device::Device;
 use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
 use subhost_net::mac::Mac;
 use subhost_net::name::{HostName, host_end};
@@ -23,6 +24,10 @@ pub struct PlannedDisk {
     pub image: usize,
     /// Partition index; 0 is the whole image.
     pub partition: u32,
+    /// Whether a loop device shows it: not so where it is all of a block device.
+    pub loop_device: bool,
+    /// Whether that goes past the page cache of the image's own file system.
+    pub direct_io: bool,
     /// First byte in the image.
     pub start_bytes: u64,
     /// Length in bytes.
@@ -189,12 +194,18 @@ impl Plan {
     pub fn commands(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for disk in &self.disks {
+            let image = shell::quote(&self.images[disk.image]);
+            if !disk.loop_device {
+                lines.push(format!(
+                    "cp -aL {image} /dev/{}  # the block device itself, claimed; inside",
+                    disk.node
+                ));
+                continue;
+            }
+            let direct = if disk.direct_io { " --direct-io=on" } else { "" };
             lines.push(format!(
-                "losetup --find --show --offset {} --sizelimit {} {}  # locked; /dev/{} inside",
-                disk.start_bytes,
-                disk.len_bytes,
-                shell::quote(&self.images[disk.image]),
-                disk.node
+                "losetup --find --show{direct} --offset {} --sizelimit {} {image}  # locked; /dev/{} inside",
+                disk.start_bytes, disk.len_bytes, disk.node
             ));
         }
         let (map, note) = match self.id_range {
@@ -278,25 +289,28 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
     let mut disks: Vec<PlannedDisk> = Vec::new();
     for (spec, found) in request.disks.iter().zip(&observed.disks) {
         let Some(found) = found else { continue };
+        let node = spec.node_name_of(found.partition);
         let end = found.range.start.saturating_add(found.range.len);
         for other in &disks {
-            if other.node == spec.node_name() {
+            if other.node == node {
                 complaints.push(Complaint::new(format!("disk {}: is there twice", other.node)));
             }
             let apart = other.start_bytes >= end || found.range.start >= other.start_bytes + other.len_bytes;
             if other.image == found.image && !apart {
                 complaints.push(Complaint::new(format!(
-                    "disk {}: overlaps {} in {}: two mounts of one file system destroy it",
-                    spec.node_name(),
+                    "disk {node}: overlaps {} in {}: two mounts of one file system destroy it",
                     other.node,
                     spec.image.display()
                 )));
             }
         }
+        let image = &observed.images[found.image].image;
         disks.push(PlannedDisk {
-            node: spec.node_name(),
+            node,
             image: found.image,
-            partition: spec.partition,
+            partition: found.partition,
+            loop_device: !Device::is_whole(image, found.range),
+            direct_io: image.prefers_direct_io(),
             start_bytes: found.range.start,
             len_bytes: found.range.len,
             filesystem: found.superblock.as_ref().map(|superblock| superblock.kind.clone()),

@@ -6,10 +6,12 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use subhost_init::console::Pty;
 use subhost_init::launch::Pid1Program;
 use subhost_mount::bind::{bind, bind_fd};
+use subhost_mount::device::Device;
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
 use subhost_mount::fstype::AllowedTypes;
 use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
@@ -46,8 +48,8 @@ pub struct Stage {
     pub first_id: u32,
     /// The guest's user namespace.
     pub user_namespace: OwnedFd,
-    /// Loop device of each disk: major and minor.
-    pub devices: Vec<(u32, u32)>,
+    /// The device of each disk.
+    pub devices: Arc<Vec<Device>>,
     /// Folder that exists on the host and is covered in the staging namespace.
     pub work_dir: PathBuf,
     /// True if the guest gets a pseudo-terminal.
@@ -124,11 +126,12 @@ impl Stage {
             let link = dev.symlink(Path::new(target), Path::new(name));
             link.and_then(|()| dev.chown(Path::new(name), owner, owner)).step(format!("make /dev/{name}"))?;
         }
-        for (disk, (major, minor)) in self.plan.disks.iter().zip(&self.devices) {
+        for (disk, device) in self.plan.disks.iter().zip(self.devices.iter()) {
+            let (major, minor) = device.major_minor();
             // Of the host's root: raw writes under a mounted file system attack the kernel.
             let step = || format!("make /dev/{}", disk.node);
             let mode = if self.plan.reads_disks { 0o440 } else { 0o600 };
-            node(&disk.node, NodeKind::Block, mode, *major, *minor, None).step(step())?;
+            node(&disk.node, NodeKind::Block, mode, major, minor, None).step(step())?;
             if self.plan.reads_disks {
                 // Of the guest's group only: with a foreign owner none of its capabilities opens it for writing, which
                 // the kernel would take for leave to set the loop device up anew.
@@ -242,7 +245,7 @@ impl Stage {
         if attributes.contains(MountAttributes::RDONLY) {
             filesystem = filesystem.flag("ro");
         }
-        let mount = filesystem.mount().map_err(failed)?;
+        let mount = self.devices[index].mount(filesystem).map_err(failed)?;
         mount.idmap(self.user_namespace.as_fd()).step(step())?;
         Ok(mount)
     }

@@ -64,7 +64,7 @@ pub struct DiskRecord {
     pub image_device: u64,
     /// Inode of the image.
     pub image_inode: u64,
-    /// Loop device number, if there is one.
+    /// Loop device number; none where the image is a block device that is mounted itself.
     pub loop_number: Option<u32>,
 }
 

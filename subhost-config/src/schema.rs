@@ -23,7 +23,7 @@ pub use cable::{CableSpec, check_cables};
 pub use capability::Capability;
 pub use choice::{ProcSys, Restart, Seccomp};
 pub use config::{DEFAULT_SKIP_SCRIPTS, SubhostConfig};
-pub use disk::{DiskSpec, check_disks};
+pub use disk::{DiskSpec, PartitionChoice, check_disks};
 pub use entry::{Entry, Written};
 pub use environment::Environment;
 pub(crate) use names::nearest;

@@ -347,7 +347,12 @@ mod round_trip {
 
     fn disk() -> impl Strategy<Value = Vec<u8>> {
         let node = proptest::sample::select(vec!["vda", "sdz", "nvme0n1", "mmcblk0"]);
-        (node, 0..=255u32, path())
+        let named = (proptest::sample::select(vec!["LABEL", "UUID", "PARTTYPE"]), "[ -9;-~é]{1,9}");
+        let partition = prop_oneof![
+            (0..=255u32).prop_map(|number| number.to_string()),
+            named.prop_map(|(key, value)| format!("{key}={value}")),
+        ];
+        (node, partition, path())
             .prop_map(|(node, partition, path)| [format!("{node}:{partition}:").as_bytes(), &path].concat())
     }
 

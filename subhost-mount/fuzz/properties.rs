@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Result, Seek, SeekFrom};
 
-use subhost_mount::partition::{SelectError, Selector};
-use subhost_mount::{PartitionTable, fstype};
+use subhost_mount::partition::Selector;
+use subhost_mount::{Error, PartitionTable, fstype};
 
 /// An image of a few bytes that may be large: zeros but for some pieces.
 ///
@@ -173,7 +173,7 @@ fn check(table: &PartitionTable) {
         let selector = Selector::PartUuid(partition.uuid.clone().expect("both kinds of table have them"));
         match table.select(&selector, |_| Ok(None)) {
             Ok(selected) => assert_eq!(selected.index, partition.index),
-            Err(SelectError::Ambiguous { indexes, .. }) => assert!(indexes.contains(&partition.index)),
+            Err(Error::SelectedTwice { indexes, .. }) => assert!(indexes.contains(&partition.index)),
             Err(error) => panic!("{error}: {partition:?}"),
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::image::Holder;
+use crate::partition::Selector;
 
 /// The result of everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -98,6 +99,24 @@ pub enum Error {
     ExtendedPartition {
         /// The number that was asked for.
         index: u32,
+    },
+
+    /// No partition has what it was to be chosen by.
+    #[error("no partition has {selector}{}", values_there(present))]
+    NotSelected {
+        /// What it was to be chosen by.
+        selector: Selector,
+        /// What those there have instead.
+        present: Vec<String>,
+    },
+
+    /// Several partitions have what one was to be chosen by, and which is meant is not for a guess.
+    #[error("more than one partition has {selector}: {}", numbers(indexes))]
+    SelectedTwice {
+        /// What it was to be chosen by.
+        selector: Selector,
+        /// Which they are.
+        indexes: Vec<u32>,
     },
 
     /// The partition table contradicts itself or the image.
@@ -319,8 +338,24 @@ fn partitions_there(present: &[u32]) -> String {
     if present.is_empty() {
         return "there is no partition; 0 means the whole image".to_owned();
     }
-    let numbers: Vec<String> = present.iter().map(u32::to_string).collect();
-    format!("there are {}; 0 means the whole image", numbers.join(", "))
+    format!("there are {}; 0 means the whole image", numbers(present))
+}
+
+/// The guest says them, so that there may be many, and anything in them.
+fn values_there(present: &[String]) -> String {
+    const MOST: usize = 16;
+    if present.is_empty() {
+        return String::new();
+    }
+    let mut values: Vec<String> = present.iter().take(MOST).map(|it| shown(Path::new(it))).collect();
+    if present.len() > MOST {
+        values.push(format!("{} more", present.len() - MOST));
+    }
+    format!("; there are {}", values.join(", "))
+}
+
+fn numbers(indexes: &[u32]) -> String {
+    indexes.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn held_by(holders: &[Holder]) -> String {

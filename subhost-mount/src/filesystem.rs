@@ -67,6 +67,7 @@ pub struct FileSystem {
     /// Given after the others: the last one holds.
     forced: Vec<(String, OptionValue)>,
     forced_attributes: MountAttributes,
+    exclusive: bool,
 }
 
 /// What an option is set to.
@@ -88,6 +89,7 @@ impl FileSystem {
             attributes: MountAttributes::empty(),
             forced: Vec::new(),
             forced_attributes: MountAttributes::empty(),
+            exclusive: false,
         }
     }
 
@@ -130,6 +132,12 @@ impl FileSystem {
         self.forced_attributes |= attributes;
     }
 
+    /// That a mount of the device that is there already is not joined, where the kernel can tell (6.6, for most types).
+    pub(crate) fn exclusive(mut self) -> FileSystem {
+        self.exclusive = true;
+        self
+    }
+
     /// Mounts it, detached: it is nowhere until it is attached, and gone when the [`Mount`] is dropped before.
     ///
     /// Needs `CAP_SYS_ADMIN`. A source or value takes at most 255 bytes.
@@ -169,6 +177,12 @@ impl FileSystem {
                 }
                 OptionValue::Fd(fd) => mount::fsconfig_set_fd(context, key.as_str(), fd)?,
                 OptionValue::Nothing => mount::fsconfig_set_flag(context, key.as_str())?,
+            }
+        }
+        if self.exclusive {
+            match mount::fsconfig_create_exclusive(context) {
+                Err(Errno::OPNOTSUPP) => {}
+                other => return other,
             }
         }
         mount::fsconfig_create(context)

@@ -66,6 +66,7 @@
 #![deny(unsafe_code)]
 
 pub mod bind;
+pub mod device;
 mod error;
 pub mod filesystem;
 pub mod fstype;
@@ -80,6 +81,7 @@ pub mod staging;
 #[expect(unsafe_code, reason = "the system calls that rustix lacks live here, and nowhere else")]
 mod sys;
 
+pub use device::Device;
 pub use error::{Error, Result, TableProblem};
 pub use filesystem::{FileSystem, Mount, MountAttributes, Propagation};
 pub use image::{Access, Holder, Image};

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::shown;
-use crate::image::{Access, Image};
+use crate::image::{Access, Image, holder};
 use crate::partition::ByteRange;
 use crate::{Error, Result, sys};
 
@@ -34,8 +34,7 @@ pub struct LoopOptions {
     /// blocks cannot be mounted then.
     pub block_size: Option<u32>,
     /// Go past the page cache of the image's file system, where that can do so in steps of the block size and from
-    /// this offset: [`LoopDevice::is_direct`] tells. It is not faster by itself; it pays by memory, as what is read or
-    /// written is not cached twice.
+    /// this offset: [`LoopDevice::is_direct`] tells. [`Image::prefers_direct_io`] says where it pays.
     pub direct_io: bool,
 }
 
@@ -59,6 +58,8 @@ impl LoopDevice {
     /// [`Error::System`] when the kernel refuses.
     pub fn attach(image: &Image, range: ByteRange, options: &LoopOptions) -> Result<LoopDevice> {
         check(image, range, options)?;
+        let handed_out = || bad_range(image, "the whole device has been handed out".to_owned());
+        let backing = image.backing().ok_or_else(handed_out)?;
         let control = rustix::fs::open(CONTROL, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::system("open", CONTROL, errno))?;
         for _ in 0..ATTEMPTS {
@@ -67,7 +68,7 @@ impl LoopDevice {
             // Another may take or remove it before we come: then there is another free one.
             let Some((file, device)) = open_device(number, options)? else { continue };
             let config = sys::LoopConfig {
-                backing: image.as_fd(),
+                backing: backing.as_fd(),
                 offset: range.start,
                 size_limit: range.len,
                 // Or with direct I/O the kernel would take what the image's own disk has.
@@ -87,6 +88,17 @@ impl LoopDevice {
             }
         }
         Err(Error::system("attach loop device to", image.path(), Errno::BUSY))
+    }
+
+    /// The nodes of the loop devices over the image at `path`, whoever attached them. Without root none is seen.
+    ///
+    /// # Errors
+    /// [`Error::System`] when there is nothing at `path`, or devices cannot be listed.
+    pub fn over(path: &Path) -> Result<Vec<PathBuf>> {
+        let stat = rustix::fs::stat(path).map_err(|errno| Error::system("stat", path, errno))?;
+        let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice;
+        let found = holder::loops_on((stat.st_dev, stat.st_ino), is_device.then_some(stat.st_rdev))?;
+        Ok(found.into_iter().map(|found| node(found.number)).collect())
     }
 
     /// N of `/dev/loopN`.
@@ -143,8 +155,12 @@ impl AsFd for LoopDevice {
     }
 }
 
+fn bad_range(image: &Image, problem: String) -> Error {
+    Error::BadRange { object: shown(image.path()), problem }
+}
+
 fn check(image: &Image, range: ByteRange, options: &LoopOptions) -> Result<()> {
-    let bad = |problem: String| Error::BadRange { object: shown(image.path()), problem };
+    let bad = |problem| bad_range(image, problem);
     let ByteRange { start, len } = range;
     if !image.is_locked() {
         return Err(Error::NotOpenedFor { image: image.path().to_owned(), opened: "without a lock" });

@@ -107,7 +107,8 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
         );
     }
     for disk in &shown.disks {
-        row(&disk.node, format!("{} partition {}", disk.image.display(), disk.partition));
+        let by = disk.loop_number.map_or("itself".to_owned(), |number| format!("by /dev/loop{number}"));
+        row(&disk.node, format!("{} partition {} {by}", disk.image.display(), disk.partition));
     }
     if let Some(isolation) = shown.isolation {
         let last = u64::from(isolation.first_id) + u64::from(isolation.id_count) - 1;

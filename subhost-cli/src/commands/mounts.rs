@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use subhost_mount::loopdev::LoopDevice;
 use subhost_mount::mountinfo::{Census, Holders, HoldingProcess, MountEntry, MountNamespace, Process};
 
 use super::{Context, need_root};
@@ -18,10 +19,18 @@ const NAMED: usize = 3;
 #[derive(Serialize)]
 struct Shown {
     mounts: Vec<ShownMount>,
-    /// Of a block device: those that have it or something on it open, also by a mount that is in no table.
-    device_processes: Vec<ShownProcess>,
+    /// The block device that was asked for, and the loop devices over it or over the image.
+    devices: Vec<ShownDevice>,
     /// Processes that could not be looked at.
     unseen_processes: usize,
+}
+
+#[derive(Serialize)]
+struct ShownDevice {
+    #[serde(serialize_with = "crate::json::path")]
+    path: PathBuf,
+    /// Those that have it or something on it open, also by a mount that is in no table.
+    processes: Vec<ShownProcess>,
 }
 
 #[derive(Serialize)]
@@ -80,7 +89,8 @@ struct View {
     subhosts: Vec<(String, u32)>,
 }
 
-/// Shows the mounts at and below `path` or of a block device, or those of all subhosts. Changes nothing.
+/// Shows the mounts at and below `path`, of a block device or of the loop devices over an image, or those of all subhosts.
+/// Changes nothing.
 pub(super) fn mounts(context: &Context, path: Option<&Path>) -> Result<u8, Error> {
     if path.is_none() {
         need_root("mounts")?;
@@ -100,9 +110,10 @@ pub(super) fn mounts(context: &Context, path: Option<&Path>) -> Result<u8, Error
         for entry in namespace.table.unmount_order().into_iter().rev() {
             let wanted = match &target {
                 None => view.subhost(namespace).is_some(),
-                Some(Target::Device(device)) => entry.device == *device,
-                Some(Target::Below(path)) => {
-                    namespace.inode == view.own && entry.mount_point.starts_with(path)
+                Some(target) => {
+                    let number = rustix::fs::makedev(entry.device.0, entry.device.1);
+                    target.devices.iter().any(|(_, device)| *device == number)
+                        || (namespace.inode == view.own && entry.mount_point.starts_with(&target.path))
                 }
             };
             if wanted {
@@ -110,27 +121,30 @@ pub(super) fn mounts(context: &Context, path: Option<&Path>) -> Result<u8, Error
             }
         }
     }
-    let device_processes = match target {
-        Some(Target::Device((major, minor))) => {
-            shown_processes(view.census.of_device(rustix::fs::makedev(major, minor)).processes)
-        }
-        _ => Vec::new(),
+    let devices = target.into_iter().flat_map(|target| target.devices);
+    let device = |(path, number)| ShownDevice {
+        path,
+        processes: shown_processes(view.census.of_device(number).processes),
     };
-    let shown = Shown { mounts, device_processes, unseen_processes: view.census.unseen };
+    let devices = devices.map(device).collect();
+    let shown = Shown { mounts, devices, unseen_processes: view.census.unseen };
     if context.json {
         report::print_json(&shown)?;
     } else {
         let mut rows: Vec<Vec<String>> = shown.mounts.iter().map(row).collect();
-        if let Some(path) = path.filter(|_| !shown.device_processes.is_empty()) {
+        for device in &shown.devices {
             let mut cells = vec!["-".to_owned(); 7];
-            cells[2] = path.display().to_string();
-            cells[6] = some(shown.device_processes.iter().map(ShownProcess::line).collect());
+            cells[2] = device.path.display().to_string();
+            cells[6] = some(device.processes.iter().map(ShownProcess::line).collect());
             rows.push(cells);
         }
         report::print(&report::table(
             &["WHERE", "TARGET", "SOURCE", "TYPE", "OPTIONS", "PROPAGATION", "HELD BY"],
             &rows,
         ))?;
+    }
+    if path.is_some_and(Path::is_file) && !rustix::process::geteuid().is_root() {
+        report::note(context.quiet, "only root sees which loop devices show this file");
     }
     if shown.unseen_processes > 0 {
         let count = shown.unseen_processes;
@@ -142,32 +156,41 @@ pub(super) fn mounts(context: &Context, path: Option<&Path>) -> Result<u8, Error
     Ok(0)
 }
 
-enum Target {
-    Below(PathBuf),
-    /// Major and minor number.
-    Device((u32, u32)),
+/// What is looked for: mounts at and below a path, and those of the devices that are there.
+struct Target {
+    path: PathBuf,
+    /// The block device at the path, and the loop devices over it or over the file.
+    devices: Vec<(PathBuf, u64)>,
 }
 
 fn target(path: &Path) -> Result<Target, Error> {
     let refuse = |error: &io::Error| {
         Error::refused(
             Complaint::new(format!("mounts {}: {error}", path.display()))
-                .hint("give a folder, a file or a block device of this host"),
+                .hint("give a folder, an image, a file or a block device of this host"),
         )
     };
     let real = match std::fs::canonicalize(path) {
         // The root of a file system whose server has gone, say: it can be looked for all the same.
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return std::path::absolute(path).map(Target::Below).map_err(|_| refuse(&error));
+            let path = std::path::absolute(path).map_err(|_| refuse(&error))?;
+            return Ok(Target { path, devices: Vec::new() });
         }
         other => other.map_err(|error| refuse(&error))?,
     };
-    match std::fs::metadata(&real) {
-        Ok(meta) if meta.file_type().is_block_device() => {
-            Ok(Target::Device((rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()))))
+    let mut devices = Vec::new();
+    let rdev = |path: &Path| std::fs::metadata(path).map(|meta| meta.rdev());
+    if let Ok(meta) = std::fs::metadata(&real) {
+        if meta.file_type().is_block_device() {
+            devices.push((real.clone(), meta.rdev()));
         }
-        _ => Ok(Target::Below(real)),
+        if !meta.is_dir() {
+            let loops = LoopDevice::over(&real).step("look at the loop devices")?;
+            devices
+                .extend(loops.into_iter().filter_map(|node| rdev(&node).ok().map(|number| (node, number))));
+        }
     }
+    Ok(Target { path: real, devices })
 }
 
 impl View {

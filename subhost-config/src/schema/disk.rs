@@ -10,7 +10,10 @@ use super::spec_error::SpecError;
 use crate::code;
 use crate::visible::visible;
 
-const FORM: &str = "write `node:partition:image`, as in `vda:1:/disks/disk1.raw`";
+const FORM: &str =
+    "write `node:partition:image`, as in `vda:1:/disks/disk1.raw` or `vda:LABEL=root:/disks/disk1.raw`";
+/// What a partition is chosen by, other than its number.
+const KEYS: [&str; 5] = ["LABEL", "UUID", "PARTLABEL", "PARTUUID", "PARTTYPE"];
 /// Device names in the kernel are no longer (`DISK_NAME_LEN`).
 const MAX_NODE_BYTES: usize = 32;
 /// The kernel numbers no further (`DISK_MAX_PARTS` is 256).
@@ -24,13 +27,23 @@ const RESERVED: &[&str] = &[
     "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero",
 ];
 
+/// Which part of an image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartitionChoice {
+    /// The partition index that the kernel would give, from one; 0 for the whole image.
+    Number(u32),
+    /// `LABEL=…` or `UUID=…` of the file system in it, or `PARTLABEL=…`, `PARTUUID=…` or `PARTTYPE=…` of the partition,
+    /// as it is written.
+    By(String),
+}
+
 /// A partition of a disk image, and the device node that it gets in the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskSpec {
     /// The disk's device name without `/dev/`: `vda`, `nvme0n1`.
     pub node: String,
-    /// The partition index that the kernel would give, from one; 0 for the whole image.
-    pub partition: u32,
+    /// Which part of the image.
+    pub partition: PartitionChoice,
     /// The host's image, an absolute path.
     pub image: PathBuf,
 }
@@ -44,10 +57,22 @@ impl DiskSpec {
         let (Some(node), Some(partition), Some(image)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(wrong("is no disk").with_hint(FORM));
         };
-        let spec =
-            Self { node: read_node(node)?, partition: read_partition(partition)?, image: read_image(image)? };
-        if RESERVED.contains(&spec.node_name().as_str()) || is_terminal(&spec.node_name()) {
-            let message = format!("/dev/{} is no disk's name, the guest needs it", spec.node_name());
+        let (node, partition) = (read_node(node)?, read_partition(partition)?);
+        let image = read_image(image).map_err(|error| match partition {
+            PartitionChoice::By(_) if !image.starts_with(b"/") => error.with_hint(format!(
+                "a value behind {} cannot hold a colon; what is behind it is the image's full path",
+                KEYS.map(|key| format!("{key}=")).join(", ")
+            )),
+            _ => error,
+        })?;
+        let spec = Self { node, partition, image };
+        // Whichever number it will have.
+        let name = match spec.partition {
+            PartitionChoice::Number(_) => spec.node_name(),
+            PartitionChoice::By(_) => spec.node_name_of(1),
+        };
+        if RESERVED.contains(&name.as_str()) || is_terminal(&name) {
+            let message = format!("/dev/{name} is no disk's name, the guest needs it");
             return Err(
                 SpecError::new(code::DISK, message).with_hint("name the disk as in the VM: vda, sda…")
             );
@@ -56,12 +81,20 @@ impl DiskSpec {
     }
 
     /// The node's name as the kernel makes it: `vda1`, `nvme0n1p1` where the disk's name ends in a digit, and
-    /// just the disk's name for the whole image.
+    /// just the disk's name for the whole image, or where the partition's number is not known.
     pub fn node_name(&self) -> String {
-        let separator = if self.node.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
         match self.partition {
+            PartitionChoice::Number(number) => self.node_name_of(number),
+            PartitionChoice::By(_) => self.node.clone(),
+        }
+    }
+
+    /// The node's name if the partition has this number.
+    pub fn node_name_of(&self, number: u32) -> String {
+        let separator = if self.node.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
+        match number {
             0 => self.node.clone(),
-            partition => format!("{}{separator}{partition}", self.node),
+            number => format!("{}{separator}{number}", self.node),
         }
     }
 
@@ -86,6 +119,15 @@ impl fmt::Display for DiskSpec {
     }
 }
 
+impl fmt::Display for PartitionChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(formatter, "{number}"),
+            Self::By(text) => formatter.write_str(text),
+        }
+    }
+}
+
 fn read_node(text: &[u8]) -> Result<String, SpecError> {
     let wrong = |message: &str| SpecError::about(code::DISK, text, message);
     if text.is_empty() {
@@ -105,7 +147,7 @@ fn read_node(text: &[u8]) -> Result<String, SpecError> {
     }
 }
 
-fn read_partition(text: &[u8]) -> Result<u32, SpecError> {
+fn read_partition(text: &[u8]) -> Result<PartitionChoice, SpecError> {
     let number = match text {
         b"" => Some(0),
         _ if text.iter().all(u8::is_ascii_digit) => {
@@ -113,11 +155,22 @@ fn read_partition(text: &[u8]) -> Result<u32, SpecError> {
         }
         _ => None,
     };
-    number.filter(|&number| number <= MAX_PARTITION).ok_or_else(|| {
-        let hint =
-            format!("a partition is a number from 1 to {MAX_PARTITION}; 0 or nothing is the whole image");
-        SpecError::about(code::DISK, text, "is no partition").with_hint(hint)
-    })
+    let is_choice = |text: &&str| {
+        let value = text.split_once('=').filter(|(key, _)| KEYS.contains(key)).map(|(_, value)| value);
+        value.is_some_and(|value| !value.is_empty() && !value.contains(char::is_control))
+    };
+    let by = || std::str::from_utf8(text).ok().filter(is_choice).map(str::to_owned);
+    number
+        .filter(|&number| number <= MAX_PARTITION)
+        .map(PartitionChoice::Number)
+        .or_else(|| by().map(PartitionChoice::By))
+        .ok_or_else(|| {
+            let hint = format!(
+                "a partition is a number from 1 to {MAX_PARTITION}, or {} and a value; 0 or nothing is the whole image",
+                KEYS.map(|key| format!("{key}=")).join(", ")
+            );
+            SpecError::about(code::DISK, text, "is no partition").with_hint(hint)
+        })
 }
 
 fn read_image(text: &[u8]) -> Result<PathBuf, SpecError> {
@@ -140,28 +193,34 @@ fn is_terminal(node: &str) -> bool {
 }
 
 /// What is wrong with disks beside each other (one device name, one part of an image), with the position of the
-/// later one. Images are told apart by their paths alone. [`SubhostConfig::from_variables`](super::SubhostConfig::from_variables)
-/// has done this; it is for disks that come from elsewhere.
+/// later one. Images are told apart by their paths alone, and what is chosen otherwise than by number by its text.
+/// [`SubhostConfig::from_variables`](super::SubhostConfig::from_variables) has done this; it is for disks that come
+/// from elsewhere.
 pub fn check_disks(disks: &[DiskSpec]) -> Vec<(usize, SpecError)> {
     let mut nodes = BTreeMap::new();
-    let mut images: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+    let mut images: BTreeMap<_, Vec<&PartitionChoice>> = BTreeMap::new();
     let mut errors = Vec::new();
     for (position, disk) in disks.iter().enumerate() {
         let name = disk.node_name();
-        if let Some(before) = nodes.insert(name.clone(), position) {
+        // Which number it will have, and so which name, the image tells.
+        let known = matches!(disk.partition, PartitionChoice::Number(_));
+        if known && let Some(before) = nodes.insert(name.clone(), position) {
             let message = format!("/dev/{name} is the device of disk {before} and of disk {position}");
             let hint = "disks are counted from 0; give each a device name of its own";
             errors.push((position, SpecError::new(code::DISK_CONFLICT, message).with_hint(hint)));
         }
         let used = images.entry(&disk.image).or_default();
-        let overlaps = |&other: &u32| other == disk.partition || other == 0 || disk.partition == 0;
+        let whole = PartitionChoice::Number(0);
+        let overlaps = |other: &&PartitionChoice| {
+            **other == disk.partition || **other == whole || disk.partition == whole
+        };
         if used.iter().any(overlaps) {
             let image = visible(disk.image.as_os_str().as_bytes());
             let message =
                 format!("{image} is used twice: mounting the same blocks twice destroys the file system");
             errors.push((position, SpecError::new(code::DISK_CONFLICT, message)));
         }
-        used.push(disk.partition);
+        used.push(&disk.partition);
     }
     errors
 }
@@ -174,9 +233,25 @@ mod tests {
     #[test]
     fn splits_at_the_first_two_colons() {
         let disk = DiskSpec::parse(b"vda:1:/disks/a:b.raw").unwrap();
-        assert_eq!((disk.node.as_str(), disk.partition), ("vda", 1));
+        assert_eq!((disk.node.as_str(), &disk.partition), ("vda", &PartitionChoice::Number(1)));
         assert_eq!(disk.image, Path::new("/disks/a:b.raw"));
         assert_eq!(disk.to_string(), "vda:1:/disks/a:b.raw");
+    }
+
+    #[test]
+    fn a_partition_is_chosen_by_what_it_is_called_too() {
+        for choice in ["LABEL=my root", "UUID=0-1", "PARTLABEL=a=b", "PARTUUID=0a0b0c0d-01", "PARTTYPE=root"]
+        {
+            let text = format!("nvme0n1:{choice}:/disks/a:b.raw");
+            let disk = DiskSpec::parse(text.as_bytes()).unwrap();
+            assert_eq!(disk.partition, PartitionChoice::By(choice.to_owned()));
+            assert_eq!(disk.image, Path::new("/disks/a:b.raw"));
+            assert_eq!((disk.node_name(), disk.node_name_of(3)), ("nvme0n1".into(), "nvme0n1p3".into()));
+            assert_eq!(disk.to_string(), text);
+        }
+        let colon = DiskSpec::parse(b"vda:LABEL=a:b:/disks/a.raw").unwrap_err();
+        assert_eq!(colon.to_string(), "`b:/disks/a.raw` is a relative path");
+        assert!(colon.hint().unwrap().contains("cannot hold a colon"), "{colon:?}");
     }
 
     #[test]
@@ -209,12 +284,16 @@ mod tests {
             ("vda:+1:/a", "`+1` is no partition"),
             ("vda:256:/a", "`256` is no partition"),
             ("vda:99999999999999999999:/a", "`99999999999999999999` is no partition"),
+            ("vda:LABEL=:/a", "`LABEL=` is no partition"),
+            ("vda:label=a:/a", "`label=a` is no partition"),
+            ("vda:LABEL=\x1b:/a", "`LABEL=\\x1b` is no partition"),
             ("vda:1:", "the disk has no image"),
             ("vda:1:a.raw", "`a.raw` is a relative path"),
             ("vda:1:/disks/", "`/disks/` is a folder, not an image"),
             ("vda:1:/", "`/` is a folder, not an image"),
             ("null::/a", "/dev/null is no disk's name, the guest needs it"),
             ("tty:1:/a", "/dev/tty1 is no disk's name, the guest needs it"),
+            ("tty:LABEL=a:/a", "/dev/tty1 is no disk's name, the guest needs it"),
         ] {
             assert_eq!(DiskSpec::parse(spec.as_bytes()).unwrap_err().to_string(), message, "{spec}");
         }
@@ -232,5 +311,8 @@ mod tests {
         assert_eq!(check(&["vda:1:/a", "vda:1:/b"]), [1]);
         assert_eq!(check(&["vda:1:/a", "vdb:1:/a"]), [1]);
         assert_eq!(check(&["vda:1:/a", "vdb::/b", "vdc::/a"]), [2]);
+        assert!(check(&["vda:LABEL=a:/a", "vda:LABEL=b:/a", "vda:1:/b"]).is_empty());
+        assert_eq!(check(&["vda:LABEL=a:/a", "vdb:LABEL=a:/a"]), [1]);
+        assert_eq!(check(&["vda:LABEL=a:/a", "vdb::/a"]), [1]);
     }
 }

@@ -81,7 +81,8 @@ pub const SETTINGS: &[SettingInfo] = &[
         "list of `node:partition:image`",
         "none",
         "( vda:1:/disks/disk1.raw vdb:0:/disks/data.raw )",
-        "The guest's disks; the first is its root file system. Partition `0` or nothing is the whole image.",
+        "The guest's disks; the first is its root file system. Partition `0` or nothing is the whole image; \
+         `LABEL=…`, `UUID=…`, `PARTLABEL=…`, `PARTUUID=…` or `PARTTYPE=…` stand for the number.",
     ),
     setting(
         "BRIDGES",

@@ -1,5 +1,6 @@
 //! Finds out who holds an image: loop devices, mounts, and processes with a lock.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 
-use crate::mountinfo::MountTable;
+use crate::mountinfo::{Census, HoldingNamespace, MountTable, Process};
 use crate::{Error, Result, error, sys};
 
 /// Who holds an image.
@@ -31,11 +32,30 @@ pub enum Holder {
         /// Its name.
         comm: String,
     },
-    /// A mount of the block device itself.
+    /// A mount of the block device itself, or of a partition that the kernel made of it.
     Mount {
         /// Where.
         at: PathBuf,
+        /// A process that sees it there, where the calling thread does not.
+        seen_by: Option<Process>,
     },
+    /// Another block device that is made of it, by LVM, MD and the like.
+    Device {
+        /// Its node.
+        path: PathBuf,
+    },
+}
+
+impl Holder {
+    fn process(pid: u32) -> Holder {
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Holder::Process { pid, comm: comm.trim_end().to_owned() }
+    }
+
+    /// This process.
+    pub(crate) fn ourselves() -> Holder {
+        Holder::process(std::process::id())
+    }
 }
 
 impl fmt::Display for Holder {
@@ -47,7 +67,11 @@ impl fmt::Display for Holder {
                 write!(f, "/dev/loop{number} (mounted at {})", places.join(", "))
             }
             Holder::Process { pid, comm } => write!(f, "process {pid} ({})", error::shown(Path::new(comm))),
-            Holder::Mount { at } => write!(f, "the mount at {}", error::shown(at)),
+            Holder::Mount { at, seen_by: None } => write!(f, "the mount at {}", error::shown(at)),
+            Holder::Mount { at, seen_by: Some(process) } => {
+                write!(f, "the mount at {} of process {process}", error::shown(at))
+            }
+            Holder::Device { path } => write!(f, "{}", error::shown(path)),
         }
     }
 }
@@ -56,25 +80,37 @@ impl fmt::Display for Holder {
 const BLOCK_DEVICES: &str = "/sys/devices/virtual/block";
 
 /// A loop device whose backing file is the image.
-pub(super) struct FoundLoop {
-    number: u32,
+pub(crate) struct FoundLoop {
+    pub(crate) number: u32,
     device: u64,
     pub(super) read_only: bool,
 }
 
 /// All that hold the file `id`, or the block device of number `block_device`.
-pub(super) fn find(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<Holder>> {
+pub(crate) fn find(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<Holder>> {
     let mut holders = describe_loops(loops_on(id, block_device)?)?;
     holders.extend(lock_holders(id)?);
     if let Some(device) = block_device {
-        holders.extend(mounts_of(device)?);
+        let census = Census::take()?;
+        let family = family(device);
+        for device in &family {
+            holders.extend(mounts_of(&census, *device)?);
+        }
+        holders.extend(family.iter().flat_map(|device| made_of(*device)));
+        // Which of those that have it open has claimed it, the kernel does not tell.
+        if holders.iter().all(|holder| *holder == Holder::ourselves()) {
+            let is_it = |number: u64| family.contains(&number);
+            let open = census.uses.iter().filter(|one| one.block_device.is_some_and(is_it));
+            let pids: BTreeSet<u32> = open.map(|one| one.pid).collect();
+            holders = pids.into_iter().map(Holder::process).collect();
+        }
     }
     Ok(holders)
 }
 
 /// The loop devices over the file or block device. The kernel's own word is taken, not the path in sysfs, which
 /// may have been renamed or be seen from elsewhere.
-pub(super) fn loops_on(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<FoundLoop>> {
+pub(crate) fn loops_on(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<FoundLoop>> {
     let failed = |errno| Error::system("list", BLOCK_DEVICES, errno);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let devices = rustix::fs::open(BLOCK_DEVICES, flags, Mode::empty()).map_err(failed)?;
@@ -119,10 +155,52 @@ pub(super) fn describe_loops(loops: Vec<FoundLoop>) -> Result<Vec<Holder>> {
     Ok(loops.into_iter().map(describe).collect())
 }
 
-/// Where the block device of number `device` is mounted.
-pub(super) fn mounts_of(device: u64) -> Result<Vec<Holder>> {
-    let mounts = MountTable::read(None)?;
-    Ok(mounts.of_device(device).map(|entry| Holder::Mount { at: entry.mount_point.clone() }).collect())
+/// Where the block device of number `device` is mounted: here, or else elsewhere, once in each namespace.
+fn mounts_of(census: &Census, device: u64) -> Result<Vec<Holder>> {
+    let here = MountTable::read(None)?;
+    let here: Vec<Holder> = here
+        .of_device(device)
+        .map(|it| Holder::Mount { at: it.mount_point.clone(), seen_by: None })
+        .collect();
+    if !here.is_empty() {
+        return Ok(here);
+    }
+    let elsewhere = census.of_device(device).namespaces.into_iter();
+    let holder = |one: HoldingNamespace| {
+        let at = one.mounted_at.into_iter().next()?;
+        Some(Holder::Mount { at, seen_by: one.members.into_iter().next() })
+    };
+    Ok(elsewhere.filter_map(holder).collect())
+}
+
+/// A block device with those whose claims exclude its own: its partitions, or what it is a partition of.
+fn family(device: u64) -> Vec<u64> {
+    let folder = sysfs(device);
+    let mut family = vec![device];
+    if folder.join("partition").exists() {
+        family.extend(number_in(&folder.join("..")));
+    } else {
+        let inside = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        family.extend(inside.filter(|it| it.join("partition").exists()).filter_map(|it| number_in(&it)));
+    }
+    family
+}
+
+/// The block devices that are made of this one.
+fn made_of(device: u64) -> Vec<Holder> {
+    let entries = fs::read_dir(sysfs(device).join("holders")).into_iter().flatten().flatten();
+    entries.map(|entry| Holder::Device { path: Path::new("/dev").join(entry.file_name()) }).collect()
+}
+
+fn sysfs(device: u64) -> PathBuf {
+    PathBuf::from(format!("/sys/dev/block/{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
+}
+
+/// The device number that a folder of sysfs is about.
+fn number_in(folder: &Path) -> Option<u64> {
+    let text = fs::read_to_string(folder.join("dev")).ok()?;
+    let (major, minor) = text.trim_end().split_once(':')?;
+    Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// The processes that hold a lock on the file `id` and have it open.
@@ -134,11 +212,7 @@ fn lock_holders(id: (u64, u64)) -> Result<Vec<Holder>> {
     pids.dedup();
     // After its taker died, a lock still shows the old number, which may be somebody else's by now.
     pids.retain(|&pid| has_open(pid, id).unwrap_or(false));
-    let named = |pid| {
-        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        Holder::Process { pid, comm: comm.trim_end().to_owned() }
-    };
-    Ok(pids.into_iter().map(named).collect())
+    Ok(pids.into_iter().map(Holder::process).collect())
 }
 
 /// The pids in the text of `/proc/locks` that lock the file `id`.

@@ -1,7 +1,8 @@
 //! A disk image: opened once, locked, and refused when somebody else holds it.
 
 mod format;
-mod holder;
+pub(crate) mod holder;
+mod opening;
 mod reader;
 
 use std::fs::File;
@@ -9,12 +10,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, SeekFrom};
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::partition::{ByteRange, PartitionTable, SelectError, Selected, Selector};
-use crate::{Error, Result, fstype};
+use crate::partition::{ByteRange, PartitionTable, Selected, Selector};
+use crate::{Error, Result, fstype, sys};
+
+pub(crate) use opening::Backing;
+use opening::{Opened, Stat};
 
 pub use holder::Holder;
 pub use reader::ImageReader;
@@ -35,6 +40,18 @@ pub enum Access {
 /// matters, and the lock stays for as long as anything of the image is attached or mounted, also when the
 /// `Image` and its process are gone.
 ///
+/// # Block devices
+///
+/// `flock(2)` says nothing to programs that do not ask, and each node of a device has a lock of its own. So a block
+/// device that is opened for writing is claimed too, as a mount, LVM or `mkfs` claims it: by an fd with `O_EXCL`,
+/// opened through the first one. Loop devices over its partitions get that fd, and keep the claim when all else is
+/// gone. What holds then, whatever was killed: the device, and a partition that the kernel made of it, can neither be
+/// mounted nor claimed, nor opened here again, not even for reading. What does not: who opens it without `O_EXCL`, as
+/// `dd` does, is not kept from writing. Of several readers none can keep a claim, as a claim is not shared: each sees
+/// that nobody has one, and from then on only `flock(2)` tells them from writers.
+///
+/// As a whole it is given to a mount without a loop device: see [`Device`](crate::Device).
+///
 /// ```no_run
 /// use std::path::Path;
 /// use subhost_mount::{Access, Image, LoopDevice, LoopOptions};
@@ -47,24 +64,18 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Image {
     file: File,
+    /// Of a block device that is written to: an fd with `O_EXCL`, until the whole device is handed out.
+    claim: RwLock<Option<OwnedFd>>,
     path: PathBuf,
     access: Access,
     locked: bool,
     stat: Stat,
 }
 
-/// What of `fstat(2)` matters here.
-#[derive(Debug, Clone, Copy)]
-struct Stat {
-    id: (u64, u64),
-    /// The device number, if it is a block device.
-    block_device: Option<u64>,
-    len_bytes: u64,
-}
-
 impl Image {
     /// Opens and locks an image: with `flock(2)`, alone for writing, beside others for reading. A block
-    /// device opened for writing is claimed with `O_EXCL` too.
+    /// device opened for writing is claimed with `O_EXCL` too; one that another has claimed is refused to readers as
+    /// well.
     ///
     /// # Errors
     /// [`Error::System`] when it cannot be opened, [`Error::NotAnImage`] and [`Error::ForeignFormat`] for what
@@ -86,6 +97,10 @@ impl Image {
                 return Err(Error::ImageInUse { image: path.to_owned(), holders });
             }
             Err(errno) => return Err(Error::system("lock image", path, errno)),
+        }
+        // A loop device has its image open. That nobody has costs one look, whereas there may be hundreds of them.
+        if sys::try_lease(image.as_fd(), access == Access::ReadOnly).is_ok() {
+            return Ok(image);
         }
         // Ours come with our lock, so whatever loop device is there now is somebody else's.
         let mut loops = holder::loops_on(image.stat.id, image.stat.block_device)?;
@@ -143,6 +158,46 @@ impl Image {
         self.stat.block_device.is_some()
     }
 
+    /// Whether direct I/O pays for loop devices over it: so it is for a regular file on ext4 or xfs.
+    ///
+    /// With it what is read or written is cached once, by the mounted file system, and not again in the image's own. On
+    /// Linux 6.18, ext4 over ext4, medians of three: reading 512 MiB cold left 512 MiB in memory instead of 1049 and
+    /// took 0.16 s instead of 0.5 to 0.8; reading a tree of 44 MiB left 44 MiB instead of 138; 3,000 reads of 4 KiB took
+    /// 0.16 s instead of 0.27, writing 512 MiB 0.2 s instead of 0.3, 400 small files with `fsync(2)` 0.25 s instead of
+    /// 0.23. What is lost is that a second mount finds what the first has read still in memory. On other file systems
+    /// it is not used: with checksums, as on btrfs, a page that changes while it is written breaks them.
+    #[must_use]
+    pub fn prefers_direct_io(&self) -> bool {
+        const EXT4: u64 = 0xef53;
+        const XFS: u64 = 0x5846_5342;
+        let on = rustix::fs::fstatfs(&self.file).map(|it| u64::try_from(it.f_type).unwrap_or(0));
+        !self.is_block_device() && matches!(on, Ok(EXT4 | XFS))
+    }
+
+    /// The device number of a block device, as `st_rdev` has it.
+    pub(crate) fn block_device(&self) -> Option<u64> {
+        self.stat.block_device
+    }
+
+    /// What a loop device is to get; `None` when the whole device has been handed out.
+    pub(crate) fn backing(&self) -> Option<Backing<'_>> {
+        if !self.is_claimed_kind() {
+            return Some(Backing { file: &self.file, claim: None });
+        }
+        let claim = self.claim.read().unwrap_or_else(PoisonError::into_inner);
+        claim.is_some().then(|| Backing { file: &self.file, claim: Some(claim) })
+    }
+
+    /// Gives the claim away, which happens once.
+    pub(crate) fn take_claim(&self) -> Option<OwnedFd> {
+        self.claim.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether it is a block device that has to be claimed.
+    pub(crate) fn is_claimed_kind(&self) -> bool {
+        self.is_block_device() && self.locked && self.access == Access::ReadWrite
+    }
+
     /// Reads its partition table; a block device says itself how large its sectors are.
     ///
     /// # Errors
@@ -182,7 +237,7 @@ impl Image {
     ///
     /// # Errors
     /// As [`PartitionTable::read`] and [`PartitionTable::select`].
-    pub fn select(&self, selector: &Selector) -> std::result::Result<Selected, SelectError> {
+    pub fn select(&self, selector: &Selector) -> Result<Selected> {
         if *selector == Selector::Index(0) {
             return Ok(Selected { index: 0, range: self.range(0)? });
         }
@@ -203,42 +258,15 @@ impl Image {
         ImageReader::new(self, range)
     }
 
-    fn open_as(path: &Path, access: Access, claim: bool) -> Result<Image> {
-        let refused = |errno: Errno| Error::system("open image", path, errno);
-        let flags = OFlags::CLOEXEC
-            | match access {
-                Access::ReadOnly => OFlags::RDONLY,
-                Access::ReadWrite => OFlags::RDWR,
-            };
-        // Not to wait for a writer if it is a FIFO, nor for a medium if it is a drive.
-        let careful = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let mut fd = rustix::fs::open(path, flags | careful, Mode::empty()).map_err(refused)?;
-        let stat = rustix::fs::fstat(&fd).map_err(refused)?;
-        let block_device = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => None,
-            FileType::BlockDevice => Some(stat.st_rdev),
-            other => {
-                return Err(Error::NotAnImage { image: path.to_owned(), found: found_instead(other) });
-            }
-        };
-        match block_device {
-            Some(device) if claim => {
-                let claimed = claim_device(&fd, path, flags, device)?;
-                if access == Access::ReadWrite {
-                    fd = claimed;
-                }
-            }
-            // Loop devices get this very fd, and the flag with it.
-            _ => rustix::fs::fcntl_setfl(&fd, flags).map_err(refused)?,
-        }
-        // A block device has no size of its own; its end tells.
-        let len_bytes = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(refused)?;
+    fn open_as(path: &Path, access: Access, lock: bool) -> Result<Image> {
+        let Opened { fd, claim, stat } = opening::open(path, access, lock)?;
         let image = Image {
-            file: File::from(fd),
+            file: fd.into(),
+            claim: RwLock::new(claim),
             path: path.to_owned(),
             access,
-            locked: claim,
-            stat: Stat { id: (stat.st_dev, stat.st_ino), block_device, len_bytes },
+            locked: lock,
+            stat,
         };
         format::refuse_foreign(&image)?;
         Ok(image)
@@ -251,34 +279,10 @@ impl AsFd for Image {
     }
 }
 
-/// Opens the device behind `fd` once more, this time claimed: it fails while it is mounted or claimed by
-/// another. A reader lets go of the claim again, as readers share; it has seen that nobody writes.
-fn claim_device(fd: &OwnedFd, path: &Path, flags: OFlags, device: u64) -> Result<OwnedFd> {
-    use std::os::fd::AsRawFd;
-    let same = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    match rustix::fs::open(&same, flags | OFlags::EXCL, Mode::empty()) {
-        Ok(claimed) => Ok(claimed),
-        Err(Errno::BUSY) => {
-            let holders = holder::mounts_of(device)?;
-            Err(Error::ImageInUse { image: path.to_owned(), holders })
-        }
-        Err(errno) => Err(Error::system("claim block device", path, errno)),
-    }
-}
-
-fn found_instead(kind: FileType) -> &'static str {
-    match kind {
-        FileType::Directory => "a directory",
-        FileType::Fifo => "a FIFO",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice => "a character device",
-        _ => "something else",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{FileType, Mode};
     use std::io::{Read, Seek, SeekFrom, Write};
 
     fn image_of(bytes: &[u8]) -> tempfile::NamedTempFile {

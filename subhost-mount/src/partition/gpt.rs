@@ -66,6 +66,12 @@ pub(super) fn read<R: Read + Seek>(
     };
     table.push(sectors(0, 1, gpt.sector_size));
     table.push(gpt.header.array);
+    if gpt.header.entry_size != 128 {
+        let size = gpt.header.entry_size;
+        notes.push(format!(
+            "its GPT has entries of {size} bytes: UEFI and sfdisk take them, Linux itself does not"
+        ));
+    }
     let partitions = gpt.partitions().map_err(Error::BadTable)?;
     Ok(Found {
         disk_id: Some(guid(&gpt.header.disk_guid)),

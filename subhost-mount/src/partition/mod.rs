@@ -17,7 +17,7 @@ use crate::{Error, Result};
 use source::Source;
 
 pub use discoverable::discoverable_name;
-pub use select::{NoSelector, SelectError, Selected, Selector};
+pub use select::{NoSelector, Selected, Selector};
 
 /// The most partitions that are taken from a table: what Linux numbers.
 pub(crate) const MAX_PARTITIONS: usize = 256;
@@ -124,9 +124,10 @@ impl PartitionTable {
     /// Reads the table of an image of `len_bytes`.
     ///
     /// A GPT tells by its place whether sectors are of 512 or 4096 bytes; an MBR cannot, and is read with
-    /// 512. Where the size is known, as for a block device, use [`PartitionTable::read_with_sector_size`].
+    /// 512, as `losetup` and `sfdisk` do. Where the size is known, as for a block device, use [`PartitionTable::read_with_sector_size`].
     ///
-    /// As in Linux, a GPT counts only behind a protective MBR, also a hybrid one. When the primary GPT is
+    /// As in Linux, a GPT counts only behind a protective MBR, also a hybrid one. Unlike in Linux, its entries may have
+    /// more than 128 bytes each, as UEFI allows; a note says so. When the primary GPT is
     /// damaged, the backup at the end of the image is used, and a note says so.
     ///
     /// # Errors

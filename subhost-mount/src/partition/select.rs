@@ -87,42 +87,17 @@ pub struct Selected {
     pub range: ByteRange,
 }
 
-/// Why no partition was chosen.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SelectError {
-    /// There is none.
-    #[error("no partition has {selector}{}", values_there(present))]
-    Missing {
-        /// What it was to be chosen by.
-        selector: Selector,
-        /// What those there have instead.
-        present: Vec<String>,
-    },
-    /// Several are it, and which is meant is not for a guess.
-    #[error("more than one partition has {selector}: {}", numbers(indexes))]
-    Ambiguous {
-        /// What it was to be chosen by.
-        selector: Selector,
-        /// Which they are.
-        indexes: Vec<u32>,
-    },
-    /// The image cannot be read, or has no partition of that number.
-    #[error(transparent)]
-    Image(#[from] Error),
-}
-
 impl PartitionTable {
     /// Chooses a partition. `probe` tells which file system is in a range, and is asked for labels and UUIDs only;
     /// without a table the whole image is asked about. An extended partition is never chosen.
     ///
     /// # Errors
-    /// [`SelectError::Missing`], [`SelectError::Ambiguous`], and what `probe` gives.
+    /// [`Error::NotSelected`], [`Error::SelectedTwice`], what `probe` gives, and for a number as [`PartitionTable::find`].
     pub fn select(
         &self,
         selector: &Selector,
         mut probe: impl FnMut(ByteRange) -> Result<Option<Superblock>>,
-    ) -> std::result::Result<Selected, SelectError> {
+    ) -> Result<Selected> {
         if let Selector::Index(index) = *selector {
             return Ok(Selected { index, range: self.find(index)? });
         }
@@ -141,8 +116,8 @@ impl PartitionTable {
         }
         match matching.as_slice() {
             [one] => Ok(*one),
-            [] => Err(SelectError::Missing { selector: selector.clone(), present }),
-            several => Err(SelectError::Ambiguous {
+            [] => Err(Error::NotSelected { selector: selector.clone(), present }),
+            several => Err(Error::SelectedTwice {
                 selector: selector.clone(),
                 indexes: several.iter().map(|it| it.index).collect(),
             }),
@@ -177,21 +152,4 @@ impl Selector {
             }
         }
     }
-}
-
-/// The guest says them, so that there may be many, and anything in them.
-fn values_there(present: &[String]) -> String {
-    const MOST: usize = 16;
-    if present.is_empty() {
-        return String::new();
-    }
-    let mut values: Vec<String> = present.iter().take(MOST).map(|it| shown(Path::new(it))).collect();
-    if present.len() > MOST {
-        values.push(format!("{} more", present.len() - MOST));
-    }
-    format!("; there are {}", values.join(", "))
-}
-
-fn numbers(indexes: &[u32]) -> String {
-    indexes.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -113,6 +113,31 @@ fn gpt_whose_backup_says_otherwise_is_read_from_the_primary_and_noted() {
 }
 
 #[test]
+fn gpt_of_larger_entries_is_read_and_noted() {
+    let small = gpt_entries(&[Extent(40, 99), Extent(100, 899)]);
+    let large: Vec<u8> =
+        small.chunks(128).take(64).flat_map(|entry| [entry, &[0xff; 128]].concat()).collect();
+    let header = GptHeader {
+        own: 1,
+        alternate: 999,
+        first_usable: 34,
+        last_usable: 966,
+        array_at: 2,
+        count: 64,
+        entry_size: 256,
+        header_size: 92,
+    };
+    let backup = GptHeader { own: 999, alternate: 1, array_at: 967, ..header };
+    let disk = Disk::new(1000).gpt(&[]).gpt_half(&header, &large).gpt_half(&backup, &large);
+    let table = read(&disk).unwrap();
+    assert_eq!(table.find(2).unwrap().len, 800 * 512);
+    assert_eq!(
+        table.notes,
+        ["its GPT has entries of 256 bytes: UEFI and sfdisk take them, Linux itself does not"]
+    );
+}
+
+#[test]
 fn gpt_of_an_image_that_grew_is_read_and_noted() {
     let mut disk = Disk::new(1000).gpt(&[Extent(40, 99)]);
     disk.bytes.resize(2000 * 512, 0);

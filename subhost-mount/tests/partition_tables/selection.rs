@@ -3,13 +3,13 @@
 use std::io::Cursor;
 
 use subhost_mount::fstype;
-use subhost_mount::partition::{SelectError, Selected, Selector};
+use subhost_mount::partition::{Selected, Selector};
 use subhost_mount::{ByteRange, Error, PartitionTable};
 
 use crate::corpus::extended;
 use crate::disk::{Disk, Extent};
 
-fn select(disk: &Disk, selector: &str) -> Result<Selected, SelectError> {
+fn select(disk: &Disk, selector: &str) -> Result<Selected, Error> {
     let len = disk.bytes.len() as u64;
     let table = PartitionTable::read(Cursor::new(&disk.bytes), len).unwrap();
     table.select(&selector.parse().unwrap(), |range| {
@@ -112,9 +112,9 @@ fn an_mbr_is_chosen_from_and_its_extended_partition_is_not() {
     assert_eq!(index(&disk, "LABEL=logical"), 5);
     assert_eq!(index(&disk, "PARTUUID=0a0b0c0d-06"), 6);
     assert_eq!(index(&disk, "PARTTYPE=7"), 6);
-    assert!(matches!(select(&disk, "PARTTYPE=5"), Err(SelectError::Missing { .. })));
-    assert!(matches!(select(&disk, "PARTUUID=0a0b0c0d-02"), Err(SelectError::Missing { .. })));
-    assert!(matches!(select(&disk, "2"), Err(SelectError::Image(Error::ExtendedPartition { index: 2 }))));
+    assert!(matches!(select(&disk, "PARTTYPE=5"), Err(Error::NotSelected { .. })));
+    assert!(matches!(select(&disk, "PARTUUID=0a0b0c0d-02"), Err(Error::NotSelected { .. })));
+    assert!(matches!(select(&disk, "2"), Err(Error::ExtendedPartition { index: 2 })));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::thread;
 use subhost_mount::bind::bind;
 use subhost_mount::overlay::{Layer, Upper, merge};
 use subhost_mount::{
-    Access, ByteRange, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Staging,
+    Access, ByteRange, Device, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Staging,
 };
 
 use crate::scene;
@@ -39,6 +39,8 @@ pub(crate) fn plays() -> bool {
     match part.as_str() {
         "attach" => attach(&folder),
         "hold" => hold(&folder),
+        "mount" => mount(&folder),
+        "claim" => claim(&folder),
         other => panic!("no such part: {other}"),
     }
     true
@@ -67,6 +69,36 @@ fn attach(folder: &Path) {
     let numbers: Vec<String> = devices.iter().map(|device| device.number().to_string()).collect();
     say(&numbers.join(" "));
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// Mounts partition 1, or all where there is none, of the image that `image` leads to, starts a process in the namespace
+/// of the mount, says which, and waits for the end of its input.
+fn mount(folder: &Path) {
+    let image = Image::open(&fs::read_link(folder.join("image")).unwrap(), Access::ReadWrite).unwrap();
+    let number = u32::from(!image.partition_table().unwrap().partitions.is_empty());
+    let device = Device::attach(&image, image.range(number).unwrap(), &LoopOptions::default()).unwrap();
+    let at = folder.join("live");
+    let staging = Staging::new().unwrap();
+    let (mut sleep, device) = staging.run(move || {
+        device.mount(FileSystem::new("ext4").source(device.path())).unwrap().attach_at(&at).unwrap();
+        let sleep = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
+        (sleep, device)
+    });
+    say(&sleep.id().to_string());
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    sleep.kill().unwrap();
+    sleep.wait().unwrap();
+    drop(device);
+}
+
+/// Claims the block device that `image` leads to, as a program that knows nothing of us, and waits.
+fn claim(folder: &Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let claimed =
+        fs::File::options().read(true).custom_flags(libc::O_EXCL).open(folder.join("image")).unwrap();
+    say("claimed");
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    drop(claimed);
 }
 
 /// What [`hold`] says, one by one, and then from the start.

@@ -1,22 +1,29 @@
 //! Who may have an image.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use subhost_mount::rootdir::MountPoint;
 use subhost_mount::{Access, Error, FileSystem, Holder, Image, LoopDevice, LoopOptions, RootDir, Staging};
 
-use crate::{Row, harness, scene};
+use crate::{Row, scene, sys};
 
 pub(crate) const CASES: &[Row] = &[
     ("image_open_for_writing_is_refused_to_a_second_and_its_holder_named", &[], second_writer),
+    ("image_is_had_by_one_of_many_who_open_it_at_once", &[], one_of_many),
+    ("image_is_opened_once_another_lets_go_of_its_lease", &[], lease),
     ("image_is_shared_by_readers_and_refused_to_a_writer", &[], readers_share),
     ("image_lends_several_partitions_through_one_lock", &["losetup"], several_partitions),
     ("image_stays_locked_while_only_a_mount_of_it_lives", &["sfdisk", "mkfs.ext4"], mount_keeps_lock),
     ("image_behind_a_foreign_loop_device_is_refused", &["losetup"], foreign_loop),
     ("image_held_by_a_killed_process_is_free_again", &["flock"], killed_holder),
-    ("block_device_is_an_image_and_refused_while_mounted", &["losetup", "mkfs.ext4"], block_device),
 ];
 
 const WRITABLE: LoopOptions = LoopOptions { read_only: false, block_size: None, direct_io: false };
@@ -49,6 +56,48 @@ fn second_writer() {
     drop(first);
     // A program that another case starts shares our files until it has become itself.
     scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
+}
+
+fn one_of_many() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let (having, had) = (AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    match Image::open(&path, Access::ReadWrite) {
+                        Ok(image) => {
+                            assert_eq!(having.fetch_add(1, Ordering::SeqCst), 0);
+                            had.fetch_add(1, Ordering::SeqCst);
+                            having.fetch_sub(1, Ordering::SeqCst);
+                            drop(image);
+                        }
+                        Err(Error::ImageInUse { .. }) => {}
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(had.into_inner() > 0);
+}
+
+/// As `Image::open` itself has one for an instant.
+fn lease() {
+    let folder = scene::folder();
+    let path = scene::numbered_image(folder.path(), 1);
+    let leased = fs::File::open(&path).unwrap();
+    sys::take_lease(leased.as_fd());
+    let careful = OFlags::RDWR | OFlags::NONBLOCK;
+    assert_eq!(rustix::fs::open(&path, careful, Mode::empty()).unwrap_err(), Errno::WOULDBLOCK);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            drop(leased);
+        });
+        Image::open(&path, Access::ReadWrite).unwrap();
+    });
 }
 
 fn readers_share() {
@@ -110,28 +159,20 @@ fn mount_keeps_lock() {
     scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
 }
 
-/// Attaches as an administrator would, without any lock.
-fn losetup(path: &Path, options: &[&str]) -> (PathBuf, u32) {
-    let args = [options, &["--find", "--show", path.to_str().unwrap()]].concat();
-    let device = PathBuf::from(harness::output("losetup", &args).trim());
-    let number = device.to_str().unwrap().trim_start_matches("/dev/loop").parse().unwrap();
-    (device, number)
-}
-
 fn foreign_loop() {
     let folder = scene::folder();
     let path = scene::numbered_image(folder.path(), 1);
-    let (device, number) = losetup(&path, &[]);
+    let (device, number) = scene::losetup(&path, &[]);
     let foreign = Holder::Loop { number, mounted_at: Vec::new() };
     for access in [Access::ReadWrite, Access::ReadOnly] {
         assert_eq!(holders(&path, access), std::slice::from_ref(&foreign));
     }
-    harness::output("losetup", &["--detach", device.to_str().unwrap()]);
+    scene::detach(&device);
     scene::wait_until("the loop device is gone", || scene::loops_over(&path).is_empty());
-    let (device, number) = losetup(&path, &["--read-only"]);
+    let (device, number) = scene::losetup(&path, &["--read-only"]);
     Image::open(&path, Access::ReadOnly).unwrap();
     assert_eq!(holders(&path, Access::ReadWrite), [Holder::Loop { number, mounted_at: Vec::new() }]);
-    harness::output("losetup", &["--detach", device.to_str().unwrap()]);
+    scene::detach(&device);
     scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
 }
 
@@ -151,32 +192,4 @@ fn killed_holder() {
     child.kill().unwrap();
     child.wait().unwrap();
     scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
-}
-
-fn block_device() {
-    let folder = scene::folder();
-    let path = folder.path().join("disk.raw");
-    fs::File::create(&path).unwrap().set_len(16 << 20).unwrap();
-    harness::output("mkfs.ext4", &["-q", path.to_str().unwrap()]);
-    let (device, _) = losetup(&path, &[]);
-    let image = Image::open(&device, Access::ReadWrite).unwrap();
-    assert!(image.is_block_device());
-    assert_eq!(image.len_bytes(), 16 << 20);
-    assert_eq!(image.partition_table().unwrap().sector_size, 512);
-    assert!(matches!(Image::open(&device, Access::ReadWrite), Err(Error::ImageInUse { .. })));
-    let over = LoopDevice::attach(&image, image.range(0).unwrap(), &WRITABLE).unwrap();
-    drop((over, image));
-    let staging = Staging::new().unwrap();
-    let (source, at) = (device.clone(), folder.path().join("live"));
-    fs::create_dir(&at).unwrap();
-    staging.run(move || {
-        let mounted = || FileSystem::new("ext4").source(&source).mount();
-        scene::wait_until("the device is free", || mounted().is_ok());
-        mounted().unwrap().attach_at(&at).unwrap();
-        assert_eq!(holders(&source, Access::ReadWrite), [Holder::Mount { at: at.clone() }]);
-        assert_eq!(holders(&source, Access::ReadOnly), [Holder::Mount { at }]);
-    });
-    drop(staging);
-    harness::output("losetup", &["--detach", device.to_str().unwrap()]);
-    scene::wait_until("the loop device is gone", || scene::loops_over(&path).is_empty());
 }

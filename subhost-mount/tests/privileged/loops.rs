@@ -73,6 +73,8 @@ fn takes_options() {
     let folder = scene::folder();
     let path = scene::numbered_image(folder.path(), 1);
     let image = Image::open(&path, Access::ReadWrite).unwrap();
+    let on = harness::output("stat", &["--file-system", "--format=%T", path.to_str().unwrap()]);
+    assert_eq!(image.prefers_direct_io(), ["ext2/ext3", "xfs"].contains(&on.trim()), "{on}");
     for (block_size, direct_io) in
         [(None, false), (Some(512), true), (Some(1024), false), (Some(4096), false), (Some(4096), true)]
     {

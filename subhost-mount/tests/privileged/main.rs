@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod actor;
+mod devices;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod images;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let rows = [
         loops::CASES,
         locks::CASES,
+        devices::CASES,
         mounts::CASES,
         images::CASES,
         overlays::CASES,

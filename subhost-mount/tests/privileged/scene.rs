@@ -68,6 +68,18 @@ pub(crate) fn wait_until(what: &str, happened: impl Fn() -> bool) {
     }
 }
 
+/// Attaches as an administrator would, without any lock.
+pub(crate) fn losetup(path: &Path, options: &[&str]) -> (PathBuf, u32) {
+    let args = [options, &["--find", "--show", path.to_str().unwrap()]].concat();
+    let device = PathBuf::from(harness::output("losetup", &args).trim());
+    let number = device.to_str().unwrap().trim_start_matches("/dev/loop").parse().unwrap();
+    (device, number)
+}
+
+pub(crate) fn detach(device: &Path) {
+    harness::output("losetup", &["--detach", device.to_str().unwrap()]);
+}
+
 /// What `losetup` says about the loop devices over `image`.
 pub(crate) fn loops_over(image: &Path) -> Vec<serde_json::Value> {
     let text = harness::output("losetup", &["-l", "-J", "-j", image.to_str().unwrap()]);

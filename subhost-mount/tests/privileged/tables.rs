@@ -52,7 +52,7 @@ fn tmpfs(source: &OsStr, at: &Path, attributes: MountAttributes) {
 }
 
 /// What the kernel is, as `(6, 13)`.
-fn kernel() -> (u32, u32) {
+pub(crate) fn kernel() -> (u32, u32) {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap(), numbers.next().unwrap())

@@ -1,4 +1,4 @@
-//! Takes a system call away, as the filters of container managers do; and takes loop devices away.
+//! Takes a system call away, as the filters of container managers do; takes loop devices away, and leases.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -51,4 +51,16 @@ pub(crate) fn remove_loop_device(control: std::os::fd::BorrowedFd<'_>, number: u
     let request = linux_raw_sys::loop_device::LOOP_CTL_REMOVE as libc::Ioctl;
     // SAFETY: this request takes a number and touches no memory of ours.
     unsafe { libc::ioctl(control.as_raw_fd(), request, libc::c_ulong::from(number)) >= 0 }
+}
+
+/// Takes a lease on a file that nobody else has open. Whoever opens it has to wait, and a signal says so that does nothing.
+pub(crate) fn take_lease(file: std::os::fd::BorrowedFd<'_>) {
+    use linux_raw_sys::general as raw;
+    use std::os::fd::AsRawFd;
+    let [set_signal, set_lease] = [raw::F_SETSIG, raw::F_SETLEASE].map(u32::cast_signed);
+    for (command, value) in [(set_signal, libc::SIGURG), (set_lease, libc::F_WRLCK)] {
+        // SAFETY: these commands take a number and touch no memory of ours.
+        let result = unsafe { libc::fcntl(file.as_raw_fd(), command, value) };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
 }

@@ -58,13 +58,22 @@ fn guest(host: &Host) -> Verdict {
     let number = guest.field("disks")[0]["loop_number"].as_u64().ok_or("no loop device")?;
     let mounts = read(host, &[&format!("/dev/loop{number}")])?;
     assert!(mounts.iter().any(|mount| mount["owner"] == *name && mount["target"] == "/"), "{mounts:#?}");
-    // The supervisor has it by a descriptor.
-    let json: Value =
-        serde_json::from_str(&host.done(&["--json", "mounts", &format!("/dev/loop{number}")])?)?;
-    let supervisor = |holder: &Value| holder["pid"] == *guest.field("supervisor_pid");
-    assert!(json["device_processes"].as_array().is_some_and(|all| all.iter().any(supervisor)), "{json:#}");
+    // The same by the image, with the devices: the supervisor has it by a descriptor.
+    let image = image.to_string_lossy().into_owned();
+    for path in [&*format!("/dev/loop{number}"), &image] {
+        let json: Value = serde_json::from_str(&host.done(&["--json", "mounts", path])?)?;
+        assert_eq!(json["mounts"], serde_json::to_value(&mounts)?, "{path}");
+        assert_eq!(json["devices"].as_array().map(Vec::len), Some(1), "{json:#}");
+        assert_eq!(json["devices"][0]["path"], format!("/dev/loop{number}"));
+        let supervisor = |holder: &Value| holder["pid"] == *guest.field("supervisor_pid");
+        let processes = json["devices"][0]["processes"].as_array();
+        assert!(processes.is_some_and(|all| all.iter().any(supervisor)), "{json:#}");
+    }
+    let table = host.done(&["mounts", &image])?;
+    let line = table.lines().last().ok_or("no line")?;
+    assert!(line.contains(&format!("/dev/loop{number}  ")) && line.contains("subhostctl"), "{table}");
     host.done(&["stop", &name])?;
-    assert!(read(host, &[])?.is_empty());
+    assert!(read(host, &[])?.is_empty() && read(host, &[&image])?.is_empty());
     Ok(())
 }
 
