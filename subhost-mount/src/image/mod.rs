@@ -45,10 +45,12 @@ pub enum Access {
 /// `flock(2)` says nothing to programs that do not ask, and each node of a device has a lock of its own. So a block
 /// device that is opened for writing is claimed too, as a mount, LVM or `mkfs` claims it: by an fd with `O_EXCL`,
 /// opened through the first one. Loop devices over its partitions get that fd, and keep the claim when all else is
-/// gone. What holds then, whatever was killed: the device, and a partition that the kernel made of it, can neither be
-/// mounted nor claimed, nor opened here again, not even for reading. What does not: who opens it without `O_EXCL`, as
-/// `dd` does, is not kept from writing. Of several readers none can keep a claim, as a claim is not shared: each sees
-/// that nobody has one, and from then on only `flock(2)` tells them from writers.
+/// gone; the loop driver itself claims nothing. What holds then, whatever was killed: neither the device, nor a
+/// partition that the kernel has made of it, can be mounted, claimed, or opened here again, not even for reading.
+///
+/// What does not hold: who opens it without `O_EXCL`, as `dd` does, is not kept from writing. Of several readers none
+/// can keep a claim, as a claim is not shared: each sees that nobody has one, and from then on only `flock(2)` keeps
+/// writers away.
 ///
 /// As a whole it is given to a mount without a loop device: see [`Device`](crate::Device).
 ///
