@@ -24,7 +24,7 @@
 //!
 //! # Mounting one of them, seen by nobody else
 //!
-//! The image is locked for as long as the mount lives, the loop device clears itself, and the mount dies with
+//! The image is locked for as long as the mount lives, a loop device clears itself, and the mount dies with
 //! `staging`.
 //!
 //! ```no_run
@@ -32,19 +32,19 @@
 //! use std::path::Path;
 //! use subhost_mount::rootdir::MountPoint;
 //! use subhost_mount::{
-//!     Access, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Result, RootDir, Staging,
+//!     Access, Device, FileSystem, Image, LoopOptions, MountAttributes, Result, RootDir, Staging,
 //! };
 //!
 //! let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
-//! let device = LoopDevice::attach(&image, image.range(1)?, &LoopOptions::default())?;
+//! let device = Device::attach(&image, image.range(1)?, &LoopOptions::default())?;
 //!
 //! let staging = Staging::new()?;
 //! let hostname = staging.run(move || -> Result<Vec<u8>> {
-//!     let root = FileSystem::new("ext4")
+//!     let file_system = FileSystem::new("ext4")
 //!         .source(device.path())
 //!         .option("errors", "remount-ro")
-//!         .attributes(MountAttributes::NODEV | MountAttributes::NOSUID)
-//!         .mount()?;
+//!         .attributes(MountAttributes::NODEV | MountAttributes::NOSUID);
+//!     let root = device.mount(file_system)?;
 //!     root.attach_at(Path::new("/mnt"))?;
 //!
 //!     // From here on the guest's own links and names decide nothing outside of its tree.

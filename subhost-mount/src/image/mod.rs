@@ -56,10 +56,10 @@ pub enum Access {
 ///
 /// ```no_run
 /// use std::path::Path;
-/// use subhost_mount::{Access, Image, LoopDevice, LoopOptions};
+/// use subhost_mount::{Access, Device, Image, LoopOptions};
 ///
 /// let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
-/// let first = LoopDevice::attach(&image, image.range(1)?, &LoopOptions::default())?;
+/// let first = Device::attach(&image, image.range(1)?, &LoopOptions::default())?;
 /// println!("{}", first.path().display());
 /// # Ok::<(), subhost_mount::Error>(())
 /// ```
@@ -78,6 +78,9 @@ impl Image {
     /// Opens and locks an image: with `flock(2)`, alone for writing, beside others for reading. A block
     /// device opened for writing is claimed with `O_EXCL` too; one that another has claimed is refused to readers as
     /// well.
+    ///
+    /// Whether somebody else has a file open is seen by a lease (`fcntl(2)`) of an instant, in which others who open it
+    /// wait, or with `O_NONBLOCK` get `EAGAIN`.
     ///
     /// # Errors
     /// [`Error::System`] when it cannot be opened, [`Error::NotAnImage`] and [`Error::ForeignFormat`] for what
@@ -229,11 +232,11 @@ impl Image {
     ///
     /// ```no_run
     /// use std::path::Path;
-    /// use subhost_mount::{Access, Image, LoopDevice, LoopOptions};
+    /// use subhost_mount::{Access, Device, Image, LoopOptions};
     ///
     /// let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
     /// let data = image.select(&"LABEL=data".parse()?)?;
-    /// let device = LoopDevice::attach(&image, data.range, &LoopOptions::default())?;
+    /// let device = Device::attach(&image, data.range, &LoopOptions::default())?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
