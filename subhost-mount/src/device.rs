@@ -100,7 +100,8 @@ impl Device {
     /// Of a claimed block device the claim passes to the mount, which keeps it for as long as it lives, whatever
     /// becomes of this process. In between the device is nobody's for an instant, but for the image's `flock(2)`: when
     /// somebody else claims or mounts it then, this fails. On kernels before 6.6 a mount of the same file system that
-    /// is made in that instant is joined instead, as any second mount of a device is.
+    /// is made in that instant is joined instead. Later on any kernel lets others mount the same file system from there
+    /// too: they share what the first mount has in memory, which harms nothing.
     ///
     /// # Errors
     /// As [`FileSystem::mount`], and [`Error::ImageInUse`] when somebody else has the block device.

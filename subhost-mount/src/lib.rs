@@ -24,7 +24,7 @@
 //!
 //! # Mounting one of them, seen by nobody else
 //!
-//! The image is locked for as long as the mount lives, the loop device clears itself, and the mount dies with
+//! The image is locked for as long as the mount lives, a loop device clears itself, and the mount dies with
 //! `staging`.
 //!
 //! ```no_run
@@ -33,19 +33,19 @@
 //! use subhost_mount::fstype::{self, AllowedTypes};
 //! use subhost_mount::rootdir::MountPoint;
 //! use subhost_mount::{
-//!     Access, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Result, RootDir, Staging,
+//!     Access, Device, FileSystem, Image, LoopOptions, MountAttributes, Result, RootDir, Staging,
 //! };
 //!
 //! let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
 //! let range = image.range(1)?;
 //! let Some(found) = fstype::probe(image.reader(range), 0)? else { return Ok(()) };
-//! let device = LoopDevice::attach(&image, range, &LoopOptions::default())?;
+//! let device = Device::attach(&image, range, &LoopOptions::default())?;
 //! // Refuses what must not be mounted, and types that nobody allowed.
 //! let system = FileSystem::of_image(&found, device.path(), &AllowedTypes::default())?;
 //!
 //! let staging = Staging::new()?;
 //! let hostname = staging.run(move || -> Result<Vec<u8>> {
-//!     let root = system.attributes(MountAttributes::NOSUID).mount()?;
+//!     let root = device.mount(system.attributes(MountAttributes::NOSUID))?;
 //!     root.attach_at(Path::new("/mnt"))?;
 //!
 //!     // From here on the guest's own links and names decide nothing outside of its tree.

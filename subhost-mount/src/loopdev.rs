@@ -53,7 +53,8 @@ impl LoopDevice {
     /// Attaches `range` of `image` to a free loop device. Needs root, and Linux 5.8 for `LOOP_CONFIGURE`.
     ///
     /// # Errors
-    /// [`Error::BadRange`] when the range is not one of whole sectors inside the image,
+    /// [`Error::BadRange`] when the range is not one of whole sectors inside the image, or all of a block device has been
+    /// handed out,
     /// [`Error::NotOpenedFor`] when the image is unlocked, or read-only and is to be written,
     /// [`Error::System`] when the kernel refuses.
     pub fn attach(image: &Image, range: ByteRange, options: &LoopOptions) -> Result<LoopDevice> {

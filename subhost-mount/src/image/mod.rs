@@ -45,19 +45,21 @@ pub enum Access {
 /// `flock(2)` says nothing to programs that do not ask, and each node of a device has a lock of its own. So a block
 /// device that is opened for writing is claimed too, as a mount, LVM or `mkfs` claims it: by an fd with `O_EXCL`,
 /// opened through the first one. Loop devices over its partitions get that fd, and keep the claim when all else is
-/// gone. What holds then, whatever was killed: the device, and a partition that the kernel made of it, can neither be
-/// mounted nor claimed, nor opened here again, not even for reading. What does not: who opens it without `O_EXCL`, as
-/// `dd` does, is not kept from writing. Of several readers none can keep a claim, as a claim is not shared: each sees
-/// that nobody has one, and from then on only `flock(2)` tells them from writers.
+/// gone; the loop driver itself claims nothing. What holds then, whatever was killed: neither the device, nor a
+/// partition that the kernel has made of it, can be mounted, claimed, or opened here again, not even for reading.
+///
+/// What does not hold: who opens it without `O_EXCL`, as `dd` does, is not kept from writing. Of several readers none
+/// can keep a claim, as a claim is not shared: each sees that nobody has one, and from then on only `flock(2)` keeps
+/// writers away.
 ///
 /// As a whole it is given to a mount without a loop device: see [`Device`](crate::Device).
 ///
 /// ```no_run
 /// use std::path::Path;
-/// use subhost_mount::{Access, Image, LoopDevice, LoopOptions};
+/// use subhost_mount::{Access, Device, Image, LoopOptions};
 ///
 /// let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
-/// let first = LoopDevice::attach(&image, image.range(1)?, &LoopOptions::default())?;
+/// let first = Device::attach(&image, image.range(1)?, &LoopOptions::default())?;
 /// println!("{}", first.path().display());
 /// # Ok::<(), subhost_mount::Error>(())
 /// ```
@@ -76,6 +78,9 @@ impl Image {
     /// Opens and locks an image: with `flock(2)`, alone for writing, beside others for reading. A block
     /// device opened for writing is claimed with `O_EXCL` too; one that another has claimed is refused to readers as
     /// well.
+    ///
+    /// Whether somebody else has a file open is seen by a lease (`fcntl(2)`) of an instant, in which others who open it
+    /// wait, or with `O_NONBLOCK` get `EAGAIN`.
     ///
     /// # Errors
     /// [`Error::System`] when it cannot be opened, [`Error::NotAnImage`] and [`Error::ForeignFormat`] for what
@@ -227,11 +232,11 @@ impl Image {
     ///
     /// ```no_run
     /// use std::path::Path;
-    /// use subhost_mount::{Access, Image, LoopDevice, LoopOptions};
+    /// use subhost_mount::{Access, Device, Image, LoopOptions};
     ///
     /// let image = Image::open(Path::new("/disks/disk1.raw"), Access::ReadWrite)?;
     /// let data = image.select(&"LABEL=data".parse()?)?;
-    /// let device = LoopDevice::attach(&image, data.range, &LoopOptions::default())?;
+    /// let device = Device::attach(&image, data.range, &LoopOptions::default())?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -41,6 +41,7 @@ pub(crate) fn plays() -> bool {
         "hold" => hold(&folder),
         "mount" => mount(&folder),
         "claim" => claim(&folder),
+        "pass" => pass(&folder),
         other => panic!("no such part: {other}"),
     }
     true
@@ -89,6 +90,25 @@ fn mount(folder: &Path) {
     sleep.kill().unwrap();
     sleep.wait().unwrap();
     drop(device);
+}
+
+/// What [`pass`] says, one by one, and then from the start.
+pub(crate) const PASSING: [&str; 4] = ["claimed", "attached", "mounted", "freed"];
+
+/// Takes and leaves the block device that `image` leads to, without end.
+fn pass(folder: &Path) {
+    let node = fs::read_link(folder.join("image")).unwrap();
+    loop {
+        // Of the last round the kernel may still hold something.
+        let Ok(image) = Image::open(&node, Access::ReadWrite) else { continue };
+        say(PASSING[0]);
+        let device = Device::attach(&image, image.range(0).unwrap(), &LoopOptions::default()).unwrap();
+        say(PASSING[1]);
+        let mount = device.mount(FileSystem::new("ext4").source(&node)).unwrap();
+        say(PASSING[2]);
+        drop((mount, device, image));
+        say(PASSING[3]);
+    }
 }
 
 /// Claims the block device that `image` leads to, as a program that knows nothing of us, and waits.

@@ -1,14 +1,18 @@
 //! Block devices as images. A loop device over a file plays one, as an administrator would attach it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use subhost_mount::mountinfo::Process;
 use subhost_mount::{Access, Device, Error, FileSystem, Holder, Image, LoopDevice, LoopOptions, Staging};
 
+use crate::actor::PASSING;
 use crate::tables::kernel;
 use crate::{Row, actor, harness, scene};
 
@@ -20,6 +24,11 @@ pub(crate) const CASES: &[Row] = &[
         "block_device_stays_claimed_by_a_loop_device_of_a_killed_process",
         &["losetup", "sfdisk", "mkfs.ext4"],
         killed_loop,
+    ),
+    (
+        "block_device_is_free_after_a_kill_at_any_moment",
+        &["losetup", "mkfs.ext4", "e2fsck"],
+        killed_at_any_moment,
     ),
     (
         "block_device_that_is_taken_before_the_mount_is_refused_with_the_taker",
@@ -226,6 +235,31 @@ fn killed_loop() {
     }
     kill(pid);
     disk.wait_until_free();
+}
+
+fn killed_at_any_moment() {
+    let disk = Disk::bare();
+    let start = Instant::now();
+    let (mut child, output) = actor::start("pass", disk.folder.path());
+    assert_eq!(output.lines().take(PASSING.len()).map(Result::unwrap).collect::<Vec<_>>(), PASSING);
+    let whole = start.elapsed();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut reached = BTreeSet::new();
+    for round in 0..60 {
+        disk.wait_until_free();
+        let (mut child, mut output) = actor::start("pass", disk.folder.path());
+        thread::sleep(whole / 50 * round);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut said = String::new();
+        output.read_to_string(&mut said).unwrap();
+        reached.insert(said.lines().last().unwrap_or("started").to_owned());
+    }
+    disk.wait_until_free();
+    assert!(reached.len() >= 3, "all were killed at the same moments: {reached:?}");
+    assert!(scene::loops_over(&disk.node).is_empty());
+    harness::output("e2fsck", &["-f", "-n", disk.node.to_str().unwrap()]);
 }
 
 fn taken() {

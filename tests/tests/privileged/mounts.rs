@@ -118,6 +118,8 @@ fn refused(host: &Host) -> Verdict {
     let outcome = as_nobody(host, &["mounts", "/"])?;
     assert!(outcome.code == 0 && outcome.stderr.contains("may hold more"), "{outcome}");
     assert!(outcome.stdout.lines().any(|line| line.starts_with("host   /  ")), "{outcome}");
+    let outcome = as_nobody(host, &["mounts", "/etc/passwd"])?;
+    assert!(outcome.code == 0 && outcome.stderr.contains("only root sees which loop devices"), "{outcome}");
     let outcome = as_nobody(host, &["mounts"])?;
     assert!(outcome.code == 2 && outcome.stderr.contains("needs root"), "{outcome}");
     Ok(())
