@@ -229,7 +229,7 @@ fn make_cables(plan: &Plan, netns: &Netns) -> Result<Vec<CableRecord>, Error> {
             guest_name: cable.guest.parse::<LinkName>().step(step())?,
             guest_mac: cable.guest_mac.parse::<Mac>().step(step())?,
             mtu: None,
-            bridge: cable.bridge_ifindex,
+            port: cable.bridge_ifindex.map(Into::into),
         });
     }
     let created = create_all_waiting(netns.as_fd(), &cables, WAIT_FOR_LINK).step("make the cables")?;

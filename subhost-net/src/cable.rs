@@ -7,12 +7,17 @@ use std::time::{Duration, Instant};
 use nix::net::if_::if_nametoindex;
 
 use crate::mac::Mac;
+use crate::message::Request;
 use crate::name::{self, LinkName};
-use crate::observe::{self, Link, Observed};
+use crate::observe::{self, Link, Observed, PortVlan};
+use crate::port::Port;
 use crate::socket::{LinkEvents, Socket};
 use crate::{Error, Result, message};
 
 const VETH: &str = "veth";
+
+/// The VLAN that a bridge puts its new ports in, if nobody told it another.
+const DEFAULT_VLAN: u16 = 1;
 
 /// A cable to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +34,8 @@ pub struct Cable {
     pub guest_mac: Mac,
     /// The MTU of both ends, in bytes; none for the kernel's choice (1500).
     pub mtu: Option<u32>,
-    /// The ifindex of the bridge that the host end becomes a port of.
-    pub bridge: Option<u32>,
+    /// The bridge that the host end becomes a port of; none for a cable that ends on the host.
+    pub port: Option<Port>,
 }
 
 impl Cable {
@@ -38,6 +43,16 @@ impl Cable {
     #[must_use]
     pub fn host_mac(&self) -> Mac {
         self.host_mac.unwrap_or_else(|| Mac::host_end(self.guest_mac))
+    }
+
+    /// Whether the host end may be up at once. Not where its port lets all pass until it is told otherwise.
+    pub(crate) fn is_born_up(&self) -> bool {
+        self.port.is_none_or(|port| port.is_plain())
+    }
+
+    /// The port, if it is not one as the kernel makes it.
+    fn special_port(&self) -> Option<&Port> {
+        self.port.as_ref().filter(|port| !port.is_plain())
     }
 }
 
@@ -87,7 +102,8 @@ pub fn create_all_waiting(
 ) -> Result<Vec<CreatedCable>> {
     check(cables)?;
     let mut batch = Batch { socket: Socket::open()?, netns, cables, made: vec![None; cables.len()] };
-    match batch.create(wait_for_name).and_then(|()| batch.finish()) {
+    batch.check_bridges()?;
+    match batch.create(wait_for_name).and_then(|()| batch.finish()).and_then(|()| batch.verify()) {
         Ok(()) => {
             Ok(batch.made.iter().flatten().map(|&host_ifindex| CreatedCable { host_ifindex }).collect())
         }
@@ -156,6 +172,9 @@ fn check(cables: &[Cable]) -> Result<()> {
         if let Some(altname) = &cable.altname {
             name::check_any(altname)?;
         }
+        if let Some(port) = &cable.port {
+            port.check()?;
+        }
         let names = [Some(cable.host_name.as_str()), cable.altname.as_deref()];
         if let Some(name) = names.into_iter().flatten().find(|name| !host_names.insert(*name)) {
             return Err(Error::LinkExists { name: name.to_owned() });
@@ -176,6 +195,24 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// A VLAN means something only where the bridge looks at it.
+    fn check_bridges(&mut self) -> Result<()> {
+        let bridges: BTreeSet<u32> = self
+            .cables
+            .iter()
+            .filter_map(|cable| cable.port.filter(|port| port.vlan.is_some()))
+            .map(|port| port.bridge)
+            .collect();
+        for index in bridges {
+            let answer = self.socket.request(message::get_link_by_index(index))?;
+            let link = observe::decode_link(&answer).unwrap_or_default();
+            if !link.bridge.is_some_and(|bridge| bridge.vlan_filtering) {
+                return Err(Error::NoVlanFiltering { bridge: link.name });
+            }
+        }
+        Ok(())
+    }
+
     fn create(&mut self, wait_for_name: Duration) -> Result<()> {
         let deadline = Instant::now() + wait_for_name;
         // Listening starts before the first try, so that no end can slip through between try and wait.
@@ -241,9 +278,14 @@ impl Batch<'_> {
     /// the creating one, would give our altname to the link that had the name before, when that one fails.
     fn finish(&mut self) -> Result<()> {
         let mut requests = Vec::new();
-        for (cable, index) in self.cables.iter().zip(self.made.iter().flatten()) {
-            requests.push(message::no_ipv6_address(*index, cable.host_name.as_str()));
-            requests.extend(cable.altname.as_ref().map(|altname| message::add_altname(*index, altname)));
+        for (cable, &index) in self.cables.iter().zip(self.made.iter().flatten()) {
+            let name = cable.host_name.as_str();
+            requests.push(message::no_ipv6_address(index, name));
+            requests.extend(cable.altname.as_ref().map(|altname| message::add_altname(index, altname)));
+            if let Some(port) = cable.special_port() {
+                requests.extend(port_requests(index, cable, port));
+                requests.push(message::set_up(index, name));
+            }
         }
         for answer in self.socket.transact(&requests)? {
             match answer {
@@ -253,6 +295,42 @@ impl Batch<'_> {
                     return Err(Error::LinkExists { name: object });
                 }
                 other => drop(other?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether the ports are as they were asked for: what a kernel does not know of it passes over without a word.
+    fn verify(&mut self) -> Result<()> {
+        let special = self.cables.iter().zip(self.made.iter().flatten());
+        let special: Vec<_> =
+            special.filter_map(|(cable, index)| Some((cable, cable.special_port()?, *index))).collect();
+        let requests: Vec<_> =
+            special.iter().map(|(_, _, index)| message::get_link_by_index(*index)).collect();
+        let answers = self.socket.transact(&requests)?;
+        let mut vlans = None;
+        for ((cable, port, index), answer) in special.iter().zip(answers) {
+            let name = cable.host_name.as_str();
+            let link = observe::decode_link(&answer?);
+            if link.and_then(|link| link.port) != Some(port.state()) {
+                return Err(Error::Reply {
+                    operation: "set bridge port",
+                    object: name.to_owned(),
+                    what: "it is not as it was asked for",
+                });
+            }
+            let Some(vlan) = port.vlan else { continue };
+            let vlans = match &mut vlans {
+                Some(vlans) => vlans,
+                none => none.insert(observe::read_vlans(&mut self.socket)?),
+            };
+            let of_port = vlans.iter().filter(|found| found.port == *index);
+            if !of_port.eq([&PortVlan { port: *index, id: vlan, untagged: true, default: true }]) {
+                return Err(Error::Reply {
+                    operation: "set vlan of port",
+                    object: name.to_owned(),
+                    what: "it is not in that one alone",
+                });
             }
         }
         Ok(())
@@ -282,6 +360,22 @@ impl Batch<'_> {
             _ => first,
         }
     }
+}
+
+/// What makes a new port what it is to be, while its link is still down.
+fn port_requests(index: u32, cable: &Cable, port: &Port) -> Vec<Request> {
+    let name = cable.host_name.as_str();
+    let mut requests = vec![message::set_port(index, name, &port.state())];
+    if let Some(vlan) = port.vlan {
+        requests.push(message::join_vlan(index, name, vlan));
+        if vlan != DEFAULT_VLAN {
+            requests.push(message::leave_vlan(index, name, DEFAULT_VLAN));
+        }
+    }
+    if port.own_mac_only {
+        requests.push(message::add_static_address(index, name, cable.guest_mac, port.vlan));
+    }
+    requests
 }
 
 fn describe(link: &Link) -> String {

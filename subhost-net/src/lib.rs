@@ -18,7 +18,7 @@
 //!     guest_name: "eth0".parse()?,
 //!     guest_mac: "06:a7:dd:b4:02:f2".parse()?,
 //!     mtu: None,
-//!     bridge: Some(bridge::find("homenet")?),
+//!     port: Some(bridge::find("homenet")?.into()),
 //! };
 //! cable::create_all(guest.as_fd(), &[cable])?;
 //! # Ok::<(), subhost_net::Error>(())
@@ -46,7 +46,7 @@
 //!         guest_name: format!("eth{index}").parse()?,
 //!         guest_mac: Mac::stable(&machine_id, "web", index),
 //!         mtu: Some(9000),
-//!         bridge: Some(bridge::find(bridge)?),
+//!         port: Some(bridge::find(bridge)?.into()),
 //!     });
 //! }
 //! cable::create_all_waiting(guest.as_fd(), &cables, Duration::from_secs(2))?;
@@ -64,6 +64,7 @@
 //! them up.
 #![deny(unsafe_code)]
 
+pub mod address;
 pub mod bridge;
 pub mod cable;
 mod decode;
@@ -73,6 +74,7 @@ mod message;
 pub mod name;
 pub mod netns;
 pub mod observe;
+pub mod port;
 mod socket;
 #[expect(unsafe_code, reason = "the one place for it")]
 mod sys;

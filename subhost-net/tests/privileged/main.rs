@@ -1,11 +1,13 @@
 //! What needs root: each test in a fresh network namespace that plays the host, with `ip` and `bridge` as witnesses.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod bridges;
 mod cables;
 mod host;
 mod namespaces;
 mod pins;
+mod ports;
 
 use std::process::ExitCode;
 
@@ -20,7 +22,9 @@ fn main() -> ExitCode {
     if !root {
         eprintln!("SKIP: these tests need root");
     }
-    let tests = [bridges::TESTS, cables::TESTS, namespaces::TESTS, pins::TESTS].concat();
+    let tests =
+        [addresses::TESTS, bridges::TESTS, cables::TESTS, namespaces::TESTS, pins::TESTS, ports::TESTS]
+            .concat();
     let trials = tests.iter().map(|&(name, test)| {
         Trial::test(name, move || {
             test();

@@ -1,5 +1,8 @@
 //! Netlink requests as bytes: each built by rtnetlink's builders, then numbered and joined for one send.
 
+mod address;
+mod port;
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
@@ -8,14 +11,18 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask,
-    LinkMessage, Prop,
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkMessage, Prop,
 };
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
+use crate::bridge::Settings;
 use crate::cable::Cable;
 use crate::mac::Mac;
 use crate::name::LINK_NAME_MAX;
+
+pub(crate) use address::{add_address, add_route, dump_addresses};
+pub(crate) use port::{add_static_address, dump_vlans, join_vlan, leave_vlan, set_port};
 
 const IFLA_ALT_IFNAME: u16 = 53;
 
@@ -55,7 +62,7 @@ impl Request {
 }
 
 /// Makes both ends of a cable: the guest end in `netns` with its name, address and MTU, the host end here with its
-/// own, on its bridge and up.
+/// own, on its bridge, and up where nothing has to be set before.
 ///
 /// The guest end cannot be up in this message: the kernel configures it before it ties the two (ENOTCONN).
 pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
@@ -65,14 +72,16 @@ pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
         .setns_by_fd(netns.as_raw_fd());
     let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(cable.host_name.as_str())
-        .address(cable.host_mac().octets().to_vec())
-        .up();
+        .address(cable.host_mac().octets().to_vec());
+    if cable.is_born_up() {
+        host = host.up();
+    }
     if let Some(mtu) = cable.mtu {
         guest = guest.mtu(mtu);
         host = host.mtu(mtu);
     }
-    if let Some(bridge) = cable.bridge {
-        host = host.controller(bridge);
+    if let Some(port) = &cable.port {
+        host = host.controller(port.bridge);
     }
     // The builder's own `peer()` knows nothing but a name.
     let host = host.set_info_data(InfoData::Veth(InfoVeth::Peer(guest.build())));
@@ -85,8 +94,15 @@ pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
 }
 
 /// Makes a bridge, up, whose address is `mac` for good.
-pub(crate) fn create_bridge(name: &str, mac: Mac) -> Request {
-    let bridge = LinkBridge::new(name).address(mac.octets().to_vec()).up().build();
+pub(crate) fn create_bridge(name: &str, mac: Mac, settings: &Settings) -> Request {
+    let mut bridge = LinkBridge::new(name).address(mac.octets().to_vec()).up();
+    if settings.stp {
+        bridge = bridge.stp_state(BridgeStpState::KernelStp);
+    }
+    if settings.vlan_filtering {
+        bridge = bridge.vlan_filtering(true);
+    }
+    let bridge = bridge.build();
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
     Request::new("create bridge", name, flags, RouteNetlinkMessage::NewLink(bridge))
 }
@@ -139,6 +155,12 @@ pub(crate) fn no_ipv6_address(index: u32, name: &str) -> Request {
     Request::new("turn off ipv6 addresses of link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
 }
 
+/// Brings the link up.
+pub(crate) fn set_up(index: u32, name: &str) -> Request {
+    let link = LinkUnspec::new_with_index(index).up().build();
+    Request::new("bring up link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
+}
+
 /// Deletes a link.
 pub(crate) fn delete_link(index: u32, name: &str) -> Request {
     Request::new("delete link", name, NLM_F_ACK, RouteNetlinkMessage::DelLink(by_index(index)))
@@ -154,16 +176,17 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::port::Port;
 
     /// Bytes written as hexadecimal digits in any grouping, each line with an explanation after `#`.
-    fn golden(text: &str) -> String {
+    pub(super) fn golden(text: &str) -> String {
         text.lines()
             .map(|line| line.split('#').next().unwrap_or_default())
             .collect::<String>()
             .replace(' ', "")
     }
 
-    fn hex(request: &Request) -> String {
+    pub(super) fn hex(request: &Request) -> String {
         request.to_bytes(7).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -175,7 +198,7 @@ mod tests {
             guest_name: "eth0".parse().unwrap(),
             guest_mac: "06:a7:dd:b4:02:f2".parse().unwrap(),
             mtu: Some(9000),
-            bridge: Some(7),
+            port: Some(Port::new(7)),
         }
     }
 
@@ -207,7 +230,7 @@ mod tests {
     #[test]
     fn cable_without_bridge_and_mtu_leaves_them_out() {
         let stdin = std::io::stdin();
-        let request = create_cable(stdin.as_fd(), &Cable { mtu: None, bridge: None, ..cable() });
+        let request = create_cable(stdin.as_fd(), &Cable { mtu: None, port: None, ..cable() });
         let expected = golden(
             "80000000 1000 0506 07000000 00000000
              00 00 0000 00000000 01000000 01000000
@@ -235,7 +258,15 @@ mod tests {
              1000 1200                                # LINKINFO
                  0b00 0100 6272696467650000           # KIND bridge",
         );
-        assert_eq!(hex(&create_bridge("br0", cable().guest_mac)), expected);
+        assert_eq!(hex(&create_bridge("br0", cable().guest_mac, &Settings::default())), expected);
+        let settings = Settings { stp: true, vlan_filtering: true, mac: None };
+        let data = golden(
+            "1400 0200                                # DATA
+                 0800 0500 01000000                   # STP_STATE
+                 0500 0700 01000000                   # VLAN_FILTERING",
+        );
+        let with_settings = hex(&create_bridge("br0", cable().guest_mac, &settings));
+        assert!(with_settings.ends_with(&data), "{with_settings}");
     }
 
     #[test]
@@ -290,5 +321,10 @@ mod tests {
              00 00 0000 09000000 00000000 00000000",
         );
         assert_eq!(hex(&delete_link(9, "web0")), delete);
+        let up = golden(
+            "20000000 1000 0500 07000000 00000000     # NEWLINK without CREATE
+             00 00 0000 09000000 01000000 01000000    # UP, and only UP changes",
+        );
+        assert_eq!(hex(&set_up(9, "web0")), up);
     }
 }
