@@ -161,14 +161,8 @@ pub fn wait_gone(names: &[LinkName], within: Duration) -> Result<()> {
 fn check(cables: &[Cable]) -> Result<()> {
     let (mut host_names, mut guest_names) = (BTreeSet::new(), BTreeSet::new());
     for cable in cables {
-        for mac in [cable.guest_mac, cable.host_mac()] {
-            let why = match mac {
-                mac if mac.is_multicast() => "is a multicast address, which no interface can have",
-                mac if mac.is_zero() => "is all zero, which no interface can have",
-                _ => continue,
-            };
-            return Err(Error::InvalidMac { text: mac.to_string(), why });
-        }
+        cable.guest_mac.check_of_interface()?;
+        cable.host_mac().check_of_interface()?;
         if let Some(altname) = &cable.altname {
             name::check_any(altname)?;
         }

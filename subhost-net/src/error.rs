@@ -85,6 +85,15 @@ pub enum Error {
         bridge: String,
     },
 
+    /// A link that has to stay in its network namespace.
+    #[error("link `{name}` cannot be moved: it {why}")]
+    NotMovable {
+        /// The link's name.
+        name: String,
+        /// Why.
+        why: &'static str,
+    },
+
     /// A link (or an altname) of that name exists already.
     #[error("link `{name}` exists already")]
     LinkExists {

@@ -78,5 +78,6 @@ pub mod port;
 mod socket;
 #[expect(unsafe_code, reason = "the one place for it")]
 mod sys;
+pub mod uplink;
 
 pub use error::{Error, Result};

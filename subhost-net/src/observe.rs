@@ -14,7 +14,9 @@ const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const NETNSA_NSID: u16 = 1;
 const IFF_UP: u32 = 1;
+const IFF_LOOPBACK: u32 = 8;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -24,6 +26,7 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_PERM_ADDRESS: u16 = 54;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -61,8 +64,12 @@ pub struct Link {
     pub altnames: Vec<String>,
     /// Its kind (`bridge`, `veth`); none for physical interfaces and `lo`.
     pub kind: Option<String>,
-    /// Its hardware address, if it has one of six bytes.
+    /// Whether it is the loopback interface.
+    pub loopback: bool,
+    /// Its address, if it has one of six bytes.
     pub mac: Option<Mac>,
+    /// The address that its hardware has, if that is known.
+    pub permanent_mac: Option<Mac>,
     /// The ifindex of the bridge (or bond…) that it is a port of.
     pub controller: Option<u32>,
     /// Whether it is administratively up.
@@ -170,11 +177,17 @@ pub(crate) fn decode_link(payload: &[u8]) -> Option<Link> {
     if header[0] != 0 {
         return None;
     }
-    let mut link =
-        Link { index: u32_at(header, 4)?, up: u32_at(header, 8)? & IFF_UP != 0, ..Link::default() };
+    let flags = u32_at(header, 8)?;
+    let mut link = Link {
+        index: u32_at(header, 4)?,
+        up: flags & IFF_UP != 0,
+        loopback: flags & IFF_LOOPBACK != 0,
+        ..Link::default()
+    };
     for (kind, value) in attributes(&payload[LINK_HEADER..]) {
         match kind {
             IFLA_ADDRESS => link.mac = <[u8; 6]>::try_from(value).ok().map(Mac::new),
+            IFLA_PERM_ADDRESS => link.permanent_mac = <[u8; 6]>::try_from(value).ok().map(Mac::new),
             IFLA_IFNAME => link.name = text(value),
             IFLA_MTU => link.mtu = u32_at(value, 0).unwrap_or_default(),
             IFLA_LINK => link.peer_index = u32_at(value, 0).filter(|index| *index != 0),
@@ -254,6 +267,13 @@ fn decode_address(payload: &[u8]) -> Option<LinkAddress> {
     Some(LinkAddress { link, address: Prefixed::new(address, length).ok()? })
 }
 
+/// The id of a network namespace out of an RTM_NEWNSID.
+pub(crate) fn decode_netns_id(payload: &[u8]) -> Option<i32> {
+    // After the family, padded to four bytes.
+    let id = attributes(payload.get(4..)?).find(|(kind, _)| *kind == NETNSA_NSID);
+    id.and_then(|(_, value)| i32_at(value, 0)).filter(|id| *id >= 0)
+}
+
 /// The VLANs out of an RTM_NEWLINK of the bridge family.
 fn decode_vlans(payload: &[u8]) -> Vec<PortVlan> {
     let Some(port) = u32_at(payload, 4) else { return Vec::new() };
@@ -298,6 +318,7 @@ mod tests {
             attribute(10, &4_u32.to_le_bytes()),
             attribute(5, &2_u32.to_le_bytes()),
             attribute(37, &0_i32.to_le_bytes()),
+            attribute(54, &[6, 7, 8, 9, 10, 11]),
             attribute(18 | 0x8000, &attribute(1, b"veth\0")),
             attribute(52 | 0x8000, &[attribute(53, b"website0\0"), attribute(53, b"second\0")].concat()),
             attribute(999, &[1; 40]),
@@ -310,6 +331,8 @@ mod tests {
             kind: Some("veth".into()),
             mac: Some(Mac::new([0xfe, 0xa7, 0xdd, 0xb4, 2, 0xf2])),
             controller: Some(4),
+            permanent_mac: Some(Mac::new([6, 7, 8, 9, 10, 11])),
+            loopback: false,
             up: true,
             peer_index: Some(2),
             peer_netnsid: Some(0),

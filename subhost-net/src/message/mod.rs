@@ -2,6 +2,7 @@
 
 mod address;
 mod port;
+mod uplink;
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -23,6 +24,7 @@ use crate::name::LINK_NAME_MAX;
 
 pub(crate) use address::{add_address, add_route, dump_addresses};
 pub(crate) use port::{add_static_address, dump_vlans, join_vlan, leave_vlan, set_port};
+pub(crate) use uplink::{create_macvlan, get_netns_id, move_link, restore_link};
 
 const IFLA_ALT_IFNAME: u16 = 53;
 

@@ -8,6 +8,7 @@ mod host;
 mod namespaces;
 mod pins;
 mod ports;
+mod uplinks;
 
 use std::process::ExitCode;
 
@@ -22,9 +23,16 @@ fn main() -> ExitCode {
     if !root {
         eprintln!("SKIP: these tests need root");
     }
-    let tests =
-        [addresses::TESTS, bridges::TESTS, cables::TESTS, namespaces::TESTS, pins::TESTS, ports::TESTS]
-            .concat();
+    let tests = [
+        addresses::TESTS,
+        bridges::TESTS,
+        cables::TESTS,
+        namespaces::TESTS,
+        pins::TESTS,
+        ports::TESTS,
+        uplinks::TESTS,
+    ]
+    .concat();
     let trials = tests.iter().map(|&(name, test)| {
         Trial::test(name, move || {
             test();
