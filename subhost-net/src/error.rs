@@ -69,6 +69,15 @@ pub enum Error {
         kind: Option<String>,
     },
 
+    /// A rate that cannot be kept.
+    #[error("rate of {} bit/s: is {why}", .rate.bits_per_second)]
+    InvalidRate {
+        /// The rate.
+        rate: crate::limit::Rate,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+
     /// No number that a VLAN can have.
     #[error("vlan {id}: is not 1 to 4094")]
     InvalidVlan {

@@ -5,6 +5,7 @@ mod addresses;
 mod bridges;
 mod cables;
 mod host;
+mod limits;
 mod namespaces;
 mod pins;
 mod ports;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         addresses::TESTS,
         bridges::TESTS,
         cables::TESTS,
+        limits::TESTS,
         namespaces::TESTS,
         pins::TESTS,
         ports::TESTS,
