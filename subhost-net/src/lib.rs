@@ -69,6 +69,7 @@ pub mod bridge;
 pub mod cable;
 mod decode;
 mod error;
+pub mod guard;
 pub mod limit;
 pub mod mac;
 mod message;

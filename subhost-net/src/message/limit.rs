@@ -5,7 +5,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage, TcOption};
 use rtnetlink::LinkIfb;
 
-use super::Request;
+use super::{Request, attribute};
 use crate::limit::Rate;
 use crate::name::LinkName;
 
@@ -105,15 +105,6 @@ fn with(handle: TcHandle, parent: TcHandle, index: u32, kind: &str, options: Vec
 
 fn option(kind: u16, value: Vec<u8>) -> TcOption {
     TcOption::Other(DefaultNla::new(kind, value))
-}
-
-/// An attribute in bytes, for those that the crate does not know.
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
 }
 
 #[cfg(test)]

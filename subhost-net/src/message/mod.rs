@@ -2,6 +2,7 @@
 
 mod address;
 mod limit;
+pub(crate) mod netfilter;
 mod port;
 mod uplink;
 
@@ -38,7 +39,14 @@ pub(crate) struct Request {
     /// What it does it to.
     pub(crate) object: String,
     flags: u16,
-    body: RouteNetlinkMessage,
+    body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Route(RouteNetlinkMessage),
+    /// A message type and what follows the header.
+    Raw(u16, Vec<u8>),
 }
 
 impl Request {
@@ -48,19 +56,42 @@ impl Request {
         flags: u16,
         body: RouteNetlinkMessage,
     ) -> Self {
-        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, body }
+        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, body: Body::Route(body) }
+    }
+
+    fn raw(operation: &'static str, object: impl Into<String>, flags: u16, kind: u16, body: Vec<u8>) -> Self {
+        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, body: Body::Raw(kind, body) }
+    }
+
+    /// Whether the kernel answers in any case, and not only if it refuses.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.flags & NLM_F_ACK != 0
     }
 
     /// The request as the kernel reads it, its length a multiple of four.
     pub(crate) fn to_bytes(&self, sequence: u32) -> Vec<u8> {
+        let body = match &self.body {
+            Body::Route(body) => body.clone(),
+            Body::Raw(kind, body) => return self.raw_bytes(sequence, *kind, body),
+        };
         let mut header = NetlinkHeader::default();
         header.flags = self.flags;
         header.sequence_number = sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(self.body.clone()));
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(body));
         message.finalize();
         let length = message.buffer_len();
         let mut bytes = vec![0; length.next_multiple_of(4)];
         message.serialize(&mut bytes[..length]);
+        bytes
+    }
+
+    fn raw_bytes(&self, sequence: u32, kind: u16, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
+        let mut bytes = [length.to_ne_bytes(), [0; 4], sequence.to_ne_bytes(), [0; 4]].concat();
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&self.flags.to_ne_bytes());
+        bytes.extend(body);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
     }
 }
@@ -168,6 +199,15 @@ pub(crate) fn set_up(index: u32, name: &str) -> Request {
 /// Deletes a link.
 pub(crate) fn delete_link(index: u32, name: &str) -> Request {
     Request::new("delete link", name, NLM_F_ACK, RouteNetlinkMessage::DelLink(by_index(index)))
+}
+
+/// An attribute in bytes, for those that netlink-packet-route does not know.
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
 }
 
 fn by_index(index: u32) -> LinkMessage {

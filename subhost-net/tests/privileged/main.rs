@@ -4,6 +4,7 @@
 mod addresses;
 mod bridges;
 mod cables;
+mod guards;
 mod host;
 mod limits;
 mod namespaces;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         addresses::TESTS,
         bridges::TESTS,
         cables::TESTS,
+        guards::TESTS,
         limits::TESTS,
         namespaces::TESTS,
         pins::TESTS,
