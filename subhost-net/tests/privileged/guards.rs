@@ -12,7 +12,7 @@ use subhost_net::guard::{allow_all, allow_only};
 use subhost_net::netns::Netns;
 use subhost_net::port::Port;
 
-use crate::host::{Test, cable, guest_with_address, on_fresh_host, pings, run};
+use crate::host::{Test, cable, guest_with_address, on_fresh_host, pings, pings_in_vain, run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("guest_is_heard_from_its_own_addresses_only", guest_is_heard_from_its_own_addresses_only),
@@ -52,7 +52,7 @@ fn guest_is_heard_from_its_own_addresses_only() {
                 run("ip address add 2001:db8::99/64 dev eth1 nodad");
             })
             .unwrap();
-        assert!(!pings(&guest, "192.0.2.254") && !pings(&guest, "2001:db8::fe"));
+        assert!(pings_in_vain(&guest, "192.0.2.254") && pings_in_vain(&guest, "2001:db8::fe"));
         allow_all(&name).unwrap();
         assert!(pings(&guest, "192.0.2.254") && pings(&guest, "2001:db8::fe"));
         assert_eq!(tables(), Vec::<String>::new());
@@ -138,8 +138,8 @@ fn isolation_outlives_a_flushed_firewall() {
         run("nft flush ruleset");
         assert_eq!(tables(), Vec::<String>::new());
         assert!(pings(&one, "192.0.2.254") && pings(&two, "192.0.2.254"));
-        assert!(!pings(&one, "192.0.2.2") && !pings(&two, "192.0.2.1"));
+        assert!(pings_in_vain(&one, "192.0.2.2") && pings_in_vain(&two, "192.0.2.1"));
         one.run_inside(|| run("ip link set eth1 address 06:a7:dd:b4:02:02")).unwrap();
-        assert!(!pings(&one, "192.0.2.254"));
+        assert!(pings_in_vain(&one, "192.0.2.254"));
     });
 }

@@ -9,7 +9,9 @@ use subhost_net::netns::Netns;
 use subhost_net::observe::{self, Observed, PortVlan};
 use subhost_net::port::Port;
 
-use crate::host::{Test, cable, guest_with_address, ip_one, link_names, on_fresh_host, pings, run};
+use crate::host::{
+    Test, cable, guest_with_address, ip_one, link_names, on_fresh_host, pings, pings_in_vain, run,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("plain_port_is_as_bridges_make_them", plain_port_is_as_bridges_make_them),
@@ -91,7 +93,7 @@ fn isolated_guests() {
         let free = guest_with_address(plugged("free0", 3, Port::new(homenet)));
         assert!(pings(&one, "192.0.2.254") && pings(&two, "192.0.2.254"));
         assert!(pings(&one, "192.0.2.3") && pings(&free, "192.0.2.2"));
-        assert!(!pings(&one, "192.0.2.2") && !pings(&two, "192.0.2.1"));
+        assert!(pings_in_vain(&one, "192.0.2.2") && pings_in_vain(&two, "192.0.2.1"));
     });
 }
 
@@ -106,7 +108,7 @@ fn guest_with_another_mac() {
         // The address of the neighbour, and one of nobody.
         for stolen in ["06:a7:dd:b4:02:01", "06:00:00:00:00:99"] {
             guest.run_inside(|| run(&format!("ip link set eth2 address {stolen}"))).unwrap();
-            assert!(!pings(&guest, "192.0.2.254") && !pings(&guest, "192.0.2.1"), "{stolen}");
+            assert!(pings_in_vain(&guest, "192.0.2.254") && pings_in_vain(&guest, "192.0.2.1"), "{stolen}");
         }
         assert!(pings(&honest, "192.0.2.254"));
         // Nothing of that was learnt.
@@ -165,8 +167,8 @@ fn vlan_parts_guests() {
         let other = guest_with_address(plugged("other0", 3, vlan(20)));
         let default = guest_with_address(plugged("default0", 4, vlan(1)));
         assert!(pings(&one, "192.0.2.2") && pings(&two, "192.0.2.1"));
-        assert!(!pings(&one, "192.0.2.3") && !pings(&other, "192.0.2.2"));
-        assert!(!pings(&default, "192.0.2.1") && !pings(&default, "192.0.2.3"));
+        assert!(pings_in_vain(&one, "192.0.2.3") && pings_in_vain(&other, "192.0.2.2"));
+        assert!(pings_in_vain(&default, "192.0.2.1") && pings_in_vain(&default, "192.0.2.3"));
         let witness: Value = serde_json::from_str(&run("bridge -j vlan show dev one0")).unwrap();
         assert_eq!(
             witness[0]["vlans"],
