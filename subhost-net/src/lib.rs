@@ -57,11 +57,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What a guest may do with its cable is said in [`port::Port`] (isolation, its own hardware address only, a VLAN),
+//! [`limit`] (rates) and [`guard`] (IP addresses); what its interfaces are given before it starts, in [`address`]. Two
+//! ways without a bridge are in [`uplink`].
+//!
 //! # Limits
 //! Linux 6.1 or newer. Names, ifindexes and bridges are those of the calling thread's network namespace; to work in
 //! another one, see [`netns::Netns::run_inside`]. Making things needs CAP_NET_ADMIN (cables, bridges) or CAP_SYS_ADMIN
 //! (namespaces, pins); looking needs no privilege. Guest ends are left down, as the guest's own start scripts bring
-//! them up.
+//! them up, unless [`address::configure`] does.
 #![deny(unsafe_code)]
 
 pub mod address;
