@@ -1,7 +1,9 @@
 //! Cables: veth pairs whose guest end is born in a network namespace and whose host end is on a bridge.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::net::if_::if_nametoindex;
@@ -15,6 +17,10 @@ use crate::socket::{LinkEvents, Socket};
 use crate::{Error, Result, message};
 
 const VETH: &str = "veth";
+
+/// The settings of each interface of the calling thread's network namespace.
+const IPV4_SETTINGS: &str = "/proc/sys/net/ipv4/conf";
+const IPV6_SETTINGS: &str = "/proc/sys/net/ipv6/conf";
 
 /// The VLAN that a bridge puts its new ports in, if nobody told it another.
 const DEFAULT_VLAN: u16 = 1;
@@ -45,11 +51,6 @@ impl Cable {
         self.host_mac.unwrap_or_else(|| Mac::host_end(self.guest_mac))
     }
 
-    /// Whether the host end may be up at once. Not where its port lets all pass until it is told otherwise.
-    pub(crate) fn is_born_up(&self) -> bool {
-        self.port.is_none_or(|port| port.is_plain())
-    }
-
     /// The port, if it is not one as the kernel makes it.
     fn special_port(&self) -> Option<&Port> {
         self.port.as_ref().filter(|port| !port.is_plain())
@@ -74,12 +75,12 @@ pub enum Deleted {
 
 /// Makes all cables, or none, and returns them in the same order.
 ///
-/// The host ends are born in the network namespace of the calling thread, with name, address and MTU, up, on their
-/// bridge, without IPv6 addresses; the guest ends in `netns`, with name, address and MTU, down.
+/// The host ends are born in the network namespace of the calling thread, with name, address and MTU, on their bridge,
+/// and are up once nothing can pass that should not: they give themselves no IPv6 address, and take none from the guest; the guest ends in `netns`, with name, address and MTU, down.
 /// Each cable is one message, so that there is no moment at which only one end of it exists; all go out in one send.
 /// If one cannot be made, the others are deleted again, which costs some 16 ms each.
 ///
-/// Needs CAP_NET_ADMIN over both network namespaces.
+/// Needs CAP_NET_ADMIN over both network namespaces, and `/proc`.
 ///
 /// # Errors
 /// [`Error::LinkExists`] for a name that is taken, here or in `netns`; [`Error::InvalidMac`] for a multicast or zero
@@ -274,24 +275,31 @@ impl Batch<'_> {
         let mut requests = Vec::new();
         for (cable, &index) in self.cables.iter().zip(self.made.iter().flatten()) {
             let name = cable.host_name.as_str();
-            requests.push(message::no_ipv6_address(index, name));
+            refuse_router_advertisements(name)?;
             requests.extend(cable.altname.as_ref().map(|altname| message::add_altname(index, altname)));
-            if let Some(port) = cable.special_port() {
-                requests.extend(port_requests(index, cable, port));
-                requests.push(message::set_up(index, name));
-            }
+            requests
+                .extend(cable.special_port().into_iter().flat_map(|port| port_requests(index, cable, port)));
+            requests.push(message::set_up_without_ipv6_address(index, name));
         }
-        for answer in self.socket.transact(&requests)? {
+        let mut without_ipv6 = Vec::new();
+        for (request, answer) in requests.iter().zip(self.socket.transact(&requests)?) {
             match answer {
                 // No IPv6 in this kernel, or none on so small an MTU: nothing to turn off.
-                Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => without_ipv6.push(request),
                 Err(Error::Os { object, source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {
                     return Err(Error::LinkExists { name: object });
                 }
                 other => drop(other?),
             }
         }
-        Ok(())
+        let made = self.cables.iter().zip(self.made.iter().flatten());
+        let of = |object: &str| made.clone().find(|(cable, _)| cable.host_name.as_str() == object);
+        let up: Vec<_> = without_ipv6
+            .iter()
+            .filter_map(|request| of(&request.object))
+            .map(|(cable, &index)| message::set_up(index, cable.host_name.as_str()))
+            .collect();
+        self.socket.transact(&up)?.into_iter().try_for_each(|answer| answer.map(drop))
     }
 
     /// Looks whether the ports are as they were asked for: what a kernel does not know of it passes over without a word.
@@ -353,6 +361,17 @@ impl Batch<'_> {
             }
             _ => first,
         }
+    }
+}
+
+/// Keeps the guest from giving the host addresses, routes and a default gateway, which the kernel takes from any link
+/// that is no port of a bridge, also where it gives itself no address.
+fn refuse_router_advertisements(name: &str) -> Result<()> {
+    let path = Path::new(IPV6_SETTINGS).join(name).join("accept_ra");
+    match std::fs::write(&path, "0") {
+        // No IPv6 in this kernel, or none on so small an MTU.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new(IPV4_SETTINGS).exists() => Ok(()),
+        other => other.map_err(|error| Error::os("write", path.display().to_string(), error)),
     }
 }
 

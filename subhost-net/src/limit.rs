@@ -106,9 +106,8 @@ fn set(socket: &mut Socket, host_ifindex: u32, host_name: &LinkName, limits: &Li
         .map_err(|errno| Error::os("find new link", shaper.name.as_str(), errno))?;
     let requests = [
         message::add_altname(index, &shaper.altname),
-        message::no_ipv6_address(index, shaper.name.as_str()),
         message::add_bucket(index, shaper.name.as_str(), rate),
-        message::set_up(index, shaper.name.as_str()),
+        message::set_up_without_ipv6_address(index, shaper.name.as_str()),
         message::add_ingress(host_ifindex, name),
         message::redirect_ingress(host_ifindex, name, index),
     ];

@@ -97,9 +97,10 @@ impl Request {
 }
 
 /// Makes both ends of a cable: the guest end in `netns` with its name, address and MTU, the host end here with its
-/// own, on its bridge, and up where nothing has to be set before.
+/// own, on its bridge, and down.
 ///
-/// The guest end cannot be up in this message: the kernel configures it before it ties the two (ENOTCONN).
+/// The kernel overlooks much of what a host end needs in the message that creates it, and until then it is down. (The guest
+/// end could not be up: the kernel configures it before it ties the two, ENOTCONN.)
 pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
     let mut guest = LinkMessageBuilder::<LinkUnspec>::new()
         .name(cable.guest_name.as_str())
@@ -108,9 +109,6 @@ pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
     let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(cable.host_name.as_str())
         .address(cable.host_mac().octets().to_vec());
-    if cable.is_born_up() {
-        host = host.up();
-    }
     if let Some(mtu) = cable.mtu {
         guest = guest.mtu(mtu);
         host = host.mtu(mtu);
@@ -180,14 +178,12 @@ pub(crate) fn add_altname(index: u32, altname: &str) -> Request {
     Request::new("add altname", altname, flags, RouteNetlinkMessage::NewLinkProp(link))
 }
 
-/// Keeps the link from giving itself an IPv6 address.
-///
-/// The kernel overlooks this attribute in the message that creates a link.
-pub(crate) fn no_ipv6_address(index: u32, name: &str) -> Request {
-    let mut link = by_index(index);
+/// Brings the link up, and keeps it from giving itself an IPv6 address.
+pub(crate) fn set_up_without_ipv6_address(index: u32, name: &str) -> Request {
+    let mut link = LinkUnspec::new_with_index(index).up().build();
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
     link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
-    Request::new("turn off ipv6 addresses of link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
+    Request::new("bring up link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
 }
 
 /// Brings the link up.
@@ -253,7 +249,7 @@ mod tests {
         let request = create_cable(stdin.as_fd(), &cable());
         let expected = golden(
             "98000000 1000 0506 07000000 00000000     # 152 bytes, NEWLINK, REQUEST ACK EXCL CREATE, sequence 7
-             00 00 0000 00000000 01000000 01000000    # host end: UP, and only UP changes
+             00 00 0000 00000000 00000000 00000000    # host end, down
              0900 0300 77656230 00000000              # IFNAME web0
              0a00 0100 fea7ddb402f2 0000              # ADDRESS
              0800 0400 28230000                       # MTU 9000
@@ -277,7 +273,7 @@ mod tests {
         let request = create_cable(stdin.as_fd(), &Cable { mtu: None, port: None, ..cable() });
         let expected = golden(
             "80000000 1000 0506 07000000 00000000
-             00 00 0000 00000000 01000000 01000000
+             00 00 0000 00000000 00000000 00000000
              0900 0300 77656230 00000000              # IFNAME web0
              0a00 0100 fea7ddb402f2 0000              # ADDRESS
              4800 1200                                # LINKINFO
@@ -354,12 +350,12 @@ mod tests {
         assert_eq!(hex(&add_altname(9, "long-name-0")), altname);
         let ipv6 = golden(
             "30000000 1000 0500 07000000 00000000     # NEWLINK without CREATE
-             00 00 0000 09000000 00000000 00000000
+             00 00 0000 09000000 01000000 01000000    # UP, and only UP changes
              1000 1a00                                # AF_SPEC
                  0c00 0a00                            # AF_INET6
                      0500 0800 01000000               # ADDR_GEN_MODE none",
         );
-        assert_eq!(hex(&no_ipv6_address(9, "web0")), ipv6);
+        assert_eq!(hex(&set_up_without_ipv6_address(9, "web0")), ipv6);
         let delete = golden(
             "20000000 1100 0500 07000000 00000000     # DELLINK
              00 00 0000 09000000 00000000 00000000",

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use subhost_net::address::{Setup, configure};
@@ -41,11 +42,24 @@ pub(crate) fn on_fresh_host<T: Send>(test: impl FnOnce() -> T + Send) -> T {
 pub(crate) fn guest_with_address(cable: Cable) -> Netns {
     let netns = Netns::create(None).unwrap();
     let number = cable.guest_mac.octets()[5];
+    let host_name = cable.host_name.clone();
     let address = (cable.guest_name.clone(), format!("192.0.2.{number}/24").parse().unwrap());
     create_all(netns.as_fd(), &[cable]).unwrap();
     let setup = Setup { addresses: vec![address], ..Setup::default() };
     configure(&netns, &setup).unwrap();
+    // The kernel opens the bridge's port in its own time.
+    let show = format!("link show {host_name}");
+    wait_for("the cable", || ip_one(&show)["operstate"] == "UP");
     netns
+}
+
+/// Waits until something happens that soon will.
+pub(crate) fn wait_for(what: &str, happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !happened() {
+        assert!(Instant::now() < deadline, "not in thirty seconds: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Whether an address answers a guest, however busy the machine is.

@@ -15,13 +15,16 @@ use subhost_net::cable::{Cable, create_all, delete_host_end, wait_gone};
 use subhost_net::netns::Netns;
 use subhost_net::port::Port;
 
-use crate::host::{Test, cable, guest_mac, guest_with_address, ip_one, link_names, on_fresh_host, run};
+use crate::host::{
+    Test, cable, guest_mac, guest_with_address, ip_one, link_names, on_fresh_host, run, wait_for,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("two_guests_reach_each_other", || all_pairs(2)),
     ("sixty_four_guests_reach_each_other_and_isolated_ones_do_not", || all_pairs(64)),
     ("file_is_fetched_by_http", file_is_fetched_by_http),
     ("address_is_given_by_dhcp", address_is_given_by_dhcp),
+    ("guest_gives_the_host_no_route_and_no_address", guest_gives_the_host_no_route_and_no_address),
     ("guest_cannot_fill_the_bridges_table", guest_cannot_fill_the_bridges_table),
     ("end_that_a_guest_gave_away_is_found_by_its_ifindex", end_that_a_guest_gave_away),
 ];
@@ -140,14 +143,6 @@ fn file_is_fetched_by_http() {
     });
 }
 
-fn wait_for(what: &str, happened: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !happened() {
-        assert!(Instant::now() < deadline, "not in ten seconds: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 fn address_is_given_by_dhcp() {
     on_fresh_host(|| {
         let homenet = bridge::create("homenet", &Settings::default()).unwrap();
@@ -181,6 +176,39 @@ fn address_is_given_by_dhcp() {
                 addresses.filter(|info| info["family"] == "inet").map(|info| &info["local"]).collect();
             assert_eq!(v4, ["192.0.2.50"], "{inside:#}");
         }
+    });
+}
+
+/// A guest that plays a router on its cable, and on another one that nobody guards.
+fn guest_gives_the_host_no_route_and_no_address() {
+    on_fresh_host(|| {
+        let guest = guest_with_address(cable("web0", 1, None));
+        let inside = guest.run_inside(|| start("sleep 60")).unwrap();
+        run(&format!("ip link add unguarded type veth peer name eth2 netns {}", inside.0.id()));
+        run("ip link set unguarded up");
+        let _router = guest
+            .run_inside(|| {
+                run("ip link set eth2 up");
+                run("ip address add 2001:db8:1::1/64 dev eth1 nodad");
+                run("ip address add 2001:db8:2::1/64 dev eth2 nodad");
+                start(
+                    "dnsmasq --keep-in-foreground --conf-file=/dev/null --port=0 --user=root --bind-interfaces \
+                     --interface=eth1 --interface=eth2 --leasefile-ro --pid-file= --enable-ra \
+                     --ra-param=eth1,4 --ra-param=eth2,4 \
+                     --dhcp-range=2001:db8:1::,ra-only --dhcp-range=2001:db8:2::,ra-only",
+                )
+            })
+            .unwrap();
+        let advertised = |name: &str| {
+            let counters = run(&format!("cat /proc/thread-self/net/dev_snmp6/{name}"));
+            let line = counters.lines().find(|line| line.starts_with("Icmp6InRouterAdvertisements"));
+            line.is_some_and(|line| !line.ends_with("\t0"))
+        };
+        let routes = |name: &str| run(&format!("ip -6 route show dev {name}"));
+        wait_for("a route by the unguarded one", || routes("unguarded").contains("default via"));
+        wait_for("a router's words on the cable", || advertised("web0"));
+        assert_eq!(routes("web0"), "");
+        assert_eq!(ip_one("address show web0")["addr_info"], serde_json::json!([]));
     });
 }
 
