@@ -8,6 +8,7 @@ use subhost_config::SubhostConfig;
 use subhost_config::schema::{CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 
 use crate::layout::Name;
+use crate::network::Wanted;
 
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Request {
     pub disks: Vec<DiskSpec>,
     /// Its cables, in order: `eth0`, `eth1`, …
     pub cables: Vec<CableSpec>,
+    /// What its network is to be beside them.
+    pub network: Wanted,
     /// Its host name, if it is not the name.
     pub hostname: Option<String>,
     /// What runs as PID 1.
@@ -62,6 +65,7 @@ impl Request {
             root: Root::Disk,
             disks: config.disks.value.clone(),
             cables: config.cables.value.clone(),
+            network: Wanted::from_config(config),
             hostname: config.hostname.value.clone(),
             init: config.init.value.clone(),
             runlevel: config.runlevel.value,

@@ -118,6 +118,7 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
         root,
         disks: args.devices.disks,
         cables: args.devices.cables,
+        network: crate::network::Wanted::default(),
         hostname: None,
         init: InitChoice::Subhost,
         runlevel: '2',

@@ -9,6 +9,7 @@ mod initctl;
 mod kill;
 mod look;
 mod mounts;
+mod network;
 mod refuse;
 mod run;
 mod stop;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         kill::CASES,
         look::CASES,
         mounts::CASES,
+        network::CASES,
         refuse::CASES,
         run::CASES,
         stop::CASES,
