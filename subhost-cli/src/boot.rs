@@ -16,15 +16,13 @@ use subhost_mount::filesystem::Mount;
 use subhost_mount::loopdev::LoopOptions;
 use subhost_mount::partition::ByteRange;
 use subhost_mount::staging::Staging;
-use subhost_net::cable::{Cable, create_all_waiting};
-use subhost_net::mac::Mac;
-use subhost_net::name::LinkName;
 use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 
 use crate::error::{Complaint, Context, Error};
 use crate::idrange::{IdRange, reserve};
 use crate::layout::{Layout, Name};
 use crate::lock::{Lock, await_name};
+use crate::network::lift_limits;
 use crate::observe::{Observed, Purpose, State, state_of};
 use crate::plan::Plan;
 use crate::request::Request;
@@ -33,8 +31,6 @@ use crate::state::{self, CableRecord, DiskRecord, Draft, Process, RECORD_VERSION
 
 /// Time between SIGTERM and SIGKILL at the end of a stop.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long the name of a host end that is still dying is waited for.
-const WAIT_FOR_LINK: Duration = Duration::from_secs(2);
 
 /// Standard streams of PID 1.
 pub enum Streams {
@@ -155,7 +151,7 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         Ok(_) => return Ok(()),
         Err(error) => return Err(Error::Left(vec![Complaint::new(format!("record of {name}: {error}"))])),
     }
-    let mut left = Vec::new();
+    let mut left = lift_limits(&record.cables);
     if record.pinned
         && let Err(error) = unpin(&layout.netns_dir, name.as_str(), record.netns_inode)
     {
@@ -188,7 +184,7 @@ fn apply(
     let user_namespace = UserNamespace::create(IdMap { first: range.first, count: range.count })
         .step("make the user namespace")?;
     let netns = Netns::create(Some(user_namespace.as_fd())).step("make the network namespace")?;
-    let cables = make_cables(&plan, &netns)?;
+    let cables = plan.network.make(&netns)?;
     let mut resources =
         Resources { mounts: Vec::new(), devices, _observed: observed, netns, user_namespace, range };
     let draft = Draft::new(layout, &request.name).step("prepare the record")?;
@@ -206,11 +202,12 @@ fn apply(
         drop(prepared);
         return Err(error).step("pin the network namespace");
     }
-    let running = match prepared.go() {
+    let limited = plan.network.limit(&record.cables);
+    let running = match limited.and_then(|()| prepared.go().step("start PID 1")) {
         Ok(running) => running,
         Err(error) => {
             sweep(layout, &request.name, &record)?;
-            return Err(error).step("start PID 1");
+            return Err(error);
         }
     };
     Ok(Booted {
@@ -222,32 +219,6 @@ fn apply(
         name: request.name.clone(),
         resources,
     })
-}
-
-fn make_cables(plan: &Plan, netns: &Netns) -> Result<Vec<CableRecord>, Error> {
-    let mut cables = Vec::new();
-    for cable in &plan.cables {
-        let step = || format!("cable {}", cable.host);
-        cables.push(Cable {
-            host_name: cable.host.parse::<LinkName>().step(step())?,
-            altname: cable.altname.clone(),
-            host_mac: Some(cable.host_mac.parse::<Mac>().step(step())?),
-            guest_name: cable.guest.parse::<LinkName>().step(step())?,
-            guest_mac: cable.guest_mac.parse::<Mac>().step(step())?,
-            mtu: None,
-            bridge: cable.bridge_ifindex,
-        });
-    }
-    let created = create_all_waiting(netns.as_fd(), &cables, WAIT_FOR_LINK).step("make the cables")?;
-    let record =
-        |(cable, created): (&crate::plan::PlannedCable, subhost_net::cable::CreatedCable)| CableRecord {
-            host: cable.host.clone(),
-            host_ifindex: created.host_ifindex,
-            guest: cable.guest.clone(),
-            mac: cable.guest_mac.clone(),
-            bridge: cable.bridge.clone(),
-        };
-    Ok(plan.cables.iter().zip(created).map(record).collect())
 }
 
 /// Builds the tree and launches PID 1 up to the point where it waits for GO.

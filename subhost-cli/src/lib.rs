@@ -17,6 +17,7 @@ pub mod idrange;
 pub mod json;
 pub mod layout;
 pub mod lock;
+pub mod network;
 pub mod observe;
 pub mod overlay;
 pub mod plan;

@@ -6,12 +6,11 @@ use serde::Serialize;
 use subhost_config::schema::{InitChoice, UserNs};
 use subhost_mount::device::Device;
 use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
-use subhost_net::mac::Mac;
-use subhost_net::name::{HostName, host_end};
 
 use crate::error::Complaint;
 use crate::layout::Layout;
-use crate::observe::{LinkOwner, Observed};
+use crate::network::{self, PlannedNetwork};
+use crate::observe::Observed;
 use crate::request::{Request, Root};
 use crate::{json, shell};
 
@@ -41,26 +40,6 @@ pub struct PlannedDisk {
     /// All that its superblock says.
     #[serde(skip)]
     pub superblock: Option<Superblock>,
-}
-
-/// A cable: a veth pair with its guest end in the subhost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PlannedCable {
-    /// Name of the host end, at most 15 bytes.
-    pub host: String,
-    /// Its full name, if that is longer.
-    pub altname: Option<String>,
-    /// MAC address of the host end.
-    pub host_mac: String,
-    /// Name of the guest end.
-    pub guest: String,
-    /// MAC address of the guest end.
-    pub guest_mac: String,
-    /// Bridge that the host end is a port of.
-    pub bridge: Option<String>,
-    /// Interface index of the bridge.
-    #[serde(skip)]
-    pub bridge_ifindex: Option<u32>,
 }
 
 /// Where the root file system comes from.
@@ -106,8 +85,9 @@ pub struct Plan {
     pub reads_disks: bool,
     /// The root.
     pub root: PlannedRoot,
-    /// Cables, in order.
-    pub cables: Vec<PlannedCable>,
+    /// Cables, addresses and routes.
+    #[serde(flatten)]
+    pub network: PlannedNetwork,
     /// First host id and number of ids, if they are fixed by the configuration.
     pub id_range: Option<(u32, u32)>,
     /// Host name inside.
@@ -156,7 +136,9 @@ impl Plan {
         }
         let disks = plan_disks(request, observed, &mut complaints);
         let mut notes = observed.notes.clone();
-        let cables = plan_cables(request, observed, &mut complaints, &mut notes);
+        let name = request.name.as_str();
+        let network =
+            network::plan(name, &request.cables, &request.network, observed, &mut complaints, &mut notes);
         let netns = request.named.then(|| layout.netns_dir.join(request.name.as_str()));
         if complaints.is_empty() {
             Ok(Plan {
@@ -166,7 +148,7 @@ impl Plan {
                 filesystems: request.allowed_types().iter().map(str::to_owned).collect(),
                 reads_disks: request.reads_disks,
                 root,
-                cables,
+                network,
                 id_range: match request.user_namespace {
                     UserNs::Range { first, count } => Some((first, count)),
                     _ => None,
@@ -214,19 +196,7 @@ impl Plan {
         };
         lines.push(format!("unshare --user --map-users {map} --map-groups {map}{note}"));
         lines.push(format!("ip netns add {}  # owned by that user namespace", self.name));
-        for cable in &self.cables {
-            let port = cable
-                .bridge
-                .as_ref()
-                .map_or(String::new(), |bridge| format!(" master {}", shell::quote(bridge)));
-            lines.push(format!(
-                "ip link add {} address {}{port} up type veth peer name {} address {} netns {}",
-                cable.host, cable.host_mac, cable.guest, cable.guest_mac, self.name
-            ));
-            if let Some(altname) = &cable.altname {
-                lines.push(format!("ip link property add dev {} altname {altname}", cable.host));
-            }
-        }
+        lines.extend(self.network.commands(&self.name));
         lines.push("unshare --mount  # staging: all that follows ends with it".to_owned());
         let live = "/run/subhost/record/live";
         match &self.root {
@@ -322,65 +292,14 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
     disks
 }
 
-fn plan_cables(
-    request: &Request,
-    observed: &Observed,
-    complaints: &mut Vec<Complaint>,
-    notes: &mut Vec<String>,
-) -> Vec<PlannedCable> {
-    let mut cables: Vec<PlannedCable> = Vec::new();
-    for (index, spec) in (0_u32..).zip(&request.cables) {
-        let HostName { name, altname } = match host_end(request.name.as_str(), index) {
-            Ok(host) => host,
-            Err(error) => {
-                complaints.push(Complaint::new(error.to_string()));
-                continue;
-            }
-        };
-        let there = |owner| format!("cable {index}: an interface {name} is there already: {owner}");
-        match observed.link_owner(request.name.as_str(), name.as_str(), altname.as_deref()) {
-            None => {}
-            Some(LinkOwner::Unknown(owner)) => notes.push(there(owner)),
-            Some(LinkOwner::Other(owner)) => complaints.push(
-                Complaint::new(there(owner)).hint("give the subhost another name, or remove the interface"),
-            ),
-        }
-        let guest_mac = spec
-            .mac
-            .map_or_else(|| Mac::stable(&observed.machine_id, request.name.as_str(), index), Mac::new);
-        let same = |other: &&PlannedCable| other.guest_mac == guest_mac.to_string();
-        if let Some(other) = cables.iter().find(same) {
-            complaints.push(Complaint::new(format!(
-                "cable {index}: {guest_mac} is the MAC address of {} as well",
-                other.guest
-            )));
-        }
-        let mut bridge_ifindex = None;
-        if let Some(bridge) = &spec.bridge {
-            match observed.bridge(bridge) {
-                Ok(ifindex) => bridge_ifindex = Some(ifindex),
-                Err(complaint) => complaints.push(complaint),
-            }
-        }
-        cables.push(PlannedCable {
-            host: name.to_string(),
-            altname,
-            host_mac: Mac::host_end(guest_mac).to_string(),
-            guest: format!("eth{index}"),
-            guest_mac: guest_mac.to_string(),
-            bridge: spec.bridge.clone(),
-            bridge_ifindex,
-        });
-    }
-    cables
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use subhost_config::schema::CableSpec;
     use subhost_net::observe::Link;
+
+    use crate::network::Wanted;
 
     use super::*;
 
@@ -399,6 +318,7 @@ mod tests {
             root: Root::Tree("/srv/tree".into()),
             disks: Vec::new(),
             filesystems: Vec::new(),
+            network: Wanted::default(),
             cables: cables
                 .iter()
                 .map(|(bridge, mac)| CableSpec { bridge: bridge.map(str::to_owned), mac: *mac })
@@ -427,11 +347,13 @@ mod tests {
             plan(&request("web", &[(Some("br0"), Some(MAC))]), vec![link(2, "br0", "bridge")]).unwrap();
         let commands = plan.commands();
         assert_eq!(
-            commands[..5],
+            commands[..7],
             [
                 "unshare --user --map-users 0:600000:65536 --map-groups 0:600000:65536",
                 "ip netns add web  # owned by that user namespace",
-                "ip link add web0 address fe:a7:dd:b4:02:f2 master br0 up type veth peer name eth0 address 06:a7:dd:b4:02:f2 netns web",
+                "ip link add web0 address fe:a7:dd:b4:02:f2 master br0 type veth peer name eth0 address 06:a7:dd:b4:02:f2 netns web",
+                "sysctl -w net.ipv6.conf.web0.accept_ra=0",
+                "ip link set web0 up addrgenmode none",
                 "unshare --mount  # staging: all that follows ends with it",
                 "mount --bind -o nodev,X-mount.idmap=0:600000:65536 /srv/tree /run/subhost/record/live",
             ]
@@ -485,15 +407,15 @@ mod tests {
         let one = plan(&request("web", &[(None, None)]), Vec::new()).unwrap();
         let again = plan(&request("web", &[(None, None)]), Vec::new()).unwrap();
         let other = plan(&request("web2", &[(None, None)]), Vec::new()).unwrap();
-        assert_eq!(one.cables, again.cables);
-        assert_ne!(one.cables[0].guest_mac, other.cables[0].guest_mac);
+        assert_eq!(one.network, again.network);
+        assert_ne!(one.network.cables[0].guest_mac, other.network.cables[0].guest_mac);
     }
 
     #[test]
     fn a_long_name_is_shortened_and_kept_as_altname() {
         let plan = plan(&request("a-very-long-name-of-a-subhost", &[(None, Some(MAC))]), Vec::new()).unwrap();
-        assert!(plan.cables[0].host.len() <= 15, "{}", plan.cables[0].host);
-        assert_eq!(plan.cables[0].altname.as_deref(), Some("a-very-long-name-of-a-subhost0"));
+        assert!(plan.network.cables[0].host.len() <= 15, "{}", plan.network.cables[0].host);
+        assert_eq!(plan.network.cables[0].altname.as_deref(), Some("a-very-long-name-of-a-subhost0"));
     }
 
     #[test]

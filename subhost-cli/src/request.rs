@@ -9,6 +9,7 @@ use subhost_config::schema::{CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 use subhost_mount::fstype::AllowedTypes;
 
 use crate::layout::{Layout, Name};
+use crate::network::Wanted;
 
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Request {
     pub filesystems: Vec<String>,
     /// Its cables, in order: `eth0`, `eth1`, …
     pub cables: Vec<CableSpec>,
+    /// What its network is to be beside them.
+    pub network: Wanted,
     /// Its host name, if it is not the name.
     pub hostname: Option<String>,
     /// What runs as PID 1.
@@ -73,6 +76,7 @@ impl Request {
             disks: config.disks.value.clone(),
             filesystems: config.filesystems.value.clone(),
             cables: config.cables.value.clone(),
+            network: Wanted::from_config(config),
             hostname: config.hostname.value.clone(),
             init: config.init.value.clone(),
             runlevel: config.runlevel.value,
@@ -95,6 +99,7 @@ impl Request {
             disks: Vec::new(),
             filesystems: Vec::new(),
             cables: Vec::new(),
+            network: Wanted::default(),
             hostname: None,
             init: InitChoice::Subhost,
             runlevel: '2',

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use subhost_init::console::Pty;
@@ -19,6 +19,7 @@ use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
 use crate::error::{Context, Error};
 use crate::fstab::{self, FstabEntry};
 use crate::guest;
+use crate::network::resolv_conf;
 use crate::overlay;
 use crate::plan::{Plan, PlannedInit, PlannedRoot};
 
@@ -93,7 +94,8 @@ impl Stage {
         let root = RootDir::open(&staged.live).step("open the root file system")?;
         self.check_init(&root, &mut staged)?;
         self.attach(&root, "/dev", bind(Path::new("/dev"), true), MountPoint::Directory)?;
-        self.mount_run(&root)?;
+        let run = self.mount_run(&root)?;
+        self.name_servers(&root, &run, &mut staged)?;
         self.mount_disks(&root, &mut staged)?;
         if self.plan.init != PlannedInit::Payload {
             self.cover_scripts(&root, pid1)?;
@@ -270,7 +272,7 @@ impl Stage {
     }
 
     /// `/run` with the FIFO of init(8), which must be there before rcS: a `/run` that is mounted is respected.
-    fn mount_run(&self, root: &RootDir) -> Result<(), Error> {
+    fn mount_run(&self, root: &RootDir) -> Result<RootDir, Error> {
         let mount = self.tmpfs("run", "0755", MountAttributes::NOSUID | MountAttributes::NODEV)?;
         let run = mount.root().step("open /run")?;
         let own = |name: &Path| run.chown(name, self.first_id, self.first_id);
@@ -281,7 +283,41 @@ impl Stage {
         run.create_dir(lock, 0o1777).and_then(|()| own(lock)).step("make /run/lock")?;
         // bootclean of Debian's initscripts counts its absence as a failure.
         run.symlink(Path::new("/dev/shm"), shm).and_then(|()| own(shm)).step("make /run/shm")?;
-        self.attach(root, "/run", Ok(mount), MountPoint::Directory)
+        self.attach(root, "/run", Ok(mount), MountPoint::Directory)?;
+        Ok(run)
+    }
+
+    /// The guest's name servers, without a change to its disk: over its `/etc/resolv.conf`, or in `/run` where that is a
+    /// link into it.
+    fn name_servers(&self, root: &RootDir, run: &RootDir, staged: &mut Staged) -> Result<(), Error> {
+        let servers = &self.plan.network.name_servers;
+        if servers.is_empty() {
+            return Ok(());
+        }
+        let (guests, text) = (Path::new("/etc/resolv.conf"), resolv_conf(servers));
+        let step = "give the guest its name servers";
+        if let Ok(link) = root.read_link(guests) {
+            let Some(place) = below_run(&link) else {
+                staged
+                    .notes
+                    .push(format!("DNS: not set, as {} links elsewhere than to /run", guests.display()));
+                return Ok(());
+            };
+            if let Some(folder) = place.parent() {
+                run.create_dir_all(folder, 0o755).step(step)?;
+            }
+            run.create_file(&place, 0o644, text.as_bytes()).step(step)?;
+            return run.chown(&place, self.first_id, self.first_id).step(step);
+        }
+        let Ok(target) = root.mount_point(guests, MountPoint::File) else {
+            staged.notes.push(format!("DNS: not set, as {} is no file", guests.display()));
+            return Ok(());
+        };
+        let ours = self.work_dir.join("resolv.conf");
+        std::fs::write(&ours, text).step(step)?;
+        std::os::unix::fs::chown(&ours, Some(self.first_id), Some(self.first_id)).step(step)?;
+        let mount = bind(&ours, false).step(step)?;
+        mount.attach(target.as_fd()).step(step)
     }
 
     /// The further disks, where the guest's fstab says; it cannot mount block devices itself.
@@ -379,5 +415,44 @@ impl Stage {
             .attributes(attributes)
             .mount()
             .step(format!("mount a tmpfs for {source}"))
+    }
+}
+
+/// Where in `/run` a link in `/etc` leads to, if it does.
+fn below_run(link: &Path) -> Option<PathBuf> {
+    let mut place = PathBuf::from("/etc");
+    for part in link.components() {
+        match part {
+            Component::RootDir => place = PathBuf::from("/"),
+            Component::ParentDir => drop(place.pop()),
+            Component::Normal(name) => place.push(name),
+            Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    ["/run", "/var/run"]
+        .iter()
+        .find_map(|run| place.strip_prefix(run).ok())
+        .filter(|place| !place.as_os_str().is_empty())
+        .map(Path::to_path_buf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_into_run_are_followed_there_and_no_others() {
+        for (link, place) in [
+            ("/run/resolvconf/resolv.conf", Some("resolvconf/resolv.conf")),
+            ("../run/systemd/resolve/stub-resolv.conf", Some("systemd/resolve/stub-resolv.conf")),
+            ("/var/run/x", Some("x")),
+            ("/run/../etc/shadow", None),
+            ("resolvconf/run", None),
+            ("/runner/x", None),
+            ("/run", None),
+            ("../../../../run/x", Some("x")),
+        ] {
+            assert_eq!(below_run(Path::new(link)).as_deref(), place.map(Path::new), "{link}");
+        }
     }
 }

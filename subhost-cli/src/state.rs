@@ -48,6 +48,9 @@ pub struct CableRecord {
     pub mac: String,
     /// Bridge of the host end.
     pub bridge: Option<String>,
+    /// True if its rate is limited, by a link that does not go with it.
+    #[serde(default)]
+    pub limited: bool,
 }
 
 /// A disk, as attached.

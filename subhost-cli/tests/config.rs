@@ -156,7 +156,7 @@ fn row(told: &Told, name: &str) -> Vec<String> {
 }
 
 const CONFIG: &[u8] =
-    b"DISKS=( vda:1:/disks/a.raw\n  'vdb::/disks/b c.raw' )\nBRIDGES=br0:\n  RUNLEVEL=3 MTU=1400\n";
+    b"DISKS=( vda:1:/disks/a.raw\n  'vdb::/disks/b c.raw' )\nBRIDGES=br0:\n  RUNLEVEL=3 LOG_SIZE=2M\n";
 
 #[test]
 fn show_tells_where_each_value_came_from() {
@@ -174,12 +174,12 @@ fn show_tells_where_each_value_came_from() {
         ("STOP_TIMEOUT", ["environment SUBHOST_STOP_TIMEOUT", "yes", "1m"]),
         ("HOSTNAME", ["default", "yes", "(the subhost's name)"]),
         ("POWEROFF", ["default", "yes", "graceful"]),
-        ("MTU", [at("4:14").as_str(), "not yet: warned of", "1400"]),
+        ("LOG_SIZE", [at("4:14").as_str(), "not yet: warned of", "2M"]),
         ("MEMORY", ["default", "not yet: refused", "(none)"]),
     ] {
         assert_eq!(row(&told, name), expected, "{name}");
     }
-    assert!(told.stderr.contains("warning[W1102]: MTU has no effect yet"), "{}", told.stderr);
+    assert!(told.stderr.contains("warning[W1102]: LOG_SIZE has no effect yet"), "{}", told.stderr);
     let flags = ["config", "show", "web", "--disk", "vdc:1:/d.raw", "--cable", "="];
     let told = place.run_with(&flags, &environment);
     assert_eq!(row(&told, "DISKS"), ["flag --disk", "yes", "( vdc:1:/d.raw )"]);
@@ -208,7 +208,10 @@ fn show_has_all_settings_as_json() {
     assert_eq!(setting("RUNLEVEL")["from"], from("environment", "SUBHOST_RUNLEVEL"));
     assert_eq!(setting("INIT")["from"], from("flag", "--init"));
     assert_eq!((&setting("HOSTNAME")["value"], &setting("HOSTNAME")["bash"]), (&Value::Null, &Value::Null));
-    assert_eq!((&setting("MTU")["value"], &setting("MTU")["support"]), (&"1400".into(), &"ignored".into()));
+    assert_eq!(
+        (&setting("LOG_SIZE")["value"], &setting("LOG_SIZE")["support"]),
+        (&"2M".into(), &"ignored".into())
+    );
     assert_eq!(setting("SECCOMP")["support"], "refused");
     assert_eq!(shown["diagnostics"][0]["code"], "W1102");
 }

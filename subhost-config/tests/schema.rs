@@ -157,7 +157,7 @@ fn elements_have_their_places() {
 
 #[test]
 fn a_wrong_value_without_effect_is_only_a_warning() {
-    let text = "BASE=images\nMTU=(1 2)\nDNS=( 192.0.2.1 router )\nMEMORY=512\n";
+    let text = "BASE=images\nLOG_SIZE=(1 2)\nAFTER=( web ../x )\nMEMORY=512\n";
     let found: Vec<_> = complaints(text, &[])
         .into_iter()
         .map(|(code, place, message)| format!("{code} {place}: {message}"))
@@ -167,10 +167,10 @@ fn a_wrong_value_without_effect_is_only_a_warning() {
         [
             "W1105 BASE=images: BASE: `images` is a relative path",
             "W1102 BASE=images: BASE has no effect yet",
-            "W1105 MTU=(1 2): MTU is one value, not an array",
-            "W1102 MTU=(1 2): MTU has no effect yet",
-            "W1102 DNS=( 192.0.2.1 router ): DNS has no effect yet",
-            "W1105 router: DNS: `router` is no address of a host",
+            "W1105 LOG_SIZE=(1 2): LOG_SIZE is one value, not an array",
+            "W1102 LOG_SIZE=(1 2): LOG_SIZE has no effect yet",
+            "W1102 AFTER=( web ../x ): AFTER has no effect yet",
+            "W1105 ../x: AFTER: `../x` is no name of a subhost",
             "E1005 MEMORY=512: MEMORY: `512` is less than 1M",
             "E1007 MEMORY=512: MEMORY is not supported yet",
         ]

@@ -10,10 +10,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use subhost_net::Result;
+use subhost_net::bridge::{self, Settings};
 use subhost_net::cable::{Cable, create_all, wait_gone};
 use subhost_net::name::LinkName;
 use subhost_net::netns::Netns;
-use subhost_net::{Result, bridge};
 
 const ROUNDS: usize = 15;
 const PAUSE: Duration = Duration::from_millis(80);
@@ -24,7 +25,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     Netns::create(None)?.run_inside(|| {
-        let homenet = bridge::create("homenet")?;
+        let homenet = bridge::create("homenet", &Settings::default())?;
         println!("| cables | ours, ms | per cable | bare messages, ms | ratio | ip -batch, ms | ratio |");
         println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
         for count in [1, 4, 16, 64, 500] {
@@ -76,7 +77,7 @@ fn cables(count: u32, bridge: u32) -> Vec<Cable> {
             guest_name: format!("eth{number}").parse().expect("short and plain"),
             guest_mac: [6, 0xa7, 0xdd, 0xb4, high, low].into(),
             mtu: None,
-            bridge: Some(bridge),
+            port: Some(bridge.into()),
         }
     };
     (0..count).map(cable).collect()

@@ -11,9 +11,10 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use subhost_net::bridge::{self, Settings};
 use subhost_net::cable::{self, Cable};
+use subhost_net::name;
 use subhost_net::netns::Netns;
-use subhost_net::{bridge, name};
 
 fn main() -> Result<(), Box<dyn Error>> {
     Netns::create(None)?.run_inside(|| on_host().map_err(|error| error.to_string()))??;
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn on_host() -> Result<(), Box<dyn Error>> {
-    let homenet = bridge::create("homenet")?;
+    let homenet = bridge::create("homenet", &Settings::default())?;
     let guest = Netns::create(None)?;
     let host_end = name::host_end("web", 0)?;
     let host_name = host_end.name.clone();
@@ -34,7 +35,7 @@ fn on_host() -> Result<(), Box<dyn Error>> {
         guest_name: "eth0".parse()?,
         guest_mac: "06:a7:dd:b4:02:f2".parse()?,
         mtu: None,
-        bridge: Some(homenet),
+        port: Some(homenet.into()),
     };
     let made = cable::create_all(guest.as_fd(), &[cable])?;
     println!("made in {:?}: {made:?}", start.elapsed());

@@ -41,17 +41,38 @@ pub fn list() -> Result<Vec<Link>> {
     Ok(links.into_iter().filter(|link| link.kind.as_deref() == Some(BRIDGE)).collect())
 }
 
-/// Makes a bridge in the calling thread's network namespace, up, and returns its ifindex.
+/// How a bridge is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Its address; none for one by chance, which it keeps whatever ports come and go.
+    pub mac: Option<Mac>,
+    /// It runs the spanning tree protocol, and a new port is silent for twice the forward delay (2 × 15 s).
+    pub stp: bool,
+    /// Its ports can be in VLANs.
+    pub vlan_filtering: bool,
+}
+
+/// A bridge that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its ifindex.
+    pub index: u32,
+    /// Whether it was made for this: one that was there before is as somebody else made it.
+    pub made: bool,
+}
+
+/// Makes a bridge, up, and returns its ifindex.
 ///
-/// It gets a random address of its own, which stays: a bridge without one takes the lowest address of its ports,
-/// and changes it as they come and go. Needs CAP_NET_ADMIN.
+/// It has an address of its own, by chance where none is given, so that it does not change with its ports. Nothing in
+/// this crate deletes a bridge. Needs CAP_NET_ADMIN.
 ///
 /// # Errors
-/// [`Error::LinkExists`], [`Error::InvalidName`], or what the kernel says.
-pub fn create(name: &str) -> Result<u32> {
+/// [`Error::InvalidName`], [`Error::LinkExists`], or the kernel's refusal: `EOPNOTSUPP` where it has no VLAN filtering.
+pub fn create(name: &str, settings: &Settings) -> Result<u32> {
     let name = LinkName::new(name)?;
     let mut socket = Socket::open()?;
-    match socket.request(message::create_bridge(name.as_str(), random_mac())) {
+    let mac = settings.mac.unwrap_or_else(random_mac);
+    match socket.request(message::create_bridge(name.as_str(), mac, settings)) {
         Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
             return Err(Error::LinkExists { name: name.to_string() });
         }
@@ -63,6 +84,27 @@ pub fn create(name: &str) -> Result<u32> {
         object: name.to_string(),
         what: "the new bridge cannot be found",
     })
+}
+
+/// Finds a bridge by name or altname, or makes it where there is none. One that is there is left as it is, also where
+/// its settings are others.
+///
+/// # Errors
+/// As [`find`], but for [`Error::BridgeMissing`], and as [`create`].
+pub fn find_or_create(name: &str, settings: &Settings) -> Result<Found> {
+    loop {
+        match find(name) {
+            Ok(index) => return Ok(Found { index, made: false }),
+            Err(Error::BridgeMissing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match create(name, settings) {
+            Ok(index) => return Ok(Found { index, made: true }),
+            // Somebody else made it meanwhile.
+            Err(Error::LinkExists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn missing(name: &str) -> Result<Error> {

@@ -1,18 +1,29 @@
 //! Cables: veth pairs whose guest end is born in a network namespace and whose host end is on a bridge.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::net::if_::if_nametoindex;
 
 use crate::mac::Mac;
+use crate::message::Request;
 use crate::name::{self, LinkName};
-use crate::observe::{self, Link, Observed};
+use crate::observe::{self, Link, Observed, PortVlan};
+use crate::port::Port;
 use crate::socket::{LinkEvents, Socket};
 use crate::{Error, Result, message};
 
 const VETH: &str = "veth";
+
+/// The settings of each interface of the calling thread's network namespace.
+const IPV4_SETTINGS: &str = "/proc/sys/net/ipv4/conf";
+const IPV6_SETTINGS: &str = "/proc/sys/net/ipv6/conf";
+
+/// The VLAN that a bridge puts its new ports in, if nobody told it another.
+const DEFAULT_VLAN: u16 = 1;
 
 /// A cable to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +40,8 @@ pub struct Cable {
     pub guest_mac: Mac,
     /// The MTU of both ends, in bytes; none for the kernel's choice (1500).
     pub mtu: Option<u32>,
-    /// The ifindex of the bridge that the host end becomes a port of.
-    pub bridge: Option<u32>,
+    /// The bridge that the host end becomes a port of; none for a cable that ends on the host.
+    pub port: Option<Port>,
 }
 
 impl Cable {
@@ -38,6 +49,11 @@ impl Cable {
     #[must_use]
     pub fn host_mac(&self) -> Mac {
         self.host_mac.unwrap_or_else(|| Mac::host_end(self.guest_mac))
+    }
+
+    /// The port, if it is not one as the kernel makes it.
+    fn special_port(&self) -> Option<&Port> {
+        self.port.as_ref().filter(|port| !port.is_plain())
     }
 }
 
@@ -59,12 +75,12 @@ pub enum Deleted {
 
 /// Makes all cables, or none, and returns them in the same order.
 ///
-/// The host ends are born in the network namespace of the calling thread, with name, address and MTU, up, on their
-/// bridge, without IPv6 addresses; the guest ends in `netns`, with name, address and MTU, down.
+/// The host ends are born in the network namespace of the calling thread, with name, address and MTU, on their bridge,
+/// and are up once nothing can pass that should not: they give themselves no IPv6 address, and take none from the guest; the guest ends in `netns`, with name, address and MTU, down.
 /// Each cable is one message, so that there is no moment at which only one end of it exists; all go out in one send.
 /// If one cannot be made, the others are deleted again, which costs some 16 ms each.
 ///
-/// Needs CAP_NET_ADMIN over both network namespaces.
+/// Needs CAP_NET_ADMIN over both network namespaces, and `/proc`.
 ///
 /// # Errors
 /// [`Error::LinkExists`] for a name that is taken, here or in `netns`; [`Error::InvalidMac`] for a multicast or zero
@@ -87,7 +103,8 @@ pub fn create_all_waiting(
 ) -> Result<Vec<CreatedCable>> {
     check(cables)?;
     let mut batch = Batch { socket: Socket::open()?, netns, cables, made: vec![None; cables.len()] };
-    match batch.create(wait_for_name).and_then(|()| batch.finish()) {
+    batch.check_bridges()?;
+    match batch.create(wait_for_name).and_then(|()| batch.finish()).and_then(|()| batch.verify()) {
         Ok(()) => {
             Ok(batch.made.iter().flatten().map(|&host_ifindex| CreatedCable { host_ifindex }).collect())
         }
@@ -145,16 +162,13 @@ pub fn wait_gone(names: &[LinkName], within: Duration) -> Result<()> {
 fn check(cables: &[Cable]) -> Result<()> {
     let (mut host_names, mut guest_names) = (BTreeSet::new(), BTreeSet::new());
     for cable in cables {
-        for mac in [cable.guest_mac, cable.host_mac()] {
-            let why = match mac {
-                mac if mac.is_multicast() => "is a multicast address, which no interface can have",
-                mac if mac.is_zero() => "is all zero, which no interface can have",
-                _ => continue,
-            };
-            return Err(Error::InvalidMac { text: mac.to_string(), why });
-        }
+        cable.guest_mac.check_of_interface()?;
+        cable.host_mac().check_of_interface()?;
         if let Some(altname) = &cable.altname {
             name::check_any(altname)?;
+        }
+        if let Some(port) = &cable.port {
+            port.check()?;
         }
         let names = [Some(cable.host_name.as_str()), cable.altname.as_deref()];
         if let Some(name) = names.into_iter().flatten().find(|name| !host_names.insert(*name)) {
@@ -176,6 +190,24 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// A VLAN means something only where the bridge looks at it.
+    fn check_bridges(&mut self) -> Result<()> {
+        let bridges: BTreeSet<u32> = self
+            .cables
+            .iter()
+            .filter_map(|cable| cable.port.filter(|port| port.vlan.is_some()))
+            .map(|port| port.bridge)
+            .collect();
+        for index in bridges {
+            let answer = self.socket.request(message::get_link_by_index(index))?;
+            let link = observe::decode_link(&answer).unwrap_or_default();
+            if !link.bridge.is_some_and(|bridge| bridge.vlan_filtering) {
+                return Err(Error::NoVlanFiltering { bridge: link.name });
+            }
+        }
+        Ok(())
+    }
+
     fn create(&mut self, wait_for_name: Duration) -> Result<()> {
         let deadline = Instant::now() + wait_for_name;
         // Listening starts before the first try, so that no end can slip through between try and wait.
@@ -241,18 +273,66 @@ impl Batch<'_> {
     /// the creating one, would give our altname to the link that had the name before, when that one fails.
     fn finish(&mut self) -> Result<()> {
         let mut requests = Vec::new();
-        for (cable, index) in self.cables.iter().zip(self.made.iter().flatten()) {
-            requests.push(message::no_ipv6_address(*index, cable.host_name.as_str()));
-            requests.extend(cable.altname.as_ref().map(|altname| message::add_altname(*index, altname)));
+        for (cable, &index) in self.cables.iter().zip(self.made.iter().flatten()) {
+            let name = cable.host_name.as_str();
+            refuse_router_advertisements(name)?;
+            requests.extend(cable.altname.as_ref().map(|altname| message::add_altname(index, altname)));
+            requests
+                .extend(cable.special_port().into_iter().flat_map(|port| port_requests(index, cable, port)));
+            requests.push(message::set_up_without_ipv6_address(index, name));
         }
-        for answer in self.socket.transact(&requests)? {
+        let mut without_ipv6 = Vec::new();
+        for (request, answer) in requests.iter().zip(self.socket.transact(&requests)?) {
             match answer {
                 // No IPv6 in this kernel, or none on so small an MTU: nothing to turn off.
-                Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => without_ipv6.push(request),
                 Err(Error::Os { object, source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {
                     return Err(Error::LinkExists { name: object });
                 }
                 other => drop(other?),
+            }
+        }
+        let made = self.cables.iter().zip(self.made.iter().flatten());
+        let of = |object: &str| made.clone().find(|(cable, _)| cable.host_name.as_str() == object);
+        let up: Vec<_> = without_ipv6
+            .iter()
+            .filter_map(|request| of(&request.object))
+            .map(|(cable, &index)| message::set_up(index, cable.host_name.as_str()))
+            .collect();
+        self.socket.transact(&up)?.into_iter().try_for_each(|answer| answer.map(drop))
+    }
+
+    /// Looks whether the ports are as they were asked for: what a kernel does not know of it passes over without a word.
+    fn verify(&mut self) -> Result<()> {
+        let special = self.cables.iter().zip(self.made.iter().flatten());
+        let special: Vec<_> =
+            special.filter_map(|(cable, index)| Some((cable, cable.special_port()?, *index))).collect();
+        let requests: Vec<_> =
+            special.iter().map(|(_, _, index)| message::get_link_by_index(*index)).collect();
+        let answers = self.socket.transact(&requests)?;
+        let mut vlans = None;
+        for ((cable, port, index), answer) in special.iter().zip(answers) {
+            let name = cable.host_name.as_str();
+            let link = observe::decode_link(&answer?);
+            if link.and_then(|link| link.port) != Some(port.state()) {
+                return Err(Error::Reply {
+                    operation: "set bridge port",
+                    object: name.to_owned(),
+                    what: "it is not as it was asked for",
+                });
+            }
+            let Some(vlan) = port.vlan else { continue };
+            let vlans = match &mut vlans {
+                Some(vlans) => vlans,
+                none => none.insert(observe::read_vlans(&mut self.socket)?),
+            };
+            let of_port = vlans.iter().filter(|found| found.port == *index);
+            if !of_port.eq([&PortVlan { port: *index, id: vlan, untagged: true, default: true }]) {
+                return Err(Error::Reply {
+                    operation: "set vlan of port",
+                    object: name.to_owned(),
+                    what: "it is not in that one alone",
+                });
             }
         }
         Ok(())
@@ -282,6 +362,33 @@ impl Batch<'_> {
             _ => first,
         }
     }
+}
+
+/// Keeps the guest from giving the host addresses, routes and a default gateway, which the kernel takes from any link
+/// that is no port of a bridge, also where it gives itself no address.
+fn refuse_router_advertisements(name: &str) -> Result<()> {
+    let path = Path::new(IPV6_SETTINGS).join(name).join("accept_ra");
+    match std::fs::write(&path, "0") {
+        // No IPv6 in this kernel, or none on so small an MTU.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new(IPV4_SETTINGS).exists() => Ok(()),
+        other => other.map_err(|error| Error::os("write", path.display().to_string(), error)),
+    }
+}
+
+/// What makes a new port what it is to be, while its link is still down.
+fn port_requests(index: u32, cable: &Cable, port: &Port) -> Vec<Request> {
+    let name = cable.host_name.as_str();
+    let mut requests = vec![message::set_port(index, name, &port.state())];
+    if let Some(vlan) = port.vlan {
+        requests.push(message::join_vlan(index, name, vlan));
+        if vlan != DEFAULT_VLAN {
+            requests.push(message::leave_vlan(index, name, DEFAULT_VLAN));
+        }
+    }
+    if port.own_mac_only {
+        requests.push(message::add_static_address(index, name, cable.guest_mac, port.vlan));
+    }
+    requests
 }
 
 fn describe(link: &Link) -> String {

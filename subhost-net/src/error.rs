@@ -42,6 +42,15 @@ pub enum Error {
         why: &'static str,
     },
 
+    /// Not an IP address, or not one for its purpose.
+    #[error("address `{}`: {why}", .text.escape_debug())]
+    InvalidAddress {
+        /// The address as it was given.
+        text: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+
     /// There is no link of that name to plug a cable into.
     #[error("no bridge `{name}`; {}", bridge_list(.there))]
     BridgeMissing {
@@ -58,6 +67,40 @@ pub enum Error {
         name: String,
         /// Its kind, as in `ip -d link`; none for physical interfaces.
         kind: Option<String>,
+    },
+
+    /// A rate that cannot be kept.
+    #[error("rate of {} bit/s: is {why}", .rate.bits_per_second)]
+    InvalidRate {
+        /// The rate.
+        rate: crate::limit::Rate,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+
+    /// No number that a VLAN can have.
+    #[error("vlan {id}: is not 1 to 4094")]
+    InvalidVlan {
+        /// The number.
+        id: u16,
+    },
+
+    /// A VLAN was asked for on a bridge that passes them all.
+    #[error(
+        "bridge `{bridge}` does not filter vlans; ip link set {bridge} type bridge vlan_filtering 1 makes it"
+    )]
+    NoVlanFiltering {
+        /// The bridge's name.
+        bridge: String,
+    },
+
+    /// A link that has to stay in its network namespace.
+    #[error("link `{name}` cannot be moved: it {why}")]
+    NotMovable {
+        /// The link's name.
+        name: String,
+        /// Why.
+        why: &'static str,
     },
 
     /// A link (or an altname) of that name exists already.

@@ -18,7 +18,7 @@
 //!     guest_name: "eth0".parse()?,
 //!     guest_mac: "06:a7:dd:b4:02:f2".parse()?,
 //!     mtu: None,
-//!     bridge: Some(bridge::find("homenet")?),
+//!     port: Some(bridge::find("homenet")?.into()),
 //! };
 //! cable::create_all(guest.as_fd(), &[cable])?;
 //! # Ok::<(), subhost_net::Error>(())
@@ -46,7 +46,7 @@
 //!         guest_name: format!("eth{index}").parse()?,
 //!         guest_mac: Mac::stable(&machine_id, "web", index),
 //!         mtu: Some(9000),
-//!         bridge: Some(bridge::find(bridge)?),
+//!         port: Some(bridge::find(bridge)?.into()),
 //!     });
 //! }
 //! cable::create_all_waiting(guest.as_fd(), &cables, Duration::from_secs(2))?;
@@ -57,24 +57,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What a guest may do with its cable is said in [`port::Port`] (isolation, its own hardware address only, a VLAN),
+//! [`limit`] (rates) and [`guard`] (IP addresses); what its interfaces are given before it starts, in [`address`]. Two
+//! ways without a bridge are in [`uplink`].
+//!
 //! # Limits
 //! Linux 6.1 or newer. Names, ifindexes and bridges are those of the calling thread's network namespace; to work in
 //! another one, see [`netns::Netns::run_inside`]. Making things needs CAP_NET_ADMIN (cables, bridges) or CAP_SYS_ADMIN
 //! (namespaces, pins); looking needs no privilege. Guest ends are left down, as the guest's own start scripts bring
-//! them up.
+//! them up, unless [`address::configure`] does.
 #![deny(unsafe_code)]
 
+pub mod address;
 pub mod bridge;
 pub mod cable;
 mod decode;
 mod error;
+pub mod guard;
+pub mod limit;
 pub mod mac;
 mod message;
 pub mod name;
 pub mod netns;
 pub mod observe;
+pub mod port;
 mod socket;
 #[expect(unsafe_code, reason = "the one place for it")]
 mod sys;
+pub mod uplink;
 
 pub use error::{Error, Result};

@@ -34,6 +34,16 @@ impl Mac {
         matches!(self.0, [0, 0, 0, 0, 0, 0])
     }
 
+    /// That an interface can have it.
+    pub(crate) fn check_of_interface(self) -> Result<(), Error> {
+        let why = match self {
+            mac if mac.is_multicast() => "is a multicast address, which no interface can have",
+            mac if mac.is_zero() => "is all zero, which no interface can have",
+            _ => return Ok(()),
+        };
+        Err(Error::InvalidMac { text: self.to_string(), why })
+    }
+
     /// The address for the host end of the cable whose guest end has the address `guest`.
     ///
     /// It is `guest` with its first byte made `fe`, as libvirt does for its taps. A bridge without an address of

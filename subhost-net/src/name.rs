@@ -104,6 +104,20 @@ pub fn host_end(subhost: &str, index: u32) -> Result<HostName> {
     Ok(HostName { name: LinkName(format!("{}{tail}", &subhost[..room])), altname: Some(full) })
 }
 
+/// What the device is called that limits what comes from the guest of a cable.
+pub(crate) struct ShaperName {
+    pub(crate) name: LinkName,
+    pub(crate) altname: String,
+}
+
+/// `ifb-` and six letters of the hash of the host end's name, and that name with `-from-guest` as altname.
+pub(crate) fn shaper(host_end: &LinkName) -> Result<ShaperName> {
+    let mut hash = Hash::new();
+    hash.write(host_end.as_str().as_bytes());
+    let name = LinkName::new(&format!("ifb-{}", letters(hash.finish())))?;
+    Ok(ShaperName { name, altname: format!("{host_end}-from-guest") })
+}
+
 fn letters(mut hash: u64) -> String {
     let mut letters = String::new();
     for _ in 0..HASH_LETTERS {

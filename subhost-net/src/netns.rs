@@ -1,5 +1,6 @@
 //! Network namespaces: made by fd, inside a user namespace or not; entered; pinned to a name and unpinned.
 
+mod list;
 mod pin;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,9 +10,11 @@ use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::{Mode, fstat};
 
+pub use self::list::{Listed, list};
 pub use self::pin::{Pin, PinState, RUN_NETNS, Unpinned, pinned_inode, unpin};
+use crate::socket::Socket;
 use crate::sys::{self, Step};
-use crate::{Error, Result};
+use crate::{Error, Result, message, observe};
 
 /// A network namespace, held by a file descriptor: it lives at least as long as this does.
 ///
@@ -93,6 +96,17 @@ impl Netns {
     pub fn user_namespace(&self) -> Result<OwnedFd> {
         sys::owning_user_namespace(self.fd.as_fd())
             .map_err(|error| Error::os("find user namespace of", format!("netns {}", self.inode), error))
+    }
+
+    /// The id of this network namespace in the calling thread's, as [`Link::peer_netnsid`](crate::observe::Link) has
+    /// it; none if it has none there. Needs no privilege.
+    ///
+    /// # Errors
+    /// Of the netlink socket.
+    pub fn id_here(&self) -> Result<Option<i32>> {
+        let request = message::get_netns_id(self.fd.as_fd(), format!("netns {}", self.inode));
+        let answer = Socket::open()?.request(request)?;
+        Ok(observe::decode_netns_id(&answer))
     }
 
     /// Gives the namespace the name `name` in `dir`, which keeps it alive until [`unpin`].

@@ -1,13 +1,22 @@
 //! What links are there: one dump, decoded as far as needed.
 
+use std::net::IpAddr;
+
 use crate::Result;
-use crate::decode::{attributes, i32_at, text, u32_at};
+use crate::address::Prefixed;
+use crate::decode::{attributes, i32_at, text, u16_at, u32_at};
 use crate::mac::Mac;
 use crate::message;
+use crate::port::PortState;
 use crate::socket::Socket;
 
 const LINK_HEADER: usize = 16;
+const ADDRESS_HEADER: usize = 8;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const NETNSA_NSID: u16 = 1;
 const IFF_UP: u32 = 1;
+const IFF_LOOPBACK: u32 = 8;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -17,7 +26,24 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_PERM_ADDRESS: u16 = 54;
+const IFLA_AF_SPEC: u16 = 26;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BR_STP_STATE: u16 = 5;
+const IFLA_BR_VLAN_FILTERING: u16 = 7;
+const IFLA_BRPORT_MODE: u16 = 4;
+const IFLA_BRPORT_LEARNING: u16 = 8;
+const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
+const IFLA_BRPORT_MCAST_FLOOD: u16 = 27;
+const IFLA_BRPORT_BCAST_FLOOD: u16 = 30;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
+const IFLA_BRPORT_LOCKED: u16 = 39;
+const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+const VLAN_INFO_PVID: u16 = 2;
+const VLAN_INFO_UNTAGGED: u16 = 4;
 
 /// All links of a network namespace at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,8 +64,12 @@ pub struct Link {
     pub altnames: Vec<String>,
     /// Its kind (`bridge`, `veth`); none for physical interfaces and `lo`.
     pub kind: Option<String>,
-    /// Its hardware address, if it has one of six bytes.
+    /// Whether it is the loopback interface.
+    pub loopback: bool,
+    /// Its address, if it has one of six bytes.
     pub mac: Option<Mac>,
+    /// The address that its hardware has, if that is known.
+    pub permanent_mac: Option<Mac>,
     /// The ifindex of the bridge (or bond…) that it is a port of.
     pub controller: Option<u32>,
     /// Whether it is administratively up.
@@ -50,6 +80,64 @@ pub struct Link {
     pub peer_netnsid: Option<i32>,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// What passes there, if it is a port of a bridge.
+    pub port: Option<PortState>,
+    /// How it works, if it is a bridge.
+    pub bridge: Option<BridgeState>,
+}
+
+/// How a bridge works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BridgeState {
+    /// Whether it runs the spanning tree protocol.
+    pub stp: bool,
+    /// Whether VLANs mean something to it.
+    pub vlan_filtering: bool,
+}
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkAddress {
+    /// The ifindex of the interface.
+    pub link: u32,
+    /// The address and its prefix.
+    pub address: Prefixed,
+}
+
+/// Reads the addresses of all interfaces of the calling thread's network namespace. Needs no privilege.
+///
+/// # Errors
+/// Of the netlink socket.
+pub fn addresses() -> Result<Vec<LinkAddress>> {
+    let answers = Socket::open()?.dump(&message::dump_addresses())?;
+    Ok(answers.iter().filter_map(|answer| decode_address(answer)).collect())
+}
+
+/// A VLAN that a port of a bridge, or the bridge itself, is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortVlan {
+    /// The ifindex of the port or bridge.
+    pub port: u32,
+    /// The VLAN's number.
+    pub id: u16,
+    /// Frames of it go out without a tag.
+    pub untagged: bool,
+    /// Frames that come in without a tag are in it.
+    pub default: bool,
+}
+
+/// Reads which VLANs the ports of the calling thread's network namespace are in. Needs no privilege.
+///
+/// # Errors
+/// Of the netlink socket.
+pub fn vlans() -> Result<Vec<PortVlan>> {
+    read_vlans(&mut Socket::open()?)
+}
+
+pub(crate) fn read_vlans(socket: &mut Socket) -> Result<Vec<PortVlan>> {
+    let answers = socket.dump(&message::dump_vlans())?;
+    Ok(answers.iter().flat_map(|answer| decode_vlans(answer)).collect())
 }
 
 impl Observed {
@@ -89,20 +177,23 @@ pub(crate) fn decode_link(payload: &[u8]) -> Option<Link> {
     if header[0] != 0 {
         return None;
     }
-    let mut link =
-        Link { index: u32_at(header, 4)?, up: u32_at(header, 8)? & IFF_UP != 0, ..Link::default() };
+    let flags = u32_at(header, 8)?;
+    let mut link = Link {
+        index: u32_at(header, 4)?,
+        up: flags & IFF_UP != 0,
+        loopback: flags & IFF_LOOPBACK != 0,
+        ..Link::default()
+    };
     for (kind, value) in attributes(&payload[LINK_HEADER..]) {
         match kind {
             IFLA_ADDRESS => link.mac = <[u8; 6]>::try_from(value).ok().map(Mac::new),
+            IFLA_PERM_ADDRESS => link.permanent_mac = <[u8; 6]>::try_from(value).ok().map(Mac::new),
             IFLA_IFNAME => link.name = text(value),
             IFLA_MTU => link.mtu = u32_at(value, 0).unwrap_or_default(),
             IFLA_LINK => link.peer_index = u32_at(value, 0).filter(|index| *index != 0),
             IFLA_MASTER => link.controller = u32_at(value, 0).filter(|index| *index != 0),
             IFLA_LINK_NETNSID => link.peer_netnsid = i32_at(value, 0),
-            IFLA_LINKINFO => {
-                link.kind =
-                    attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND).map(|(_, value)| text(value));
-            }
+            IFLA_LINKINFO => decode_info(&mut link, value),
             IFLA_PROP_LIST => {
                 let names = attributes(value).filter(|(kind, _)| *kind == IFLA_ALT_IFNAME);
                 link.altnames = names.map(|(_, value)| text(value)).collect();
@@ -113,10 +204,96 @@ pub(crate) fn decode_link(payload: &[u8]) -> Option<Link> {
     (!link.name.is_empty()).then_some(link)
 }
 
+/// What kind of link it is, and of what kind its controller.
+fn decode_info(link: &mut Link, info: &[u8]) {
+    let of = |wanted| attributes(info).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+    link.kind = of(IFLA_INFO_KIND).map(text);
+    if link.kind.as_deref() == Some("bridge") {
+        link.bridge = of(IFLA_INFO_DATA).map(decode_bridge);
+    }
+    if of(IFLA_INFO_SLAVE_KIND).map(text).as_deref() == Some("bridge") {
+        link.port = of(IFLA_INFO_SLAVE_DATA).map(decode_port);
+    }
+}
+
+fn decode_bridge(data: &[u8]) -> BridgeState {
+    let mut bridge = BridgeState::default();
+    for (kind, value) in attributes(data) {
+        match kind {
+            IFLA_BR_STP_STATE => bridge.stp = u32_at(value, 0) != Some(0),
+            IFLA_BR_VLAN_FILTERING => bridge.vlan_filtering = is_on(value),
+            _ => {}
+        }
+    }
+    bridge
+}
+
+fn decode_port(data: &[u8]) -> PortState {
+    let mut port = PortState::default();
+    for (kind, value) in attributes(data) {
+        let field = match kind {
+            IFLA_BRPORT_MODE => &mut port.hairpin,
+            IFLA_BRPORT_LEARNING => &mut port.learning,
+            IFLA_BRPORT_UNICAST_FLOOD => &mut port.flood_unknown,
+            IFLA_BRPORT_MCAST_FLOOD => &mut port.flood_multicast,
+            IFLA_BRPORT_BCAST_FLOOD => &mut port.flood_broadcast,
+            IFLA_BRPORT_ISOLATED => &mut port.isolated,
+            IFLA_BRPORT_LOCKED => &mut port.locked,
+            _ => continue,
+        };
+        *field = is_on(value);
+    }
+    port
+}
+
+fn is_on(value: &[u8]) -> bool {
+    value.first().is_some_and(|byte| *byte != 0)
+}
+
+/// An address out of an RTM_NEWADDR.
+fn decode_address(payload: &[u8]) -> Option<LinkAddress> {
+    let [family, length, ..] = *payload else { return None };
+    let link = u32_at(payload, 4)?;
+    let of = |wanted| {
+        attributes(payload.get(ADDRESS_HEADER..)?).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+    };
+    // The other end's address is in IFA_ADDRESS where there is one.
+    let value = of(IFA_LOCAL).or_else(|| of(IFA_ADDRESS))?;
+    let address = match i32::from(family) {
+        libc::AF_INET => IpAddr::from(<[u8; 4]>::try_from(value).ok()?),
+        libc::AF_INET6 => IpAddr::from(<[u8; 16]>::try_from(value).ok()?),
+        _ => return None,
+    };
+    Some(LinkAddress { link, address: Prefixed::new(address, length).ok()? })
+}
+
+/// The id of a network namespace out of an RTM_NEWNSID.
+pub(crate) fn decode_netns_id(payload: &[u8]) -> Option<i32> {
+    // After the family, padded to four bytes.
+    let id = attributes(payload.get(4..)?).find(|(kind, _)| *kind == NETNSA_NSID);
+    id.and_then(|(_, value)| i32_at(value, 0)).filter(|id| *id >= 0)
+}
+
+/// The VLANs out of an RTM_NEWLINK of the bridge family.
+fn decode_vlans(payload: &[u8]) -> Vec<PortVlan> {
+    let Some(port) = u32_at(payload, 4) else { return Vec::new() };
+    let attribute = attributes(payload.get(LINK_HEADER..).unwrap_or_default())
+        .filter(|(kind, _)| *kind == IFLA_AF_SPEC)
+        .flat_map(|(_, value)| attributes(value))
+        .filter(|(kind, _)| *kind == IFLA_BRIDGE_VLAN_INFO);
+    let vlan = |(_, value): (u16, &[u8])| {
+        let flags = u16_at(value, 0)?;
+        let (untagged, default) = (flags & VLAN_INFO_UNTAGGED != 0, flags & VLAN_INFO_PVID != 0);
+        Some(PortVlan { port, id: u16_at(value, 2)?, untagged, default })
+    };
+    attribute.filter_map(vlan).collect()
+}
+
 #[cfg(test)]
 #[cfg(target_endian = "little")]
 mod tests {
     use super::*;
+    use crate::port::Port;
     use proptest::prelude::*;
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -141,6 +318,7 @@ mod tests {
             attribute(10, &4_u32.to_le_bytes()),
             attribute(5, &2_u32.to_le_bytes()),
             attribute(37, &0_i32.to_le_bytes()),
+            attribute(54, &[6, 7, 8, 9, 10, 11]),
             attribute(18 | 0x8000, &attribute(1, b"veth\0")),
             attribute(52 | 0x8000, &[attribute(53, b"website0\0"), attribute(53, b"second\0")].concat()),
             attribute(999, &[1; 40]),
@@ -153,12 +331,41 @@ mod tests {
             kind: Some("veth".into()),
             mac: Some(Mac::new([0xfe, 0xa7, 0xdd, 0xb4, 2, 0xf2])),
             controller: Some(4),
+            permanent_mac: Some(Mac::new([6, 7, 8, 9, 10, 11])),
+            loopback: false,
             up: true,
             peer_index: Some(2),
             peer_netnsid: Some(0),
             mtu: 1500,
+            port: None,
+            bridge: None,
         };
         assert_eq!(decode_link(&payload), Some(expected));
+    }
+
+    #[test]
+    fn reads_a_port_and_a_bridge() {
+        let on = |kind| attribute(kind, &[1]);
+        let port = [on(33), on(39), attribute(4, &[0]), attribute(8, &[0]), on(9), on(27), on(30)].concat();
+        let info =
+            [attribute(1, b"veth\0"), attribute(4, b"bridge\0"), attribute(5 | 0x8000, &port)].concat();
+        let payload = [header(0), attribute(3, b"web0\0"), attribute(18 | 0x8000, &info)].concat();
+        let expected = Port { isolated: true, own_mac_only: true, ..Port::new(7) }.state();
+        assert_eq!(decode_link(&payload).unwrap().port, Some(expected));
+
+        let data = [attribute(5, &1_u32.to_le_bytes()), on(7)].concat();
+        let info = [attribute(1, b"bridge\0"), attribute(2 | 0x8000, &data)].concat();
+        let link = decode_link(&[header(0), attribute(3, b"br0\0"), attribute(18, &info)].concat()).unwrap();
+        assert_eq!((link.port, link.bridge), (None, Some(BridgeState { stp: true, vlan_filtering: true })));
+    }
+
+    #[test]
+    fn reads_the_vlans_of_a_port() {
+        let vlans = [attribute(2, &[6, 0, 100, 0]), attribute(2, &[0, 0, 0xfe, 0x0f])].concat();
+        let payload = [header(7), attribute(3, b"web0\0"), attribute(26 | 0x8000, &vlans)].concat();
+        let vlan = |id, both| PortVlan { port: 5, id, untagged: both, default: both };
+        assert_eq!(decode_vlans(&payload), [vlan(100, true), vlan(4094, false)]);
+        assert_eq!(decode_vlans(&header(7)), []);
     }
 
     #[test]
@@ -195,7 +402,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_link_or_none(payload in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode_link(&payload);
+            let _ = (decode_link(&payload), decode_vlans(&payload), decode_address(&payload));
         }
     }
 }

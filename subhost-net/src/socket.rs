@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -31,11 +31,12 @@ const DATAGRAM_MAX: usize = 64 * 1024;
 /// How often a dump is read again when links changed meanwhile, before it is taken as it is.
 const DUMP_TRIES: u32 = 5;
 
-/// A netlink route socket in the network namespace of the thread that opened it.
+/// A netlink socket in the network namespace of the thread that opened it.
 pub(crate) struct Socket {
     socket: netlink_sys::Socket,
     sequence: u32,
     buffer: Vec<u8>,
+    requests_per_send: usize,
 }
 
 /// What the kernel said to one request: the payload of its answer (empty for a bare acknowledgement), or the error.
@@ -43,15 +44,24 @@ pub(crate) type Answer = Result<Vec<u8>>;
 
 impl Socket {
     pub(crate) fn open() -> Result<Self> {
+        Self::open_protocol(NETLINK_ROUTE, REQUESTS_PER_SEND)
+    }
+
+    /// A socket for nftables instead, whose transactions must go out in one send.
+    pub(crate) fn open_netfilter() -> Result<Self> {
+        Self::open_protocol(NETLINK_NETFILTER, usize::MAX)
+    }
+
+    fn open_protocol(protocol: isize, requests_per_send: usize) -> Result<Self> {
         let open = || {
-            let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+            let mut socket = netlink_sys::Socket::new(protocol)?;
             socket.bind_auto()?;
             socket.set_cap_ack(true)?;
             socket.set_ext_ack(true)?;
             Ok(socket)
         };
         let socket = open().map_err(|error: io::Error| Error::os("open", "netlink socket", error))?;
-        Ok(Self { socket, sequence: 0, buffer: vec![0; DATAGRAM_MAX] })
+        Ok(Self { socket, sequence: 0, buffer: vec![0; DATAGRAM_MAX], requests_per_send })
     }
 
     /// Sends all requests and returns the answer to each, in order. A refused request does not stop the others.
@@ -60,7 +70,7 @@ impl Socket {
     /// Of the socket itself; then nothing is known about the requests.
     pub(crate) fn transact(&mut self, requests: &[Request]) -> Result<Vec<Answer>> {
         let mut answers = Vec::with_capacity(requests.len());
-        for chunk in requests.chunks(REQUESTS_PER_SEND) {
+        for chunk in requests.chunks(self.requests_per_send) {
             let first = self.sequence.wrapping_add(1);
             self.send(chunk)?;
             answers.extend(self.acknowledgements(first, chunk)?);
@@ -102,14 +112,19 @@ impl Socket {
 
     fn acknowledgements(&mut self, first: u32, requests: &[Request]) -> Result<Vec<Answer>> {
         let mut payloads = vec![Vec::new(); requests.len()];
-        let mut answers: Vec<Option<Answer>> = requests.iter().map(|_| None).collect();
-        let mut missing = requests.len();
+        let unanswered = |request: &Request| (!request.is_acknowledged()).then(|| Ok(Vec::new()));
+        let mut answers: Vec<Option<Answer>> = requests.iter().map(unanswered).collect();
+        let mut missing = answers.iter().filter(|answer| answer.is_none()).count();
         while missing > 0 {
             let datagram = receive(&self.socket, &mut self.buffer)?;
             for message in decode::messages(datagram) {
                 let Ok(at) = usize::try_from(message.sequence.wrapping_sub(first)) else { continue };
                 let Some(answer) = answers.get_mut(at) else { continue };
                 if answer.is_some() {
+                    // One that needs no answer, and gets one, has failed with all that follow.
+                    if !requests[at].is_acknowledged() {
+                        acknowledgement(&requests[at], message)?;
+                    }
                     continue;
                 }
                 if message.kind == NLMSG_ERROR {

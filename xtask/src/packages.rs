@@ -66,6 +66,9 @@ pub(crate) const TEST: &[Tool] = &[
     tool("mkfs.erofs", "erofs-utils"),
     tool("mksquashfs", "squashfs-tools"),
     tool("cryptsetup", "cryptsetup-bin"),
+    tool("tc", "iproute2"),
+    tool("nft", "nftables"),
+    tool("dnsmasq", "dnsmasq-base"),
 ];
 
 /// What reading the files of packages needs.

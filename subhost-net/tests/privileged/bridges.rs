@@ -1,6 +1,6 @@
 //! Finding and making bridges.
 
-use subhost_net::bridge;
+use subhost_net::bridge::{self, Settings};
 use subhost_net::observe::Observed;
 
 use crate::host::{Test, ip_one, on_fresh_host, run};
@@ -45,7 +45,7 @@ fn link_of_another_kind_is_no_bridge() {
 
 fn made_bridge_is_up_and_found_by_every_name() {
     on_fresh_host(|| {
-        let index = bridge::create("homenet").unwrap();
+        let index = bridge::create("homenet", &Settings::default()).unwrap();
         run("ip link property add dev homenet altname the-network-at-home");
         let link = ip_one("link show homenet");
         assert_eq!(link["ifindex"], index);
@@ -62,8 +62,11 @@ fn made_bridge_is_up_and_found_by_every_name() {
 
 fn taken_bridge_name_is_an_error() {
     on_fresh_host(|| {
-        bridge::create("homenet").unwrap();
-        assert_eq!(bridge::create("homenet").unwrap_err().to_string(), "link `homenet` exists already");
+        bridge::create("homenet", &Settings::default()).unwrap();
+        assert_eq!(
+            bridge::create("homenet", &Settings::default()).unwrap_err().to_string(),
+            "link `homenet` exists already"
+        );
     });
 }
 

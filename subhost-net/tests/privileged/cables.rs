@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use subhost_net::bridge;
+use subhost_net::bridge::{self, Settings};
 use subhost_net::cable::{self, Cable, Deleted, create_all, create_all_waiting, delete_host_end, wait_gone};
 use subhost_net::netns::Netns;
 use subhost_net::observe::Observed;
@@ -46,7 +46,7 @@ fn guest() -> Netns {
 
 fn cable_has_the_names_macs_and_bridge_that_were_asked_for() {
     on_fresh_host(|| {
-        let homenet = bridge::create("homenet").unwrap();
+        let homenet = bridge::create("homenet", &Settings::default()).unwrap();
         let owner = user_namespace();
         let netns = Netns::create(Some(owner.as_fd())).unwrap();
         let made = create_all(netns.as_fd(), &[Cable { mtu: Some(1400), ..cable("web0", 0, Some(homenet)) }])
@@ -77,7 +77,7 @@ fn cable_has_the_names_macs_and_bridge_that_were_asked_for() {
 fn cables_leave_the_bridges_own_mac_alone() {
     on_fresh_host(|| {
         // One with an address of its own, and one that has it from a real interface.
-        bridge::create("own").unwrap();
+        bridge::create("own", &Settings::default()).unwrap();
         run("ip link add lan type bridge");
         run("ip link add nic address 52:54:00:12:34:56 master lan type veth");
         for name in ["own", "lan"] {
@@ -106,7 +106,7 @@ fn host_end_gets_no_ipv6_address() {
 
 fn sixteen_cables_in_one_batch() {
     on_fresh_host(|| {
-        let homenet = bridge::create("homenet").unwrap();
+        let homenet = bridge::create("homenet", &Settings::default()).unwrap();
         let netns = guest();
         let cables: Vec<_> =
             (0..16).map(|index| cable(&format!("web{index}"), index, Some(homenet))).collect();
@@ -130,7 +130,7 @@ fn sixteen_cables_in_one_batch() {
 
 fn five_hundred_cables_in_one_netns() {
     on_fresh_host(|| {
-        let homenet = bridge::create("homenet").unwrap();
+        let homenet = bridge::create("homenet", &Settings::default()).unwrap();
         let netns = guest();
         let cables: Vec<_> = (0..500)
             .map(|index: u16| Cable {
@@ -265,7 +265,7 @@ fn of_many_makers_of_one_name_one_wins() {
 
 fn dropped_netns_takes_its_cables_along() {
     on_fresh_host(|| {
-        let homenet = bridge::create("homenet").unwrap();
+        let homenet = bridge::create("homenet", &Settings::default()).unwrap();
         let netns = guest();
         create_all(netns.as_fd(), &[cable("web0", 0, Some(homenet)), cable("web1", 1, Some(homenet))])
             .unwrap();

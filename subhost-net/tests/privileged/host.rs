@@ -1,13 +1,16 @@
 //! A network namespace that plays the host, and the witnesses run inside it.
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use subhost_net::cable::Cable;
+use subhost_net::address::{Setup, configure};
+use subhost_net::cable::{Cable, create_all};
 use subhost_net::mac::Mac;
 use subhost_net::netns::Netns;
+use subhost_net::port::Port;
 
 /// A test by its name.
 pub(crate) type Test = (&'static str, fn());
@@ -26,13 +29,59 @@ pub(crate) fn cable(host_name: &str, index: u8, bridge: Option<u32>) -> Cable {
         guest_name: format!("eth{index}").parse().unwrap(),
         guest_mac: guest_mac(index),
         mtu: None,
-        bridge,
+        port: bridge.map(Port::new),
     }
 }
 
 /// Runs `test` in a fresh network namespace.
 pub(crate) fn on_fresh_host<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     Netns::create(None).unwrap().run_inside(test).unwrap()
+}
+
+/// A guest with this one cable, up, `ethN` with the address 192.0.2.N.
+pub(crate) fn guest_with_address(cable: Cable) -> Netns {
+    let netns = Netns::create(None).unwrap();
+    let number = cable.guest_mac.octets()[5];
+    let host_name = cable.host_name.clone();
+    let address = (cable.guest_name.clone(), format!("192.0.2.{number}/24").parse().unwrap());
+    create_all(netns.as_fd(), &[cable]).unwrap();
+    let setup = Setup { addresses: vec![address], ..Setup::default() };
+    configure(&netns, &setup).unwrap();
+    // The kernel opens the bridge's port in its own time.
+    let show = format!("link show {host_name}");
+    wait_for("the cable", || ip_one(&show)["operstate"] == "UP");
+    netns
+}
+
+/// Waits until something happens that soon will.
+pub(crate) fn wait_for(what: &str, happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !happened() {
+        assert!(Instant::now() < deadline, "not in thirty seconds: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether an address answers a guest, however busy the machine is.
+pub(crate) fn pings(guest: &Netns, address: &str) -> bool {
+    ping(guest, &["-c", "10", "-w", "10", "-A", address])
+}
+
+/// Whether an address does not answer a guest, in the time in which it would have.
+pub(crate) fn pings_in_vain(guest: &Netns, address: &str) -> bool {
+    !ping(guest, &["-c", "2", "-W", "1", address])
+}
+
+/// Pings, after the neighbours that were found before are forgotten.
+fn ping(guest: &Netns, words: &[&str]) -> bool {
+    guest
+        .run_inside(|| {
+            run("ip neighbour flush all");
+            let mut ping = Command::new("busybox");
+            ping.arg("ping").args(words).stdout(Stdio::null());
+            ping.status().unwrap().success()
+        })
+        .unwrap()
 }
 
 /// Runs a program in the network namespace of the calling thread, and returns what it printed.

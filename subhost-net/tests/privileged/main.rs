@@ -1,17 +1,27 @@
 //! What needs root: each test in a fresh network namespace that plays the host, with `ip` and `bridge` as witnesses.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod bridges;
 mod cables;
+mod guards;
 mod host;
+mod limits;
+mod makers;
 mod namespaces;
 mod pins;
+mod ports;
+mod traffic;
+mod uplinks;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
+    if makers::plays() {
+        return ExitCode::SUCCESS;
+    }
     let root = nix::unistd::geteuid().is_root();
     if !root && std::env::var_os("CI").is_some_and(|ci| ci == "true") {
         eprintln!("these tests need root, and may not be skipped under CI");
@@ -20,7 +30,20 @@ fn main() -> ExitCode {
     if !root {
         eprintln!("SKIP: these tests need root");
     }
-    let tests = [bridges::TESTS, cables::TESTS, namespaces::TESTS, pins::TESTS].concat();
+    let tests = [
+        addresses::TESTS,
+        bridges::TESTS,
+        cables::TESTS,
+        guards::TESTS,
+        limits::TESTS,
+        makers::TESTS,
+        namespaces::TESTS,
+        pins::TESTS,
+        ports::TESTS,
+        traffic::TESTS,
+        uplinks::TESTS,
+    ]
+    .concat();
     let trials = tests.iter().map(|&(name, test)| {
         Trial::test(name, move || {
             test();

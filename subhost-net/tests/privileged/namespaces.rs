@@ -2,11 +2,14 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use subhost_net::Error;
-use subhost_net::netns::Netns;
+use subhost_net::cable::create_all;
+use subhost_net::netns::{Netns, list, unpin};
+use subhost_net::observe::Observed;
 
-use crate::host::{Test, link_names, run, user_namespace, user_namespace_of};
+use crate::host::{Test, cable, link_names, on_fresh_host, run, user_namespace, user_namespace_of};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -27,6 +30,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("programs_run_inside_see_only_the_inside", programs_run_inside_see_only_the_inside),
     ("panic_inside_goes_on_outside", panic_inside_goes_on_outside),
     ("what_is_no_netns_is_refused", what_is_no_netns_is_refused),
+    ("list_has_inodes_pins_and_processes", list_has_inodes_pins_and_processes),
+    ("id_of_a_netns_is_that_of_a_cables_other_end", id_of_a_netns),
 ];
 
 fn inode(path: &str) -> u64 {
@@ -114,4 +119,42 @@ fn what_is_no_netns_is_refused() {
         let error = Netns::from_fd(std::fs::File::open(path).unwrap().into()).unwrap_err();
         assert_eq!(error.to_string(), "the file descriptor is not a network namespace");
     }
+}
+
+fn list_has_inodes_pins_and_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (named, inhabited) = (Netns::create(None).unwrap(), Netns::create(None).unwrap());
+    for name in ["b", "a"] {
+        named.pin(folder.path(), name).unwrap();
+    }
+    std::fs::write(folder.path().join("other"), "no pin").unwrap();
+    let sleep = || Command::new("sleep").arg("60").spawn().unwrap();
+    let mut sleeper = inhabited.run_inside(sleep).unwrap();
+    let listed = list(folder.path()).unwrap();
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    for name in ["b", "a"] {
+        unpin(folder.path(), name, named.inode()).unwrap();
+    }
+    let of = |inode| listed.iter().find(|netns| netns.inode == inode).unwrap();
+    assert_eq!(of(named.inode()).pins, [folder.path().join("a"), folder.path().join("b")]);
+    assert!(of(named.inode()).processes.is_empty());
+    assert_eq!(
+        (&of(inhabited.inode()).pins, &of(inhabited.inode()).processes),
+        (&vec![], &vec![sleeper.id()])
+    );
+    assert!(of(inode("/proc/self/ns/net")).processes.contains(&std::process::id()));
+    assert!(listed.is_sorted_by_key(|netns| netns.inode));
+    assert!(list(&folder.path().join("none")).unwrap().iter().all(|netns| netns.pins.is_empty()));
+}
+
+fn id_of_a_netns() {
+    on_fresh_host(|| {
+        let (with_cable, alone) = (Netns::create(None).unwrap(), Netns::create(None).unwrap());
+        create_all(with_cable.as_fd(), &[cable("web0", 0, None)]).unwrap();
+        let id = Observed::read().unwrap().by_name("web0").unwrap().peer_netnsid;
+        assert!(id.is_some());
+        assert_eq!(with_cable.id_here().unwrap(), id);
+        assert_eq!(alone.id_here().unwrap(), None);
+    });
 }

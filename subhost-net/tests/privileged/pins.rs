@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use subhost_net::netns::{Netns, PinState, RUN_NETNS, Unpinned, pinned_inode, unpin};
 
@@ -34,6 +34,10 @@ fn with_empty_run(test: impl FnOnce() + Send) {
             unshare(CloneFlags::CLONE_NEWNS).unwrap();
             let none = None::<&str>;
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            // What there is of the machine itself would be seen beside ours.
+            for target in mounts_under_run().iter().rev() {
+                umount2(target.as_str(), MntFlags::MNT_DETACH).unwrap();
+            }
             mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755")).unwrap();
             test();
         });

@@ -11,6 +11,7 @@ mod initctl;
 mod kill;
 mod look;
 mod mounts;
+mod network;
 mod refuse;
 mod run;
 mod stop;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         kill::CASES,
         look::CASES,
         mounts::CASES,
+        network::CASES,
         refuse::CASES,
         run::CASES,
         stop::CASES,

@@ -1,5 +1,11 @@
 //! Netlink requests as bytes: each built by rtnetlink's builders, then numbered and joined for one send.
 
+mod address;
+mod limit;
+pub(crate) mod netfilter;
+mod port;
+mod uplink;
+
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
@@ -8,14 +14,20 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask,
-    LinkMessage, Prop,
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkMessage, Prop,
 };
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
+use crate::bridge::Settings;
 use crate::cable::Cable;
 use crate::mac::Mac;
 use crate::name::LINK_NAME_MAX;
+
+pub(crate) use address::{add_address, add_route, dump_addresses};
+pub(crate) use limit::{add_bucket, add_ingress, create_ifb, delete_ingress, delete_root, redirect_ingress};
+pub(crate) use port::{add_static_address, dump_vlans, join_vlan, leave_vlan, set_port};
+pub(crate) use uplink::{create_macvlan, get_netns_id, move_link, restore_link};
 
 const IFLA_ALT_IFNAME: u16 = 53;
 
@@ -27,7 +39,14 @@ pub(crate) struct Request {
     /// What it does it to.
     pub(crate) object: String,
     flags: u16,
-    body: RouteNetlinkMessage,
+    body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Route(RouteNetlinkMessage),
+    /// A message type and what follows the header.
+    Raw(u16, Vec<u8>),
 }
 
 impl Request {
@@ -37,27 +56,51 @@ impl Request {
         flags: u16,
         body: RouteNetlinkMessage,
     ) -> Self {
-        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, body }
+        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, body: Body::Route(body) }
+    }
+
+    fn raw(operation: &'static str, object: impl Into<String>, flags: u16, kind: u16, body: Vec<u8>) -> Self {
+        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, body: Body::Raw(kind, body) }
+    }
+
+    /// Whether the kernel answers in any case, and not only if it refuses.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.flags & NLM_F_ACK != 0
     }
 
     /// The request as the kernel reads it, its length a multiple of four.
     pub(crate) fn to_bytes(&self, sequence: u32) -> Vec<u8> {
+        let body = match &self.body {
+            Body::Route(body) => body.clone(),
+            Body::Raw(kind, body) => return self.raw_bytes(sequence, *kind, body),
+        };
         let mut header = NetlinkHeader::default();
         header.flags = self.flags;
         header.sequence_number = sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(self.body.clone()));
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(body));
         message.finalize();
         let length = message.buffer_len();
         let mut bytes = vec![0; length.next_multiple_of(4)];
         message.serialize(&mut bytes[..length]);
         bytes
     }
+
+    fn raw_bytes(&self, sequence: u32, kind: u16, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
+        let mut bytes = [length.to_ne_bytes(), [0; 4], sequence.to_ne_bytes(), [0; 4]].concat();
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&self.flags.to_ne_bytes());
+        bytes.extend(body);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
 }
 
 /// Makes both ends of a cable: the guest end in `netns` with its name, address and MTU, the host end here with its
-/// own, on its bridge and up.
+/// own, on its bridge, and down.
 ///
-/// The guest end cannot be up in this message: the kernel configures it before it ties the two (ENOTCONN).
+/// The kernel overlooks much of what a host end needs in the message that creates it, and until then it is down. (The guest
+/// end could not be up: the kernel configures it before it ties the two, ENOTCONN.)
 pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
     let mut guest = LinkMessageBuilder::<LinkUnspec>::new()
         .name(cable.guest_name.as_str())
@@ -65,14 +108,13 @@ pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
         .setns_by_fd(netns.as_raw_fd());
     let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(cable.host_name.as_str())
-        .address(cable.host_mac().octets().to_vec())
-        .up();
+        .address(cable.host_mac().octets().to_vec());
     if let Some(mtu) = cable.mtu {
         guest = guest.mtu(mtu);
         host = host.mtu(mtu);
     }
-    if let Some(bridge) = cable.bridge {
-        host = host.controller(bridge);
+    if let Some(port) = &cable.port {
+        host = host.controller(port.bridge);
     }
     // The builder's own `peer()` knows nothing but a name.
     let host = host.set_info_data(InfoData::Veth(InfoVeth::Peer(guest.build())));
@@ -85,8 +127,15 @@ pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
 }
 
 /// Makes a bridge, up, whose address is `mac` for good.
-pub(crate) fn create_bridge(name: &str, mac: Mac) -> Request {
-    let bridge = LinkBridge::new(name).address(mac.octets().to_vec()).up().build();
+pub(crate) fn create_bridge(name: &str, mac: Mac, settings: &Settings) -> Request {
+    let mut bridge = LinkBridge::new(name).address(mac.octets().to_vec()).up();
+    if settings.stp {
+        bridge = bridge.stp_state(BridgeStpState::KernelStp);
+    }
+    if settings.vlan_filtering {
+        bridge = bridge.vlan_filtering(true);
+    }
+    let bridge = bridge.build();
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
     Request::new("create bridge", name, flags, RouteNetlinkMessage::NewLink(bridge))
 }
@@ -129,19 +178,32 @@ pub(crate) fn add_altname(index: u32, altname: &str) -> Request {
     Request::new("add altname", altname, flags, RouteNetlinkMessage::NewLinkProp(link))
 }
 
-/// Keeps the link from giving itself an IPv6 address.
-///
-/// The kernel overlooks this attribute in the message that creates a link.
-pub(crate) fn no_ipv6_address(index: u32, name: &str) -> Request {
-    let mut link = by_index(index);
+/// Brings the link up, and keeps it from giving itself an IPv6 address.
+pub(crate) fn set_up_without_ipv6_address(index: u32, name: &str) -> Request {
+    let mut link = LinkUnspec::new_with_index(index).up().build();
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
     link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
-    Request::new("turn off ipv6 addresses of link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
+    Request::new("bring up link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
+}
+
+/// Brings the link up.
+pub(crate) fn set_up(index: u32, name: &str) -> Request {
+    let link = LinkUnspec::new_with_index(index).up().build();
+    Request::new("bring up link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
 }
 
 /// Deletes a link.
 pub(crate) fn delete_link(index: u32, name: &str) -> Request {
     Request::new("delete link", name, NLM_F_ACK, RouteNetlinkMessage::DelLink(by_index(index)))
+}
+
+/// An attribute in bytes, for those that netlink-packet-route does not know.
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
 }
 
 fn by_index(index: u32) -> LinkMessage {
@@ -154,16 +216,17 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::port::Port;
 
     /// Bytes written as hexadecimal digits in any grouping, each line with an explanation after `#`.
-    fn golden(text: &str) -> String {
+    pub(super) fn golden(text: &str) -> String {
         text.lines()
             .map(|line| line.split('#').next().unwrap_or_default())
             .collect::<String>()
             .replace(' ', "")
     }
 
-    fn hex(request: &Request) -> String {
+    pub(super) fn hex(request: &Request) -> String {
         request.to_bytes(7).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -175,7 +238,7 @@ mod tests {
             guest_name: "eth0".parse().unwrap(),
             guest_mac: "06:a7:dd:b4:02:f2".parse().unwrap(),
             mtu: Some(9000),
-            bridge: Some(7),
+            port: Some(Port::new(7)),
         }
     }
 
@@ -186,7 +249,7 @@ mod tests {
         let request = create_cable(stdin.as_fd(), &cable());
         let expected = golden(
             "98000000 1000 0506 07000000 00000000     # 152 bytes, NEWLINK, REQUEST ACK EXCL CREATE, sequence 7
-             00 00 0000 00000000 01000000 01000000    # host end: UP, and only UP changes
+             00 00 0000 00000000 00000000 00000000    # host end, down
              0900 0300 77656230 00000000              # IFNAME web0
              0a00 0100 fea7ddb402f2 0000              # ADDRESS
              0800 0400 28230000                       # MTU 9000
@@ -207,10 +270,10 @@ mod tests {
     #[test]
     fn cable_without_bridge_and_mtu_leaves_them_out() {
         let stdin = std::io::stdin();
-        let request = create_cable(stdin.as_fd(), &Cable { mtu: None, bridge: None, ..cable() });
+        let request = create_cable(stdin.as_fd(), &Cable { mtu: None, port: None, ..cable() });
         let expected = golden(
             "80000000 1000 0506 07000000 00000000
-             00 00 0000 00000000 01000000 01000000
+             00 00 0000 00000000 00000000 00000000
              0900 0300 77656230 00000000              # IFNAME web0
              0a00 0100 fea7ddb402f2 0000              # ADDRESS
              4800 1200                                # LINKINFO
@@ -235,7 +298,15 @@ mod tests {
              1000 1200                                # LINKINFO
                  0b00 0100 6272696467650000           # KIND bridge",
         );
-        assert_eq!(hex(&create_bridge("br0", cable().guest_mac)), expected);
+        assert_eq!(hex(&create_bridge("br0", cable().guest_mac, &Settings::default())), expected);
+        let settings = Settings { stp: true, vlan_filtering: true, mac: None };
+        let data = golden(
+            "1400 0200                                # DATA
+                 0800 0500 01000000                   # STP_STATE
+                 0500 0700 01000000                   # VLAN_FILTERING",
+        );
+        let with_settings = hex(&create_bridge("br0", cable().guest_mac, &settings));
+        assert!(with_settings.ends_with(&data), "{with_settings}");
     }
 
     #[test]
@@ -279,16 +350,21 @@ mod tests {
         assert_eq!(hex(&add_altname(9, "long-name-0")), altname);
         let ipv6 = golden(
             "30000000 1000 0500 07000000 00000000     # NEWLINK without CREATE
-             00 00 0000 09000000 00000000 00000000
+             00 00 0000 09000000 01000000 01000000    # UP, and only UP changes
              1000 1a00                                # AF_SPEC
                  0c00 0a00                            # AF_INET6
                      0500 0800 01000000               # ADDR_GEN_MODE none",
         );
-        assert_eq!(hex(&no_ipv6_address(9, "web0")), ipv6);
+        assert_eq!(hex(&set_up_without_ipv6_address(9, "web0")), ipv6);
         let delete = golden(
             "20000000 1100 0500 07000000 00000000     # DELLINK
              00 00 0000 09000000 00000000 00000000",
         );
         assert_eq!(hex(&delete_link(9, "web0")), delete);
+        let up = golden(
+            "20000000 1000 0500 07000000 00000000     # NEWLINK without CREATE
+             00 00 0000 09000000 01000000 01000000    # UP, and only UP changes",
+        );
+        assert_eq!(hex(&set_up(9, "web0")), up);
     }
 }
