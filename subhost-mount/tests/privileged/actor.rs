@@ -82,7 +82,8 @@ fn mount(folder: &Path) {
     let staging = Staging::new().unwrap();
     let (mut sleep, device) = staging.run(move || {
         device.mount(FileSystem::new("ext4").source(device.path())).unwrap().attach_at(&at).unwrap();
-        let sleep = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
+        let quiet = Stdio::null;
+        let sleep = Command::new("sleep").arg("1000").stdout(quiet()).stderr(quiet()).spawn().unwrap();
         (sleep, device)
     });
     say(&sleep.id().to_string());

@@ -190,31 +190,37 @@ fn whole() {
     }
 }
 
-fn kill(pid: u32) {
-    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
+/// A process that is left in the namespace of a mount, and ends with this.
+struct Left(u32);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        kill_process(Pid::from_raw(self.0.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    }
 }
 
-/// Has another process mount the disk, kills it, and gives the one that is left in the namespace of the mount.
-fn mounted_by_a_killed_process(disk: &Disk) -> u32 {
+/// Has another process mount the disk, and kills it.
+fn mounted_by_a_killed_process(disk: &Disk) -> Left {
     let (mut child, mut output) = actor::start("mount", disk.folder.path());
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
+    let left = Left(line.trim().parse().unwrap());
     child.kill().unwrap();
     child.wait().unwrap();
-    line.trim().parse().unwrap()
+    left
 }
 
 fn killed() {
     let disk = Disk::bare();
-    let pid = mounted_by_a_killed_process(&disk);
-    let sleep = Process { pid, comm: "sleep".to_owned() };
+    let left = mounted_by_a_killed_process(&disk);
+    let sleep = Process { pid: left.0, comm: "sleep".to_owned() };
     disk.is_claimed();
     for access in [Access::ReadWrite, Access::ReadOnly] {
         let held = Holder::Mount { at: disk.live(), seen_by: Some(sleep.clone()) };
         assert_eq!(disk.holders(access), [held]);
     }
     assert!(scene::loops_over(&disk.node).is_empty());
-    kill(pid);
+    drop(left);
     disk.wait_until_free();
 }
 
@@ -222,7 +228,7 @@ fn killed_loop() {
     let folder = scene::folder();
     let file = scene::ext4_image(folder.path());
     let disk = Disk::over(folder, file, &[]);
-    let pid = mounted_by_a_killed_process(&disk);
+    let left = mounted_by_a_killed_process(&disk);
     disk.is_claimed();
     let mounted = disk.ext4().mount().unwrap_err();
     assert_eq!(mounted.raw_os_error(), Some(libc::EBUSY), "{mounted}");
@@ -233,7 +239,7 @@ fn killed_loop() {
         assert!(matches!(&holders[..], [Holder::Loop { .. }]), "{holders:?}");
         assert_eq!(holders[0].to_string(), over[0]["name"]);
     }
-    kill(pid);
+    drop(left);
     disk.wait_until_free();
 }
 
