@@ -325,8 +325,13 @@ fn gpt_by_hand(numbers: &mut Numbers, image: &Path) -> Made {
         .gpt_half(&header(last, 1, last - array), &entries);
     std::fs::write(image, &disk.bytes).unwrap();
     let how = format!("{count} entries of {entry_size} bytes at {array_at}, {extents:?}");
+    let notes: &[&str] = match entry_size {
+        256 => &["its GPT has entries of 256 bytes: UEFI and sfdisk take them, Linux itself does not"],
+        1024 => &["its GPT has entries of 1024 bytes: UEFI and sfdisk take them, Linux itself does not"],
+        _ => &[],
+    };
     // Larger ones are the standard's and libfdisk's only.
-    Made { for_libblkid: entry_size == 128, ..Made::by(how) }
+    Made { notes, for_libblkid: entry_size == 128, ..Made::by(how) }
 }
 
 /// One partition as a witness tells it, sizes in bytes.
