@@ -5,7 +5,7 @@ mod read;
 mod resolve;
 mod walk;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -229,6 +229,17 @@ impl FileKind {
 }
 
 impl Metadata {
+    /// What `fd` is open on, also with `O_PATH`.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn of_fd(fd: impl AsFd) -> Result<Metadata> {
+        let fd = fd.as_fd();
+        rustix::fs::fstat(fd)
+            .map(|stat| Metadata::of(&stat))
+            .map_err(|errno| Error::system("stat", format!("fd {}", fd.as_raw_fd()), errno))
+    }
+
     fn of(stat: &Stat) -> Metadata {
         Metadata {
             kind: FileKind::of(FileType::from_raw_mode(stat.st_mode)),
