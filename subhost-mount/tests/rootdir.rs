@@ -51,6 +51,8 @@ each_way! {
     folders_are_made_with_those_before_them
     a_file_is_written_in_one_step
     a_file_that_cannot_be_written_is_as_it_was
+    what_a_killed_writer_has_left_goes_with_the_next
+    of_many_writers_one_has_written_all_of_the_file
     deep_paths_are_walked
 }
 
@@ -265,6 +267,43 @@ fn a_file_that_cannot_be_written_is_as_it_was() {
     }
     assert_eq!(fs::read(folder.path().join("canary/file")).unwrap(), b"host");
     assert_eq!(root.list_dir(Path::new("etc")).unwrap(), ["hosts"]);
+}
+
+fn what_a_killed_writer_has_left_goes_with_the_next() {
+    let (folder, tree, root) = scene();
+    let left = tree.join(".subhost-hosts");
+    let write = |contents: &[u8]| root.write_file(Path::new("hosts"), 0o600, contents);
+    for make in [
+        |left: &Path, _: &Path| fs::write(left, "left").unwrap(),
+        |left: &Path, canary: &Path| symlink(canary, left).unwrap(),
+        |left: &Path, _: &Path| fifo(left.to_owned()),
+        // Of a name that has been given, too.
+        |left: &Path, _: &Path| fs::hard_link(left.with_file_name("hosts"), left).unwrap(),
+    ] {
+        make(&left, &folder.path().join("canary/file"));
+        write(b"new").unwrap();
+        assert_eq!(root.list_dir(Path::new("")).unwrap(), ["hosts"]);
+        assert_eq!(fs::read(tree.join("hosts")).unwrap(), b"new");
+    }
+    fs::create_dir(&left).unwrap();
+    assert_eq!(errno(&write(b"never").unwrap_err()), libc::EISDIR);
+    assert_eq!(fs::read(tree.join("hosts")).unwrap(), b"new");
+    assert_eq!(fs::read(folder.path().join("canary/file")).unwrap(), b"host");
+}
+
+fn of_many_writers_one_has_written_all_of_the_file() {
+    let (_folder, tree, root) = scene();
+    let contents = [1, 2, 3].map(|byte| vec![byte; 10_000 * usize::from(byte)]);
+    let path = Path::new("hosts");
+    root.write_file(path, 0o600, &contents[0]).unwrap();
+    std::thread::scope(|scope| {
+        let write = |contents| (0..20).for_each(|_| root.write_file(path, 0o600, contents).unwrap());
+        let writers: Vec<_> = contents.iter().map(|contents| scope.spawn(move || write(contents))).collect();
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            assert!(contents.contains(&fs::read(tree.join(path)).unwrap()));
+        }
+    });
+    assert_eq!(root.list_dir(Path::new("")).unwrap(), [path]);
 }
 
 fn deep_paths_are_walked() {
