@@ -387,6 +387,25 @@ fn refusals() {
             let error = kept(base, &bound.join("upper"), &bound.join("work")).unwrap_err().to_string();
             assert!(error.ends_with("are on a read-only file system"), "{error}");
             kept(base, upper, work).unwrap();
+            // What the kernel only says in its log.
+            let over = |lower: &Path| {
+                let upper = Upper::Ephemeral { size_bytes: 1 << 20 };
+                let mount = merge(vec![open(lower)], upper, "over", MountAttributes::empty())?;
+                mount.attach_at(bound)?;
+                Ok::<_, Error>(())
+            };
+            over(base).unwrap();
+            for name in ["upper", "work"] {
+                fs::create_dir(bound.join(name)).unwrap();
+            }
+            let error = kept(base, &bound.join("upper"), &bound.join("work")).unwrap_err().to_string();
+            assert!(
+                error.ends_with("are on an overlay, FUSE or NFS, which can be no upper layer"),
+                "{error}"
+            );
+            over(bound).unwrap();
+            let error = over(bound).unwrap_err().to_string();
+            assert!(error.ends_with("is on an overlay, and a third one cannot be over two"), "{error}");
         });
     });
 }
