@@ -23,7 +23,8 @@ pub(crate) use machine::Inside;
 #[command(after_help = "\
 The command sees this host's files, but for /dev, /proc, /run and /sys, in the current folder and \
 with the environment of the caller. All that it writes is thrown away; only its output and its \
-status come back. It has no input. TMPDIR is /scratch, an ext4 of its own. The network is `lo`. \
+status come back. It has no input. TMPDIR is /scratch, an ext4 of its own. The root is an overlay, \
+over which `subhostctl run --overlay /` cannot go: it can over /scratch. The network is `lo`. \
 With KVM it is fast; without, the processor is emulated.
 Kernels are kept in target/vm; remove it to fetch newer ones.
 
