@@ -8,9 +8,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags, mknodat, renameat_with};
 use subhost_mount::rootdir::{FileKind, MountPoint};
 use subhost_mount::{Error, RootDir};
 use tempfile::TempDir;
@@ -324,6 +325,32 @@ fn deep_paths_are_walked() {
         assert_eq!(errno(&root.open_path(Path::new(long)).unwrap_err()), libc::ENAMETOOLONG);
     }
     root.open_path(Path::new(&path[1..])).unwrap();
+}
+
+/// Any rename on the host disturbs the kernel on a way up.
+#[test]
+fn a_way_up_is_walked_whoever_renames_without_end() {
+    let (folder, tree, root) = scene();
+    fs::create_dir(tree.join("a")).unwrap();
+    fs::write(tree.join("file"), "found").unwrap();
+    let path = "a/../".repeat(500) + "file";
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    for path in [&one, &other] {
+        fs::write(path, "").unwrap();
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let read: Vec<_> = (0..200).map(|_| root.read_small(Path::new(&path), 10)).collect();
+        done.store(true, Ordering::Relaxed);
+        for contents in read {
+            assert_eq!(contents.unwrap(), b"found");
+        }
+    });
 }
 
 /// All that looking at `path` says: what is found, or the error.
