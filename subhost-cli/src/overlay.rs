@@ -4,14 +4,14 @@
 //! host's root may read is therefore taken out of view in the upper layer, where the guest cannot reach:
 //! by a whiteout for a file, by an empty opaque folder for a folder (Linux, overlayfs.rst).
 
-use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Gid, Mode, Uid, XattrFlags};
+use rustix::io::Errno;
 use subhost_mount::bind::bind;
-use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
-use subhost_mount::overlay::Overlay;
+use subhost_mount::filesystem::{Mount, MountAttributes};
+use subhost_mount::overlay::{Layer, Scratch, Upper, merge};
+use subhost_mount::rootdir::{FileKind, Metadata, RootDir};
 
 use crate::error::{Context, Error};
 
@@ -35,109 +35,138 @@ pub const SCREENED: [&str; 13] = [
 /// Folders that are always shown empty.
 pub const EMPTIED: [&str; 1] = ["root"];
 
-/// Mounts the overlay, detached. `layers` is a folder to be made in the staging namespace.
+/// Files in `etc` that are taken out of view also when they are not there: a new password is first written to one of
+/// these, while the command may already run.
+pub const AWAITED: [&str; 7] = ["shadow", "shadow-", "shadow+", "nshadow", "gshadow", "gshadow-", "gshadow+"];
+
+/// Mounts the overlay, detached. `hidden` are folders of the host.
 ///
 /// # Errors
 /// The step that failed.
 pub fn mount_ephemeral(
     lower: &Path,
-    layers: &Path,
     user_namespace: BorrowedFd<'_>,
-    first_id: u32,
     hidden: &[PathBuf],
 ) -> Result<Mount, Error> {
     let step = |what: &str| format!("overlay over {}: {what}", lower.display());
-    std::fs::create_dir(layers).step(step("make the folder of layers"))?;
-    let scratch = FileSystem::new("tmpfs")
-        .source("subhost")
-        .option("mode", "0755")
-        .mount()
-        .step(step("mount a tmpfs"))?;
-    scratch.attach_at(layers).step(step("attach the tmpfs"))?;
-    let at = |name: &str| layers.join(name);
-    for name in ["lower", "upper", "work"] {
-        std::fs::create_dir(at(name)).step(step("make the layers"))?;
-    }
-    screen(lower, &at("upper"), first_id, hidden).step(step("take what only root may read out of view"))?;
-    let bound = bind(lower, false).step(step("bind"))?;
-    bound.idmap(user_namespace).step(step("idmap"))?;
-    bound.attach_at(&at("lower")).step(step("attach the lower layer"))?;
-    Overlay { lower: vec![at("lower")], upper: at("upper"), work: at("work") }
-        .mount("overlay", MountAttributes::NODEV)
-        .step(step("mount"))
+    let below = bind(lower, false).step(step("bind"))?;
+    below.idmap(user_namespace).step(step("idmap"))?;
+    // Looked at as it will be seen: with mapped ids, and without what is mounted below it.
+    let tree = below.root().step(step("open"))?;
+    let layer = Layer::detached(below).step(step("open"))?;
+    let upper = Scratch::new(&layer, half_of_memory()).step(step("make the layer in memory"))?;
+    let ours: Vec<&Path> = hidden.iter().filter_map(|path| path.strip_prefix(lower).ok()).collect();
+    Screen { lower: &tree, upper: &upper }
+        .fill(&ours)
+        .step(step("take what only root may read out of view"))?;
+    merge(vec![layer], Upper::Prepared(upper), "overlay", MountAttributes::NODEV).step(step("mount"))
 }
 
-/// Fills the upper layer so that nothing that only root may read is seen.
-fn screen(lower: &Path, upper: &Path, first_id: u32, hidden: &[PathBuf]) -> std::io::Result<()> {
-    copy_owner(lower, upper, first_id)?;
-    for folder in SCREENED {
-        let Ok(entries) = std::fs::read_dir(lower.join(folder)) else { continue };
-        if !is_real_folder(lower, folder) {
-            continue;
-        }
-        for entry in entries {
-            let entry = entry?;
-            let meta = match entry.metadata() {
-                // Gone meanwhile: the host lives on.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                meta => meta?,
-            };
-            let readable = if meta.is_dir() { 0o005 } else { 0o004 };
-            if !meta.is_symlink() && meta.mode() & readable != readable {
-                match cover(lower, upper, &Path::new(folder).join(entry.file_name()), first_id) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    covered => covered?,
+/// As a tmpfs has it by default.
+fn half_of_memory() -> u64 {
+    let memory = rustix::system::sysinfo();
+    memory.totalram.saturating_mul(memory.mem_unit.into()) / 2
+}
+
+type Screened<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Fills the upper layer so that nothing that only root may read is seen. The host lives on meanwhile: each thing is
+/// opened once, and what was opened is looked at, and taken out of view where it then is.
+struct Screen<'a> {
+    /// In a mount that is attached nowhere.
+    lower: &'a RootDir,
+    upper: &'a Scratch,
+}
+
+impl Screen<'_> {
+    fn fill(&self, hidden: &[&Path]) -> Screened {
+        for folder in SCREENED.map(Path::new) {
+            for name in found(self.lower.list_dir(folder))?.into_iter().flatten() {
+                let Some(fd) = self.open(&folder.join(name))? else { continue };
+                let meta = Metadata::of_fd(&fd)?;
+                let readable = if meta.kind == FileKind::Directory { 0o005 } else { 0o004 };
+                if meta.mode & readable != readable {
+                    self.cover(&fd, &meta)?;
                 }
             }
         }
+        for path in EMPTIED.iter().map(Path::new).chain(hidden.iter().copied()) {
+            if let Some(fd) = self.open(path)? {
+                self.cover(&fd, &Metadata::of_fd(&fd)?)?;
+            }
+        }
+        if let Some(etc) = self.open(Path::new("etc"))?
+            && Metadata::of_fd(&etc)?.kind == FileKind::Directory
+        {
+            for name in AWAITED {
+                self.hide(&place(&etc)?.join(name))?;
+            }
+        }
+        Ok(())
     }
-    let always = EMPTIED.iter().map(PathBuf::from);
-    let ours = hidden.iter().filter_map(|path| path.strip_prefix(lower).ok()).map(Path::to_path_buf);
-    for path in always.chain(ours) {
-        if is_real_folder(lower, &path) {
-            cover(lower, upper, &path, first_id)?;
+
+    /// Opens what a path leads to, also by links: what they lead to is as secret.
+    fn open(&self, path: &Path) -> Screened<Option<OwnedFd>> {
+        found(self.lower.open_path(path))
+    }
+
+    /// Takes what is open out of view.
+    fn cover(&self, fd: &OwnedFd, meta: &Metadata) -> Screened {
+        let place = place(fd)?;
+        if meta.kind != FileKind::Directory {
+            return self.hide(&place);
+        }
+        // It may be a link that leads back to what is to be seen.
+        if place == Path::new("") {
+            return Ok(());
+        }
+        self.make_folders_above(&place)?;
+        Ok(self.upper.opaque_dir(&place, meta)?)
+    }
+
+    fn hide(&self, place: &Path) -> Screened {
+        self.make_folders_above(place)?;
+        match self.upper.hide(place) {
+            Err(error) if errno(&error) == Some(Errno::EXIST) => Ok(()),
+            hidden => Ok(hidden?),
         }
     }
-    Ok(())
-}
 
-/// True if the path is a folder, reached without a link.
-fn is_real_folder(lower: &Path, path: impl AsRef<Path>) -> bool {
-    let mut at = lower.to_path_buf();
-    path.as_ref().components().all(|part| {
-        at.push(part);
-        std::fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_dir())
-    })
-}
-
-/// Takes one path out of view.
-fn cover(lower: &Path, upper: &Path, path: &Path, first_id: u32) -> std::io::Result<()> {
-    let mut parent = PathBuf::new();
-    for part in path.parent().into_iter().flat_map(Path::components) {
-        parent.push(part);
-        if !upper.join(&parent).exists() {
-            std::fs::create_dir(upper.join(&parent))?;
-            copy_owner(&lower.join(&parent), &upper.join(&parent), first_id)?;
+    fn make_folders_above(&self, place: &Path) -> Screened {
+        let mut above: Vec<&Path> = place.ancestors().skip(1).collect();
+        // The last is the root.
+        above.pop();
+        for folder in above.into_iter().rev() {
+            match found(self.lower.symlink_metadata(folder))? {
+                Some(meta) if meta.kind == FileKind::Directory => self.upper.merged_dir(folder, &meta)?,
+                _ => return Err(moved(place)),
+            }
         }
+        Ok(())
     }
-    let place = upper.join(path);
-    if std::fs::symlink_metadata(&place).is_ok() {
-        return Ok(());
-    }
-    if std::fs::symlink_metadata(lower.join(path))?.is_dir() {
-        std::fs::create_dir(&place)?;
-        copy_owner(&lower.join(path), &place, first_id)?;
-        rustix::fs::setxattr(&place, "trusted.overlay.opaque", b"y", XattrFlags::CREATE)?;
-    } else {
-        rustix::fs::mknodat(CWD, &place, FileType::CharacterDevice, Mode::empty(), 0)?;
-    }
-    Ok(())
 }
 
-/// Gives a folder of the upper layer the owner and mode that its lower one has when seen idmapped.
-fn copy_owner(from: &Path, to: &Path, first_id: u32) -> std::io::Result<()> {
-    let meta = std::fs::symlink_metadata(from)?;
-    let mapped = |id: u32| first_id.saturating_add(id);
-    rustix::fs::chown(to, Some(Uid::from_raw(mapped(meta.uid()))), Some(Gid::from_raw(mapped(meta.gid()))))?;
-    std::fs::set_permissions(to, std::fs::Permissions::from_mode(meta.mode() & 0o7777))
+/// Where that which is open really is. Its mount is attached nowhere, so the path begins at the root of that.
+fn place(fd: &OwnedFd) -> Screened<PathBuf> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+    match path.strip_prefix("/") {
+        Ok(place) => Ok(place.to_owned()),
+        Err(_) => Err(moved(&path)),
+    }
+}
+
+fn moved(path: &Path) -> Box<dyn std::error::Error + Send + Sync> {
+    format!("what led to {} has changed meanwhile", path.display()).into()
+}
+
+/// `None` for what is not there, or behind a link that leads nowhere.
+fn found<T>(result: subhost_mount::Result<T>) -> Screened<Option<T>> {
+    match result {
+        Err(error) if matches!(errno(&error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+fn errno(error: &subhost_mount::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw_os_error)
 }

@@ -210,14 +210,7 @@ impl Stage {
                 staged.mounts.push(mount);
             }
             PlannedRoot::Overlay(lower) => {
-                let layers = self.work_dir.join("layers");
-                let mount = overlay::mount_ephemeral(
-                    lower,
-                    &layers,
-                    self.user_namespace.as_fd(),
-                    self.first_id,
-                    &self.hidden,
-                )?;
+                let mount = overlay::mount_ephemeral(lower, self.user_namespace.as_fd(), &self.hidden)?;
                 mount.attach_at(&staged.live).step("attach the overlay")?;
             }
             PlannedRoot::Tree(tree) => {

@@ -8,9 +8,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags, mknodat, renameat_with};
 use subhost_mount::rootdir::{FileKind, MountPoint};
 use subhost_mount::{Error, RootDir};
 use tempfile::TempDir;
@@ -51,6 +52,8 @@ each_way! {
     folders_are_made_with_those_before_them
     a_file_is_written_in_one_step
     a_file_that_cannot_be_written_is_as_it_was
+    what_a_killed_writer_has_left_goes_with_the_next
+    of_many_writers_one_has_written_all_of_the_file
     deep_paths_are_walked
 }
 
@@ -267,6 +270,43 @@ fn a_file_that_cannot_be_written_is_as_it_was() {
     assert_eq!(root.list_dir(Path::new("etc")).unwrap(), ["hosts"]);
 }
 
+fn what_a_killed_writer_has_left_goes_with_the_next() {
+    let (folder, tree, root) = scene();
+    let left = tree.join(".subhost-hosts");
+    let write = |contents: &[u8]| root.write_file(Path::new("hosts"), 0o600, contents);
+    for make in [
+        |left: &Path, _: &Path| fs::write(left, "left").unwrap(),
+        |left: &Path, canary: &Path| symlink(canary, left).unwrap(),
+        |left: &Path, _: &Path| fifo(left.to_owned()),
+        // Of a name that has been given, too.
+        |left: &Path, _: &Path| fs::hard_link(left.with_file_name("hosts"), left).unwrap(),
+    ] {
+        make(&left, &folder.path().join("canary/file"));
+        write(b"new").unwrap();
+        assert_eq!(root.list_dir(Path::new("")).unwrap(), ["hosts"]);
+        assert_eq!(fs::read(tree.join("hosts")).unwrap(), b"new");
+    }
+    fs::create_dir(&left).unwrap();
+    assert_eq!(errno(&write(b"never").unwrap_err()), libc::EISDIR);
+    assert_eq!(fs::read(tree.join("hosts")).unwrap(), b"new");
+    assert_eq!(fs::read(folder.path().join("canary/file")).unwrap(), b"host");
+}
+
+fn of_many_writers_one_has_written_all_of_the_file() {
+    let (_folder, tree, root) = scene();
+    let contents = [1, 2, 3].map(|byte| vec![byte; 10_000 * usize::from(byte)]);
+    let path = Path::new("hosts");
+    root.write_file(path, 0o600, &contents[0]).unwrap();
+    std::thread::scope(|scope| {
+        let write = |contents| (0..20).for_each(|_| root.write_file(path, 0o600, contents).unwrap());
+        let writers: Vec<_> = contents.iter().map(|contents| scope.spawn(move || write(contents))).collect();
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            assert!(contents.contains(&fs::read(tree.join(path)).unwrap()));
+        }
+    });
+    assert_eq!(root.list_dir(Path::new("")).unwrap(), [path]);
+}
+
 fn deep_paths_are_walked() {
     let (_folder, tree, root) = scene();
     let deep = "d/".repeat(200);
@@ -285,6 +325,32 @@ fn deep_paths_are_walked() {
         assert_eq!(errno(&root.open_path(Path::new(long)).unwrap_err()), libc::ENAMETOOLONG);
     }
     root.open_path(Path::new(&path[1..])).unwrap();
+}
+
+/// Any rename on the host disturbs the kernel on a way up.
+#[test]
+fn a_way_up_is_walked_whoever_renames_without_end() {
+    let (folder, tree, root) = scene();
+    fs::create_dir(tree.join("a")).unwrap();
+    fs::write(tree.join("file"), "found").unwrap();
+    let path = "a/../".repeat(500) + "file";
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    for path in [&one, &other] {
+        fs::write(path, "").unwrap();
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let read: Vec<_> = (0..200).map(|_| root.read_small(Path::new(&path), 10)).collect();
+        done.store(true, Ordering::Relaxed);
+        for contents in read {
+            assert_eq!(contents.unwrap(), b"found");
+        }
+    });
 }
 
 /// All that looking at `path` says: what is found, or the error.

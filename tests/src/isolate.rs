@@ -44,12 +44,14 @@ pub fn stage() -> io::Result<Stage> {
     }
 }
 
-/// This program with `args`, to be started in new namespaces. Needs root and `unshare` of util-linux.
+/// This program with `args`, to be started in new namespaces. Needs root and util-linux.
 ///
-/// When the command ends or is killed, everything in its namespaces is killed.
+/// When the command ends or is killed, or the thread that has started it ends, everything in its namespaces is killed.
 pub fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> io::Result<Command> {
-    let mut command = Command::new("unshare");
+    let mut command = Command::new("setpriv");
     command
+        // By itself it lets SIGTERM pass.
+        .args(["--pdeathsig", "KILL", "--", "unshare"])
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
         .args(["--propagation", "private", "--"])
         .arg(env::current_exe()?)

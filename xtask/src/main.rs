@@ -85,7 +85,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
         Task::Proof(proof) => proof.run(stage)?,
-        Task::Vm(options) => vm::run(options)?,
+        Task::Vm(options) => return vm::run(options),
         Task::VmInside(inside) if stage == Stage::Inside => return inside.run(),
         Task::VmInside(_) => return Err("vm-inside is started by vm".into()),
         Task::Packages => packages::install(packages::ALL, &progress::Steps::new())?,

@@ -5,8 +5,8 @@ mod kernel;
 mod machine;
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Args;
 use subhost_tests::isolate;
@@ -23,7 +23,8 @@ pub(crate) use machine::Inside;
 #[command(after_help = "\
 The command sees this host's files, but for /dev, /proc, /run and /sys, in the current folder and \
 with the environment of the caller. All that it writes is thrown away; only its output and its \
-status come back. It has no input. TMPDIR is /scratch, an ext4 of its own. The network is `lo`. \
+status come back. It has no input. TMPDIR is /scratch, an ext4 of its own. The root is an overlay, \
+over which `subhostctl run --overlay /` cannot go: it can over /scratch. The network is `lo`. \
 With KVM it is fast; without, the processor is emulated.
 Kernels are kept in target/vm; remove it to fetch newer ones.
 
@@ -49,8 +50,8 @@ pub(crate) struct Options {
     command: Vec<OsString>,
 }
 
-/// Prepares on this host, and becomes the process whose end is the end of the machine and of all that belongs to it.
-pub(crate) fn run(options: Options) -> Outcome {
+/// Prepares on this host, and waits for the machine. It ends with this process, and all that belongs to it.
+pub(crate) fn run(options: Options) -> Outcome<ExitCode> {
     if !rustix::process::geteuid().is_root() {
         return Err("the machine sees the files of this host as root: run it as root".into());
     }
@@ -70,7 +71,8 @@ pub(crate) fn run(options: Options) -> Outcome {
     let mut inside = isolate::command(["vm-inside"])?;
     inside.arg(kernel).arg(std::env::current_dir()?);
     inside.arg("--minutes").arg(options.minutes.to_string()).arg("--memory").arg(options.memory.to_string());
-    Err(format!("unshare: {}", inside.arg("--").args(command).exec()).into())
+    let status = inside.arg("--").args(command).status().map_err(|error| format!("setpriv: {error}"))?;
+    Ok(u8::try_from(isolate::exit_code(status)).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Builds the test program `privileged` of a package. Gives its path.

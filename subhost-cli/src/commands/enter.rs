@@ -114,8 +114,11 @@ fn environment() -> Vec<CString> {
 
 /// The shell of the guest's root, from its passwd as data.
 fn login_shell(record: &Record) -> CString {
-    let passwd = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid)))
-        .and_then(|root| root.read_small(Path::new("/etc/passwd"), PASSWD_MAX_BYTES))
+    let root = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid))).ok();
+    // The number is still the same process: what was opened is its root.
+    let passwd = root
+        .filter(|_| record.init.is_alive())
+        .and_then(|root| root.read_small(Path::new("/etc/passwd"), PASSWD_MAX_BYTES).ok())
         .unwrap_or_default();
     let root = passwd.split(|b| *b == b'\n').find(|line| line.starts_with(b"root:"));
     let shell =

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 use rustix::io::Errno;
 
 use super::MountTable;
+use super::kept::Kept;
 use crate::{Error, Result, error};
 
 /// From how many root directories a namespace is looked at. The first process in it mostly sees all, and a guest must not
@@ -25,14 +26,14 @@ pub struct Process {
     pub comm: String,
 }
 
-/// A mount namespace that some process is in.
+/// A mount namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountNamespace {
     /// The inode of the namespace, as in `mnt:[4026531841]`.
     pub inode: u64,
     /// Its mounts, as the member sees them whose root shows the most.
     pub table: MountTable,
-    /// Who is in it.
+    /// Who is in it; nobody, where it is kept by a file that is open, or bound on the host.
     pub members: Vec<Process>,
 }
 
@@ -132,13 +133,14 @@ impl Census {
     /// times where its processes have other root directories. What ends
     /// meanwhile is left out. No file system is asked for anything, so that one that hangs does not matter.
     ///
-    /// A namespace that nobody is in, and only a file keeps, is not seen.
+    /// A namespace that nobody is in is not seen if only another namespace keeps it, by a file that is bound there.
     ///
     /// # Errors
     /// [`Error::System`] when `/proc` cannot be listed.
     pub fn take() -> Result<Census> {
         let failed = |source| Error::system("list", "/proc", source);
-        let mut looking = Looking::default();
+        let namespace_device = look("/proc/self/ns/mnt").map_or(0, |found| found.device);
+        let mut looking = Looking { namespace_device, ..Looking::default() };
         for entry in fs::read_dir("/proc").map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
@@ -220,6 +222,9 @@ struct Looking {
     uses: Vec<Use>,
     names: BTreeMap<u32, String>,
     unseen: usize,
+    /// What namespaces are on, and those that files keep.
+    namespace_device: u64,
+    kept: Kept,
 }
 
 impl Looking {
@@ -278,6 +283,9 @@ impl Looking {
         }
         maps.into_values().for_each(|found| add(How::Map, found));
         for (name, found) in links(&format!("{folder}/fd")) {
+            if found.device == self.namespace_device {
+                self.kept.add_open(Path::new(&format!("{folder}/fd/{name}")));
+            }
             if let Ok(number) = name.parse() {
                 add(How::Fd(number), found);
             }
@@ -289,6 +297,9 @@ impl Looking {
         self.uses.sort_by_key(|one| (one.pid, one.how));
         for namespace in self.namespaces.values_mut() {
             namespace.members.sort_by_key(|process| process.pid);
+        }
+        for (inode, table) in self.kept.tables(|inode| self.namespaces.contains_key(&inode)) {
+            self.namespaces.insert(inode, MountNamespace { inode, table, members: Vec::new() });
         }
         Census {
             namespaces: self.namespaces.into_values().collect(),

@@ -17,6 +17,7 @@
 //! ```
 
 mod holders;
+mod kept;
 mod kernel;
 mod text;
 
@@ -156,10 +157,16 @@ impl MountTable {
     }
 
     fn read_at_most(path: &Path, max_bytes: u64) -> Result<MountTable> {
-        let failed = |source| Error::system("read", path, source);
+        let file = File::open(path).map_err(|source| Error::system("read", path, source))?;
+        MountTable::read_open(file, path, max_bytes)
+    }
+
+    fn read_open(file: File, path: &Path, max_bytes: u64) -> Result<MountTable> {
         let mut text = Vec::new();
         // One more, to see that there is more.
-        File::open(path).map_err(failed)?.take(max_bytes + 1).read_to_end(&mut text).map_err(failed)?;
+        file.take(max_bytes + 1)
+            .read_to_end(&mut text)
+            .map_err(|source| Error::system("read", path, source))?;
         if text.len() as u64 > max_bytes {
             let path = path.to_owned();
             return Err(Error::TooLarge { operation: "read", path, limit: max_bytes, unit: "bytes" });

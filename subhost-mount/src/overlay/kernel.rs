@@ -12,9 +12,10 @@ use rustix::fs::{CWD, Gid, Uid};
 use rustix::io::Errno;
 use rustix::mount::{self, MountFlags};
 
-use super::layer::{Layer, open_folder};
+use super::layer::{Layer, OVERLAY, open_folder};
 use super::written::in_use;
 use crate::bind::bind;
+use crate::error::shown;
 use crate::filesystem::{FileSystem, Mount, MountAttributes, OptionValue};
 use crate::staging::Staging;
 use crate::{Error, Result, sys};
@@ -52,7 +53,7 @@ impl Merge {
                     .value("workdir", OptionValue::Fd(Arc::clone(&work.folder))),
                 None => system,
             };
-            system.mount().map_err(explained)
+            system.mount().map_err(|error| self.explained(error))
         };
         if self.creator()?.is_none() {
             return mount();
@@ -111,7 +112,7 @@ impl Merge {
         match system.mount() {
             // Before Linux 6.7 there is no `lowerdir+`.
             Err(error) if is_long && error.raw_os_error() == Some(libc::EINVAL) => self.by_page(&joined),
-            other => other.map_err(explained),
+            other => other.map_err(|error| self.explained(error)),
         }
     }
 
@@ -165,6 +166,29 @@ impl Merge {
         Ok(())
     }
 
+    /// Adds what the kernel leaves to its log.
+    fn explained(&self, error: Error) -> Error {
+        let Error::Mount { kind, object, source, mut log } = error else { return error };
+        if log.is_empty() {
+            match source.raw_os_error() {
+                Some(libc::ELOOP) => log.push("one layer is inside another, or the same".to_owned()),
+                Some(libc::EINVAL) => log.push(self.doubtful()),
+                _ => {}
+            }
+        }
+        Error::Mount { kind, object, source, log }
+    }
+
+    /// What is mostly wrong with layers that are an invalid argument.
+    fn doubtful(&self) -> String {
+        match self.lower.iter().find(|layer| layer.is_on(&[OVERLAY])) {
+            Some(layer) => {
+                format!("{} is on an overlay, and a third one cannot be over two", shown(&layer.name))
+            }
+            None => "the log of the kernel may say more".to_owned(),
+        }
+    }
+
     /// Who must make the overlay so that the ids it writes with are in the map of its upper layer.
     fn creator(&self) -> Result<Option<(Uid, Gid)>> {
         let Some((upper, _)) = self.written.as_ref().filter(|(upper, _)| upper.is_mapped) else {
@@ -205,17 +229,4 @@ fn number(layer: &Layer) -> OsString {
 /// fd is bad, as it is one by `O_PATH`; and an argument that is invalid may be a mount that is detached.
 pub(super) fn may_be_the_fds(error: &Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EBADF))
-}
-
-/// Adds what the kernel leaves to its log.
-fn explained(error: Error) -> Error {
-    let Error::Mount { kind, object, source, mut log } = error else { return error };
-    if log.is_empty() {
-        match source.raw_os_error() {
-            Some(libc::ELOOP) => log.push("one layer is inside another, or the same".to_owned()),
-            Some(libc::EINVAL) => log.push("the log of the kernel may say more".to_owned()),
-            _ => {}
-        }
-    }
-    Error::Mount { kind, object, source, log }
 }

@@ -11,6 +11,10 @@ use crate::error::shown;
 use crate::filesystem::Mount;
 use crate::{Error, Result};
 
+pub(super) const OVERLAY: u64 = 0x794c_7630;
+pub(super) const FUSE: u64 = 0x6573_5546;
+pub(super) const NFS: u64 = 0x6969;
+
 /// A directory that takes part in an overlay.
 #[derive(Debug, Clone)]
 pub struct Layer {
@@ -71,6 +75,12 @@ impl Layer {
         let name = self.name.join(path);
         let folder = Arc::new(open_folder(self.folder.as_fd(), path, &name)?);
         Ok(Layer { folder, name, ..self.clone() })
+    }
+
+    /// Whether it is on a file system of these kinds, as `statfs(2)` numbers them.
+    pub(super) fn is_on(&self, kinds: &[u64]) -> bool {
+        let kind = rustix::fs::fstatfs(&self.folder).ok().and_then(|stat| u64::try_from(stat.f_type).ok());
+        kind.is_some_and(|kind| kinds.contains(&kind))
     }
 
     pub(super) fn stat(&self) -> Result<rustix::fs::Stat> {

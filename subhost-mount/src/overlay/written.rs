@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatVfsMountFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::layer::Layer;
+use super::layer::{FUSE, Layer, NFS, OVERLAY};
 use super::{refusal, refusal_as};
 use crate::error::shown;
 use crate::{Error, Result};
@@ -16,6 +16,10 @@ pub(super) fn check(upper: &Layer, work: &Layer, source_name: &str) -> Result<()
     let pair = format!("upper layer {} and work directory {}", shown(&upper.name), shown(&work.name));
     let refused = |problem: &str| Err(refusal(source_name, format!("{pair} {problem}")));
     let (above, beside) = (place_of(upper)?, place_of(work)?);
+    // The kernel would name them by numbers of ours.
+    if upper.is_on(&[OVERLAY, FUSE, NFS]) {
+        return refused("are on an overlay, FUSE or NFS, which can be no upper layer");
+    }
     if above.device != beside.device {
         return refused("are on different file systems");
     }

@@ -1,19 +1,18 @@
 //! Making things inside a tree: always a new name in a directory that is held by fd.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
 use super::{NodeKind, RootDir};
 use crate::{Error, Result};
 
-/// How often a name that we made up may be taken already. It can be, as the tree is somebody else's.
+/// How often others may be in our way. They can, as the tree is somebody else's.
 const ATTEMPTS: u32 = 100;
 
 /// Most of these are about a name that is not there yet; links before it are followed inside the tree. Modes lose
@@ -50,26 +49,41 @@ impl RootDir {
         self.resolve("create directory", path, flags, ResolveFlags::empty()).map(drop)
     }
 
-    /// Writes a file under another name beside it, and then gives it its own: `path` has the old contents or the new,
-    /// on the disk, whatever happens to us. What was there before is gone, also a link, which is not followed. Who may
-    /// write in the folder can still put something else there, before and after.
+    /// Writes a file without a name, and then gives it that of `path`: there are the old contents or the new, on the
+    /// disk, whatever happens to us. What was there before is gone, also a link, which is not followed. Who may write in
+    /// the folder can still put something else there, before and after.
+    ///
+    /// The new file comes by way of the name `.subhost-` and its own. If we are killed right then, that is left, and
+    /// the next one that is written to `path` takes it away.
     ///
     /// # Errors
-    /// [`Error::System`], with `EISDIR` where a directory is; then the old contents are as they were.
+    /// [`Error::System`], with `EISDIR` where a directory is; then the old contents are as they were. With `EOPNOTSUPP`
+    /// on file systems where every file has a name, as FAT and NFS.
     pub fn write_file(&self, path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
         const OPERATION: &str = "write";
         let failed = |errno: Errno| Error::system(OPERATION, path, errno);
         let (folder, name) = self.parent(OPERATION, path)?;
-        let (other, mut file) = create_beside(&folder, mode).map_err(failed)?;
-        let written = file
-            .write_all(contents)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| rustix::fs::renameat(&folder, &other, &folder, name).map_err(Into::into));
-        if let Err(source) = written {
-            // It may be somebody else's by now; then there is nothing of ours left.
-            let _ = rustix::fs::unlinkat(&folder, &other, AtFlags::empty());
-            return Err(Error::system(OPERATION, path, source));
+        let mut beside = OsString::from(".subhost-");
+        beside.push(name);
+        let remove = || match rustix::fs::unlinkat(&folder, &beside, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other.map_err(failed),
+        };
+        let mut result = Ok(());
+        for _ in 0..ATTEMPTS {
+            result = put(&folder, &beside, name, mode, contents);
+            match result.as_ref().err().and_then(Errno::from_io_error) {
+                // Left by one that was killed, or of one that does the same just now, which then tries again.
+                Some(Errno::EXIST) => remove()?,
+                // That one has taken ours away.
+                Some(Errno::NOENT) => {}
+                _ => break,
+            }
         }
+        // It is still there after an error, and where another has renamed ours: one file is not renamed to itself.
+        let removed = remove();
+        result.map_err(|source| Error::system(OPERATION, path, source))?;
+        removed?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(&folder, ".", flags, Mode::empty()).map_err(failed)?;
         match rustix::fs::fsync(folder) {
@@ -137,21 +151,14 @@ impl RootDir {
     }
 }
 
-/// Makes a file under a name that nobody uses, and tells it.
-fn create_beside(folder: &OwnedFd, mode: u32) -> Result<(String, File), Errno> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let mut result = Err(Errno::EXIST);
-    for _ in 0..ATTEMPTS {
-        // Told apart from those of other processes, also in other PID namespaces, and not to be guessed beforehand.
-        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_nanos());
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".subhost-{}-{number}-{now:x}", std::process::id());
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        result = rustix::fs::openat(folder, &*name, flags, Mode::from_raw_mode(mode))
-            .map(|fd| (name, File::from(fd)));
-        if !matches!(result, Err(Errno::EXIST)) {
-            break;
-        }
-    }
-    result
+/// Makes a file that has no name until it is whole. Only renaming takes the place of what is there, so it is first named
+/// `beside`.
+fn put(folder: &OwnedFd, beside: &OsStr, name: &OsStr, mode: u32, contents: &[u8]) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(mode))?);
+    file.write_all(contents)?;
+    file.sync_all()?;
+    let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, nameless, folder, beside, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(rustix::fs::renameat(folder, beside, folder, name)?)
 }

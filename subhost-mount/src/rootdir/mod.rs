@@ -5,7 +5,7 @@ mod read;
 mod resolve;
 mod walk;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// Every path given to it means a place inside: `/etc/passwd` is the tree's, a symbolic link to `/` is one to its
 /// root, and `..` stops there. The kernel sees to it (`openat2(2)` with `RESOLVE_IN_ROOT` and
 /// `RESOLVE_NO_MAGICLINKS`, Linux 5.6), also while the tree is being changed. Where a seccomp filter has taken that call
-/// away, the path is walked a name at a time, with the same results. Whatever is opened is first looked at
+/// away, or renames do not let it end, the path is walked a name at a time, with the same results. Whatever is opened is first looked at
 /// without opening, so that neither a FIFO nor a device can do anything to the caller. The fds given out are
 /// close-on-exec.
 ///
@@ -229,6 +229,17 @@ impl FileKind {
 }
 
 impl Metadata {
+    /// What `fd` is open on, also with `O_PATH`.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn of_fd(fd: impl AsFd) -> Result<Metadata> {
+        let fd = fd.as_fd();
+        rustix::fs::fstat(fd)
+            .map(|stat| Metadata::of(&stat))
+            .map_err(|errno| Error::system("stat", format!("fd {}", fd.as_raw_fd()), errno))
+    }
+
     fn of(stat: &Stat) -> Metadata {
         Metadata {
             kind: FileKind::of(FileType::from_raw_mode(stat.st_mode)),

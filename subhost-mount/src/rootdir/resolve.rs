@@ -31,8 +31,9 @@ impl RootDir {
                 break;
             }
         }
-        // Taken away by a seccomp filter, as container managers and service managers install them.
-        if matches!(result, Err(Errno::NOSYS | Errno::PERM)) {
+        // Taken away by a seccomp filter, as container managers and service managers install them; or disturbed for ever, as
+        // anybody can who renames without end anywhere.
+        if matches!(result, Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN)) {
             result = walk::open(self.fd.as_fd(), place, flags, more.contains(ResolveFlags::NO_SYMLINKS));
         }
         result.map_err(|errno| Error::system(operation, path, errno))

@@ -14,9 +14,10 @@ use std::thread;
 use rustix::fs::{XattrFlags, setxattr};
 use subhost_mount::bind::bind;
 use subhost_mount::mountinfo::{MountEntry, MountTable};
-use subhost_mount::overlay::{Layer, Upper, merge};
+use subhost_mount::overlay::{Layer, Scratch, Upper, merge};
 use subhost_mount::{
-    Access, Error, FileSystem, Image, LoopDevice, LoopOptions, Mount, MountAttributes, Overlay, Staging,
+    Access, Error, FileSystem, Image, LoopDevice, LoopOptions, Mount, MountAttributes, Overlay, RootDir,
+    Staging,
 };
 
 use crate::{Row, scene};
@@ -27,6 +28,7 @@ pub(crate) const CASES: &[Row] = &[
     ("overlay_takes_500_lower_layers", &[], many_layers),
     ("overlay_that_is_only_read_cannot_be_written", &[], only_read),
     ("overlay_on_a_tmpfs_takes_what_fits_and_is_thrown_away", &[], ephemeral),
+    ("overlay_shows_a_layer_that_was_prepared_and_not_what_that_hides", &[], prepared),
     ("overlay_takes_layers_of_mounts_that_were_never_attached", &["sfdisk", "mkfs.ext4"], never_attached),
     ("overlay_is_refused_an_upper_layer_that_another_uses", &[], upper_in_use),
     ("overlay_of_many_that_want_one_upper_layer_at_once_is_given_to_one", &[], upper_race),
@@ -216,6 +218,57 @@ fn ephemeral() {
     });
 }
 
+fn prepared() {
+    both_ways(|way| {
+        let folder = scene::folder();
+        let at = folder.path().to_owned();
+        let way = way.to_owned();
+        Staging::new().unwrap().run(move || {
+            let paths = stage(&at, &["base", "merged"]);
+            let [base, merged] = paths.as_slice() else { panic!() };
+            for path in ["open/kept", "open/hidden", "closed/hidden", "hidden/deep"] {
+                fs::create_dir_all(base.join(path)).unwrap();
+            }
+            for (name, mode) in [("open", 0o2751), ("closed", 0o1710)] {
+                chown(base.join(name), Some(100_007), Some(100_008)).unwrap();
+                fs::set_permissions(base.join(name), fs::Permissions::from_mode(mode)).unwrap();
+            }
+            let tree = RootDir::open(base).unwrap();
+            let scratch = Scratch::new(&open(base), 1 << 20).unwrap();
+            let like = |name: &str| tree.metadata(Path::new(name)).unwrap();
+            scratch.merged_dir(Path::new("open"), &like("open")).unwrap();
+            scratch.hide(Path::new("open/hidden")).unwrap();
+            scratch.hide(Path::new("hidden")).unwrap();
+            // Also where it was made for another reason before.
+            scratch.merged_dir(Path::new("closed"), &like("open")).unwrap();
+            scratch.opaque_dir(Path::new("closed"), &like("closed")).unwrap();
+            // What is there stays as it is.
+            scratch.merged_dir(Path::new("closed"), &like("open")).unwrap();
+            scratch.root().create_file(Path::new("closed/new"), 0o644, b"new").unwrap();
+            let taken = scratch.hide(Path::new("closed/new")).unwrap_err();
+            assert_eq!(taken.raw_os_error(), Some(libc::EEXIST));
+            let upper = Upper::Prepared(scratch);
+            let mount = merge(vec![open(base)], upper, "prepared", MountAttributes::empty()).unwrap();
+            mount.attach_at(merged).unwrap();
+            let names = |path: &Path| {
+                let mut names: Vec<_> =
+                    fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+                names.sort();
+                names
+            };
+            assert_eq!(names(merged), ["closed", "open"], "{way}");
+            assert_eq!(names(&merged.join("open")), ["kept"], "{way}");
+            assert_eq!(names(&merged.join("closed")), ["new"], "{way}");
+            for (name, mode) in [("open", 0o2751), ("closed", 0o1710)] {
+                assert_eq!(owner(&merged.join(name)), (100_007, 100_008));
+                assert_eq!(fs::metadata(merged.join(name)).unwrap().mode() & 0o7777, mode);
+            }
+            fs::create_dir(merged.join("hidden")).unwrap();
+            assert!(names(&merged.join("hidden")).is_empty());
+        });
+    });
+}
+
 fn never_attached() {
     let folder = scene::folder();
     let image = Image::open(&scene::ext4_image(folder.path()), Access::ReadWrite).unwrap();
@@ -334,6 +387,25 @@ fn refusals() {
             let error = kept(base, &bound.join("upper"), &bound.join("work")).unwrap_err().to_string();
             assert!(error.ends_with("are on a read-only file system"), "{error}");
             kept(base, upper, work).unwrap();
+            // What the kernel only says in its log.
+            let over = |lower: &Path| {
+                let upper = Upper::Ephemeral { size_bytes: 1 << 20 };
+                let mount = merge(vec![open(lower)], upper, "over", MountAttributes::empty())?;
+                mount.attach_at(bound)?;
+                Ok::<_, Error>(())
+            };
+            over(base).unwrap();
+            for name in ["upper", "work"] {
+                fs::create_dir(bound.join(name)).unwrap();
+            }
+            let error = kept(base, &bound.join("upper"), &bound.join("work")).unwrap_err().to_string();
+            assert!(
+                error.ends_with("are on an overlay, FUSE or NFS, which can be no upper layer"),
+                "{error}"
+            );
+            over(bound).unwrap();
+            let error = over(bound).unwrap_err().to_string();
+            assert!(error.ends_with("is on an overlay, and a third one cannot be over two"), "{error}");
         });
     });
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
-use subhost_mount::bind::bind;
+use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::mountinfo::{Census, Holders, MountTable, Source};
 use subhost_mount::{Access, FileSystem, Image, LoopDevice, LoopOptions, MountAttributes, Staging};
 
@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Row] = &[
     ),
     ("mounts_are_unmounted_in_the_order_of_the_table", &[], unmount_order),
     ("holders_of_a_mount_are_found_in_every_namespace", &[], holders_of_a_mount),
+    ("namespaces_that_nobody_is_in_are_seen_as_long_as_a_file_keeps_them", &[], namespaces_without_members),
     (
         "holders_of_a_loop_device_are_found_also_of_a_detached_mount",
         &["sfdisk", "mkfs.ext4"],
@@ -247,6 +248,31 @@ fn holders_of_a_mount() {
     assert_eq!(pids, BTreeSet::from([child.0.id(), thread]));
     drop(child);
     assert_eq!(Census::take().unwrap().of_mount(id).processes, []);
+}
+
+fn namespaces_without_members() {
+    let folder = scene::folder();
+    let (at, pin) = (folder.path().join("mnt"), folder.path().join("pin"));
+    fs::create_dir(&at).unwrap();
+    fs::write(&pin, "").unwrap();
+    Staging::new().unwrap().run(move || {
+        let inner = Staging::new().unwrap();
+        let place = at.clone();
+        let (file, inode) = inner.run(move || {
+            FileSystem::new("tmpfs").mount().unwrap().attach_at(&place).unwrap();
+            (fs::File::open("/proc/thread-self/ns/mnt").unwrap(), own_namespace())
+        });
+        drop(inner);
+        let found = || Census::take().unwrap().namespaces.into_iter().find(|one| one.inode == inode);
+        // Whoever was in it is a moment later gone than it is waited for.
+        let is_kept = || found().is_some_and(|one| one.members.is_empty() && one.table.at(&at).count() == 1);
+        scene::wait_until("an open file alone keeps it", is_kept);
+        bind_fd(file.as_fd(), false).unwrap().attach_at(&pin).unwrap();
+        drop(file);
+        scene::wait_until("a bound file alone keeps it", is_kept);
+        unmount(&pin, UnmountFlags::empty()).unwrap();
+        scene::wait_until("nothing keeps it", || found().is_none());
+    });
 }
 
 fn own_namespace() -> u64 {

@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::Signal;
 
 use subhost_tests::case::{Case, Need, Verdict};
@@ -35,11 +39,25 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "run_overlay_changes_nothing_on_the_host", needs: &[Need::Program], body: overlay },
     Case { name: "run_overlay_covers_what_only_root_may_read", needs: &[Need::Program], body: covered },
     Case {
+        name: "run_overlay_covers_secrets_where_links_lead",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: linked,
+    },
+    Case {
+        name: "run_overlay_stays_in_its_folder_while_a_link_takes_the_place_of_one_in_it",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: exchanged,
+    },
+    Case {
         name: "run_in_a_tree_writes_to_that_tree",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: tree,
     },
-    Case { name: "root_in_a_run_owns_nothing_of_the_host", needs: &[Need::Program], body: unprivileged },
+    Case {
+        name: "root_in_a_run_owns_nothing_of_the_host",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: unprivileged,
+    },
     Case {
         name: "killing_run_ends_its_command",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
@@ -132,7 +150,6 @@ fn overlay(host: &Host) -> Verdict {
     Ok(())
 }
 
-/// A tree that is laid out as a host is, with a secret in each of the places.
 fn covered(host: &Host) -> Verdict {
     let run = |words: &[&str]| host.subhostctl(&[&["run", "--overlay", "/", "--"], words].concat());
     let leaks = |outcome: &Outcome, secret: &str| outcome.stdout.lines().any(|line| line == secret);
@@ -155,6 +172,95 @@ fn covered(host: &Host) -> Verdict {
     Ok(())
 }
 
+/// Writes `secret` to `path`, with this mode of the file, and of its folder.
+fn keep(path: &Path, folder_mode: u32, mode: u32) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)?;
+    fs::write(path, "secret\n")?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(folder_mode))
+}
+
+/// A host in a folder, which is that of the test itself, so that its subhosts are in it.
+fn linked(host: &Host) -> Verdict {
+    let at = host.folder();
+    host.witness(
+        "cp",
+        &["-a", &format!("{}/.", Fixture::TinyTree.path()?.display()), &at.to_string_lossy()],
+    )?;
+    for (path, folder_mode, mode) in [
+        ("root/key", 0o755, 0o644),
+        ("etc/shadow", 0o755, 0o640),
+        ("etc/ssh/key", 0o755, 0o600),
+        ("data/home/ann/key", 0o700, 0o644),
+        ("data/log/key", 0o2755, 0o600),
+        ("data/base/key", 0o750, 0o644),
+        ("data/loose", 0o755, 0o600),
+        ("sub/guest/key", 0o755, 0o644),
+    ] {
+        keep(&at.join(path), folder_mode, mode)?;
+    }
+    fs::create_dir_all(at.join("var/lib"))?;
+    for (target, link) in [
+        ("/data/home", "home"),
+        ("../data/log", "var/log"),
+        ("../../data/base", "var/lib/base"),
+        ("/data/loose", "etc/loose"),
+        // None of these is in the way.
+        ("/nowhere", "etc/dangling"),
+        ("loop", "etc/loop"),
+        ("..", "var/up"),
+        ("/", "srv"),
+    ] {
+        // Some are folders of the guest that this is made of.
+        let _ = fs::remove_dir_all(at.join(link));
+        symlink(target, at.join(link))?;
+    }
+    fs::write(at.join("data/home/public"), "public\n")?;
+    let overlay = at.display().to_string();
+    let run = |script: &str| host.subhostctl(&["run", "--overlay", &overlay, "--", "sh", "-c", script]);
+    let outcome = run("grep -rl secret /root /etc /data /home/ /var/log/ /sub; cat /home/public")?;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "public\n"), "{outcome}");
+    // Folders that are empty are there, as their owners left them; those on the way to them are as they were.
+    let outcome = run("stat -c '%n %a %u %F' /home/ann /data/log /sub; ls -A /home/ann /sub | grep -v :")?;
+    let shown = "/home/ann 700 0 directory\n/data/log 2755 0 directory\n/sub 755 0 directory\n\n";
+    assert_eq!(outcome.stdout, shown, "{outcome}");
+    // One that comes while the command runs is not seen, where it can be known beforehand.
+    let outcome = run("test -e /etc/shadow+; echo $?; echo new >/etc/shadow+; cat /etc/shadow+")?;
+    assert_eq!(outcome.stdout, "1\nnew\n", "{outcome}");
+    Ok(())
+}
+
+fn exchanged(host: &Host) -> Verdict {
+    let tree = host.copy_of(Fixture::TinyTree)?;
+    let canary = host.folder().join("canary");
+    keep(&canary.join("ann/key"), 0o700, 0o644)?;
+    keep(&tree.join("home/bob/key"), 0o700, 0o644)?;
+    // Inside of the tree it leads nowhere.
+    symlink(&canary, tree.join("link"))?;
+    let path = tree.display().to_string();
+    let run = ["run", "--overlay", &path, "--", "sh", "-c", "ls -A /home /link; true"];
+    let done = AtomicBool::new(false);
+    let outcomes = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let _ = renameat_with(CWD, tree.join("home"), CWD, tree.join("link"), RenameFlags::EXCHANGE);
+            }
+        });
+        let outcomes: Result<Vec<Outcome>, _> = (0..50).map(|_| host.subhostctl(&run)).collect();
+        done.store(true, Ordering::Relaxed);
+        outcomes
+    })?;
+    for outcome in outcomes {
+        let is_caught = outcome.code == 125 && outcome.stderr.contains("has changed meanwhile");
+        assert!(outcome.code == 0 || is_caught, "{outcome}");
+        // Nothing is made after what was seen outside.
+        assert!(outcome.stdout.lines().all(|line| line != "ann"), "{outcome}");
+    }
+    assert_eq!(fs::read_to_string(canary.join("ann/key"))?, "secret\n");
+    Ok(())
+}
+
 fn tree(host: &Host) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?;
     let path = tree.to_string_lossy();
@@ -167,16 +273,17 @@ fn tree(host: &Host) -> Verdict {
 }
 
 fn unprivileged(host: &Host) -> Verdict {
+    let path = host.copy_of(Fixture::TinyTree)?.display().to_string();
     // Each of these is done by root on a real machine; here all of it must be refused.
     for words in [
         ["mknod", "/tmp/disk", "b", "7", "0"].as_slice(),
         &["mount", "-o", "remount,rw", "/sys"],
         &["sh", "-c", "echo 61 >/proc/sys/vm/swappiness"],
-        &["date", "-s", "2001-01-01"],
+        &["sh", "-c", "date -s 2001-01-01; test $(date +%Y) = 2001"],
         &["dmesg"],
         &["umount", "/run"],
     ] {
-        let outcome = host.subhostctl(&[&["run", "--overlay", "/", "--"], words].concat())?;
+        let outcome = host.subhostctl(&[&["run", "--overlay", &path, "--"], words].concat())?;
         assert!(![0, 125, 127].contains(&outcome.code), "{}: {outcome}", words.join(" "));
     }
     Ok(())
