@@ -9,6 +9,8 @@ mod initctl;
 mod kill;
 mod look;
 mod mounts;
+mod nodes;
+mod paths;
 mod refuse;
 mod run;
 mod stop;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         initctl::CASES,
         kill::CASES,
         look::CASES,
+        nodes::CASES,
+        paths::CASES,
         mounts::CASES,
         refuse::CASES,
         run::CASES,
