@@ -3,6 +3,7 @@
 mod config_exec;
 mod debian;
 mod disks;
+mod escape;
 mod hostile;
 mod include;
 mod initctl;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let groups = [
         debian::CASES,
         disks::CASES,
+        escape::CASES,
         hostile::CASES,
         config_exec::CASES,
         include::CASES,
