@@ -110,7 +110,8 @@ impl Canary {
         let tables =
             fs::read_dir("/proc")?.filter_map(Result::ok).map(|entry| entry.path().join("mountinfo"));
         // What is no process has no table, and what ends while it is read has no mounts.
-        for table in tables.filter_map(|path| fs::read_to_string(path).ok()) {
+        for table in tables.filter_map(|path| fs::read(path).ok()) {
+            let table = String::from_utf8_lossy(&table);
             if let Some(line) = table.lines().find(|line| line.contains(&*folder)) {
                 return Err(format!("a mount has to do with the canary: {line}").into());
             }

@@ -10,10 +10,12 @@ mod initctl;
 mod kill;
 mod look;
 mod mounts;
+mod names;
 mod nodes;
 mod paths;
 mod refuse;
 mod run;
+mod shared;
 mod stop;
 mod tiny;
 
@@ -40,11 +42,13 @@ fn main() -> ExitCode {
         initctl::CASES,
         kill::CASES,
         look::CASES,
+        names::CASES,
         nodes::CASES,
         paths::CASES,
         mounts::CASES,
         refuse::CASES,
         run::CASES,
+        shared::CASES,
         stop::CASES,
         tiny::CASES,
     ];
