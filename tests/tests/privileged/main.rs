@@ -4,10 +4,12 @@ mod config_exec;
 mod debian;
 mod disks;
 mod escape;
+mod foreign;
 mod hostile;
 mod include;
 mod initctl;
 mod kill;
+mod layers;
 mod look;
 mod mounts;
 mod names;
@@ -36,11 +38,13 @@ fn main() -> ExitCode {
         debian::CASES,
         disks::CASES,
         escape::CASES,
+        foreign::CASES,
         hostile::CASES,
         config_exec::CASES,
         include::CASES,
         initctl::CASES,
         kill::CASES,
+        layers::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
