@@ -79,9 +79,9 @@ fn members(host: &Host) -> Verdict {
     let volume = image(host, "volume", 16 * MIB, &[(512, b"LABELONE"), (512 + 24, b"LVM2 001")])?;
     let raid = image(host, "raid", 16 * MIB, &[(4096, RAID), (4100, &[1])])?;
     // A mirror of version 0.90 looks like what it holds, up to its last 64 KiB.
-    let mirror = host.copy_of(Fixture::TinyBare)?.to_string_lossy().into_owned();
-    let end = fs::metadata(&mirror)?.len();
-    image(host, "tiny-bare.ext4", end + 128 * 1024, &[((end + 128 * 1024 & !0xffff) - 65536, RAID)])?;
+    let mirror = host.copy_of(Fixture::TinyBare)?;
+    let end = (fs::metadata(&mirror)?.len() & !0xffff) + 0x2_0000;
+    let mirror = image(host, "tiny-bare.ext4", end, &[(end - 0x1_0000, RAID)])?;
 
     let before = assembled()?;
     let root = host.copy_of(Fixture::TinyMbr)?;
