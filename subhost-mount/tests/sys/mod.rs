@@ -50,12 +50,11 @@ pub(crate) fn inode_behind(device: std::os::fd::BorrowedFd<'_>) -> (u64, u64) {
     use std::os::fd::AsRawFd;
     let mut info = std::mem::MaybeUninit::<linux_raw_sys::loop_device::loop_info64>::zeroed();
     let request = linux_raw_sys::loop_device::LOOP_GET_STATUS64 as libc::Ioctl;
-    // SAFETY: this request writes one structure of this type, of which any bytes are a value.
-    let info = unsafe {
-        let result = libc::ioctl(device.as_raw_fd(), request, info.as_mut_ptr());
-        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-        info.assume_init()
-    };
+    // SAFETY: this request writes one structure of this type.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), request, info.as_mut_ptr()) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: any bytes are a value of this type, zeros too.
+    let info = unsafe { info.assume_init() };
     (info.lo_device, info.lo_inode)
 }
 
