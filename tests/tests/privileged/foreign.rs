@@ -35,7 +35,10 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-const UUID: &str = "6a1c9d0e-7a54-4c53-9d9b-0d3c8b1f2e4a";
+/// A UUID of nobody: one that is in use elsewhere on the machine is refused by the tools.
+fn uuid() -> std::io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim_end().to_owned())
+}
 
 /// What the kernel has put together from several devices.
 fn assembled() -> std::io::Result<Vec<String>> {
@@ -74,7 +77,7 @@ fn members(host: &Host) -> Verdict {
     let tree = host.folder().join("empty");
     fs::create_dir(&tree)?;
     // Of two devices, one is here; that its checksum is right is for the kernel to see, who is not to be asked.
-    let spread = btrfs(host, "spread", &tree)?;
+    let spread = btrfs(host, "spread", &tree, &uuid()?)?;
     image(host, "spread.btrfs", 128 * MIB, &[(64 * 1024 + 0x88, &[2])])?;
     let volume = image(host, "volume", 16 * MIB, &[(512, b"LABELONE"), (512 + 24, b"LVM2 001")])?;
     let raid = image(host, "raid", 16 * MIB, &[(4096, RAID), (4100, &[1])])?;
@@ -124,34 +127,34 @@ fn no_scan(host: &Host) -> Verdict {
 }
 
 /// An xfs with the files of a folder.
-fn xfs(host: &Host, name: &str, tree: &Path) -> std::io::Result<String> {
+fn xfs(host: &Host, name: &str, tree: &Path, uuid: &str) -> std::io::Result<String> {
     let path = image(host, &format!("{name}.xfs"), 320 << 20, &[])?;
     let who = tree.join("who");
     let prototype = host.folder().join(format!("{name}.prototype"));
     let text = format!("/\n0 0\nd--755 0 0\nwho ---644 0 0 {}\ninner d--755 0 0\n$\n$\n", who.display());
     fs::write(&prototype, text)?;
-    let uuid = format!("uuid={UUID}");
+    let uuid = format!("uuid={uuid}");
     host.witness("mkfs.xfs", &["-q", "-m", &uuid, "-p", &prototype.to_string_lossy(), &path])?;
     Ok(path)
 }
 
 /// A btrfs with the files of a folder.
-fn btrfs(host: &Host, name: &str, tree: &Path) -> std::io::Result<String> {
+fn btrfs(host: &Host, name: &str, tree: &Path, uuid: &str) -> std::io::Result<String> {
     let path = image(host, &format!("{name}.btrfs"), 128 << 20, &[])?;
-    host.witness("mkfs.btrfs", &["-q", "-U", UUID, "-r", &tree.to_string_lossy(), &path])?;
+    host.witness("mkfs.btrfs", &["-q", "-U", uuid, "-r", &tree.to_string_lossy(), &path])?;
     Ok(path)
 }
 
-type Make = fn(&Host, &str, &Path) -> std::io::Result<String>;
+type Make = fn(&Host, &str, &Path, &str) -> std::io::Result<String>;
 
 /// Three images of one UUID, each with its name in it; a guest that mounts two of them, and one that mounts the third.
 fn three(host: &Host, make: Make) -> Result<[String; 2], Box<dyn std::error::Error>> {
     let tree = host.folder().join("files");
     fs::create_dir_all(tree.join("inner"))?;
-    let mut disks = Vec::new();
+    let (uuid, mut disks) = (uuid()?, Vec::new());
     for name in ["one", "two", "three"] {
         fs::write(tree.join("who"), name)?;
-        disks.push(make(host, name, &tree)?);
+        disks.push(make(host, name, &tree, &uuid)?);
     }
     let root = host.copy_of(Fixture::TinyMbr)?;
     let lines = "/dev/vdb /mnt auto defaults 0 2\n/dev/vdc /mnt/inner auto defaults 0 2\n";
