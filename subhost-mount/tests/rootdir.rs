@@ -153,7 +153,7 @@ fn what_is_no_regular_file_is_not_read_and_nobody_waits() {
     assert_eq!(errno(&root.list_dir(Path::new("fifo")).unwrap_err()), libc::ENOTDIR);
 }
 
-/// Row P5.
+/// Row P5 of docs/security.md.
 fn only_a_fifo_with_a_reader_is_opened_for_writing() {
     use std::io::Write;
     let (folder, tree, root) = scene();

@@ -67,6 +67,18 @@ impl Host {
         Ok(target)
     }
 
+    /// An image without a table, whose ext4 holds what is in a folder.
+    pub fn ext4_of(&self, tree: &Path, file: &str) -> io::Result<PathBuf> {
+        let image = self.folder().join(file);
+        // What is there already was another image.
+        fs::remove_file(&image).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        self.witness("mkfs.ext4", &["-q", "-F", "-d", &text(tree), &text(&image), "24M"])?;
+        Ok(image)
+    }
+
     /// A bridge that is up, with an address like `10.80.0.1/16`. It is there until [`Host::take_down`].
     pub fn bridge(&self, name: &str, address: &str) -> io::Result<()> {
         self.witness("ip", &["link", "add", name, "type", "bridge"])?;

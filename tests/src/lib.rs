@@ -2,6 +2,7 @@
 //! the check that nothing is left behind. It knows the program only as a binary that it runs.
 #![forbid(unsafe_code)]
 
+pub mod canary;
 pub mod case;
 pub mod fixture;
 pub mod guest;

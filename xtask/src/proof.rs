@@ -1,4 +1,5 @@
-//! `cargo xtask proof`: the long runs, which hold subhost-config against real bash, and readers against made-up bytes.
+//! `cargo xtask proof`: the long runs, which hold subhost-config against real bash, readers against made-up bytes, and
+//! paths against those who exchange them.
 
 mod fuzz;
 mod packages;
@@ -38,6 +39,17 @@ Examples:
     PackagesInside(packages::Inside),
     /// Made-up bytes, for subhost-mount too: no panic, no hang (with cargo-fuzz and a nightly compiler)
     Fuzz(fuzz::Options),
+    /// Trees, sources and images that are exchanged all the time while they are used (as root)
+    #[command(after_help = "\
+Examples:
+  cargo xtask proof races                        10,000 tries of each
+  cargo xtask proof races --tries 1000000        for a night
+Each says how often it met what was meant, and how often it was refused or met the other.")]
+    Races {
+        /// How often each is tried at least
+        #[arg(long, default_value_t = 10_000)]
+        tries: u32,
+    },
     /// Time and memory of a configuration, beside bash; time of a look at an image
     #[command(after_help = "\
 Example:
@@ -64,6 +76,13 @@ impl Proof {
             Self::PackagesInside(inside) if stage == Stage::Inside => inside.run(),
             Self::PackagesInside(_) => Err("packages-inside is started by packages".into()),
             Self::Fuzz(options) => options.run(),
+            Self::Races { tries } => {
+                let mut cargo = workspace::cargo();
+                cargo.args(["test", "--package", "subhost-mount", "--test", "privileged", "--", "race_"]);
+                // Then a case that cannot run here fails.
+                cargo.env("CI", "true");
+                done(cargo.env("SUBHOST_TRIES", tries.to_string()))
+            }
             Self::Speed => {
                 done(workspace::cargo().args(["bench", "--package", "subhost-config", "--bench", "speed"]))?;
                 done(workspace::cargo().args(["bench", "--package", "subhost-mount", "--bench", "probe"]))?;

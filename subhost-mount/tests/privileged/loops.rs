@@ -6,10 +6,8 @@ use std::io::BufRead;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use subhost_mount::{Access, ByteRange, Error, Image, LoopDevice, LoopOptions};
 
 use crate::{Row, actor, harness, scene};
@@ -22,7 +20,6 @@ pub(crate) const CASES: &[Row] = &[
     ("loop_devices_are_given_to_300_threads_at_once", &["losetup"], many_at_once),
     ("loop_devices_are_given_to_many_processes_at_once", &["losetup"], many_processes_at_once),
     ("loop_device_that_another_left_is_named", &["losetup"], leftover_is_named),
-    ("loop_shows_the_image_that_was_opened_whatever_its_path_becomes", &[], exchanged_path),
 ];
 
 const WRITABLE: LoopOptions = LoopOptions { read_only: false, block_size: None, direct_io: false };
@@ -188,34 +185,4 @@ fn leftover_is_named() {
     }
     harness::output("losetup", &["--detach", device]);
     scene::wait_until("the image is free", || Image::open(&path, Access::ReadWrite).is_ok());
-}
-
-/// Row L1: the path is exchanged all the time, and yet the loop device shows what was opened and locked.
-fn exchanged_path() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
-    let secret = folder.path().join("secret.raw");
-    fs::write(&secret, vec![0xff; 1 << 20]).unwrap();
-    let done = Arc::new(AtomicBool::new(false));
-    let racer = {
-        let (done, path, secret) = (Arc::clone(&done), path.clone(), secret.clone());
-        thread::spawn(move || {
-            while !done.load(Ordering::Relaxed) {
-                renameat_with(CWD, &path, CWD, &secret, RenameFlags::EXCHANGE).unwrap();
-            }
-        })
-    };
-    let mut seen = [0, 0];
-    for _ in 0..1000 {
-        // The one just let go of may still be held by its loop device for a moment.
-        let Ok(image) = Image::open(&path, Access::ReadOnly) else { continue };
-        let device = LoopDevice::attach(&image, image.range(0).unwrap(), &READ_ONLY).unwrap();
-        let mut opened = [0; 4];
-        image.read_at(&mut opened, 512).unwrap();
-        assert_eq!(number_at(device.path(), 1), u32::from_le_bytes(opened));
-        seen[usize::from(opened == [0xff; 4])] += 1;
-    }
-    done.store(true, Ordering::Relaxed);
-    racer.join().unwrap();
-    assert!(seen[0] > 0 && seen[1] > 0, "the race was not one: {seen:?}");
 }

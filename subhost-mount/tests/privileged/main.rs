@@ -11,6 +11,7 @@ mod locks;
 mod loops;
 mod mounts;
 mod overlays;
+mod races;
 mod scene;
 #[path = "../sys/mod.rs"]
 mod sys;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         unchanged::CASES,
         killed::CASES,
         trees::CASES,
+        races::CASES,
     ]
     .concat();
     let before = scene::loop_devices();

@@ -4,11 +4,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::fstype::{self, AllowedTypes};
 use subhost_mount::idmap::{IdRange, user_namespace};
@@ -38,7 +34,6 @@ pub(crate) const CASES: &[Row] = &[
     ("bind_that_is_recursive_is_read_only_all_at_once_or_not_at_all", &[], read_only_all_or_nothing),
     ("propagation_is_as_it_was_set", &[], propagation),
     ("mounts_pass_neither_way_between_a_shared_host_and_a_staging_namespace", &[], nothing_leaks),
-    ("bind_source_that_is_exchanged_all_the_time_shows_what_was_opened", &[], racing_source),
     ("panic_in_a_job_continues_in_the_caller", &[], panic_in_a_job),
 ];
 
@@ -326,7 +321,7 @@ fn propagation() {
     });
 }
 
-/// Row L8. The outer namespace plays the host.
+/// Row L8 of docs/security.md. The outer namespace plays the host.
 fn nothing_leaks() {
     let folder = scene::folder();
     let at = folder.path().to_owned();
@@ -348,41 +343,6 @@ fn nothing_leaks() {
         // Nor does the other hold it.
         rustix::mount::unmount(at.join("of-host"), rustix::mount::UnmountFlags::empty()).unwrap();
     });
-}
-
-/// Row P8: opened once, the source is what it was, whatever its path becomes.
-fn racing_source() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
-    for (name, text) in [("source", "planned"), ("other", "secret")] {
-        fs::create_dir(at.join(name)).unwrap();
-        fs::write(at.join(name).join("file"), text).unwrap();
-    }
-    let done = Arc::new(AtomicBool::new(false));
-    let racer = {
-        let (done, at) = (Arc::clone(&done), at.clone());
-        thread::spawn(move || {
-            while !done.load(Ordering::Relaxed) {
-                // When the test has failed, the folder is gone.
-                let _ = renameat_with(CWD, at.join("source"), CWD, at.join("other"), RenameFlags::EXCHANGE);
-            }
-        })
-    };
-    let seen = Staging::new().unwrap().run(move || {
-        let mut seen = [0, 0];
-        for _ in 0..2000 {
-            let source = fs::File::open(at.join("source")).unwrap();
-            let planned = source.metadata().unwrap();
-            let tree = bind_fd(source.as_fd(), true).unwrap().root().unwrap();
-            let found = tree.metadata(Path::new("/")).unwrap();
-            assert_eq!(found.inode, planned.ino());
-            seen[usize::from(tree.read_small(Path::new("file"), 10).unwrap() == b"secret")] += 1;
-        }
-        seen
-    });
-    done.store(true, Ordering::Relaxed);
-    racer.join().unwrap();
-    assert!(seen[0] > 0 && seen[1] > 0, "the race was not one: {seen:?}");
 }
 
 fn panic_in_a_job() {

@@ -507,7 +507,7 @@ fn silently_read_only() {
     });
 }
 
-/// Row L7: a layer says that one of its directories is really another.
+/// Row L7 of docs/security.md: a layer says that one of its directories is really another.
 fn hostile_redirect() {
     let folder = scene::folder();
     let at = folder.path().to_owned();
@@ -537,7 +537,7 @@ fn hostile_redirect() {
     });
 }
 
-/// Row L7: a layer says that one of its files has its content elsewhere.
+/// Row L7 of docs/security.md: a layer says that one of its files has its content elsewhere.
 fn hostile_metacopy() {
     let folder = scene::folder();
     let at = folder.path().to_owned();

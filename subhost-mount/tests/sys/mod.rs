@@ -45,6 +45,19 @@ fn forbid_openat2(errno: i32) {
     assert_eq!(error.raw_os_error(), errno);
 }
 
+/// Device and inode of the file behind a loop device, as the kernel says them.
+pub(crate) fn inode_behind(device: std::os::fd::BorrowedFd<'_>) -> (u64, u64) {
+    use std::os::fd::AsRawFd;
+    let mut info = std::mem::MaybeUninit::<linux_raw_sys::loop_device::loop_info64>::zeroed();
+    let request = linux_raw_sys::loop_device::LOOP_GET_STATUS64 as libc::Ioctl;
+    // SAFETY: this request writes one structure of this type.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), request, info.as_mut_ptr()) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: any bytes are a value of this type, zeros too.
+    let info = unsafe { info.assume_init() };
+    (info.lo_device, info.lo_inode)
+}
+
 /// Takes away a loop device that nothing is attached to. False if there is something, or no such device.
 pub(crate) fn remove_loop_device(control: std::os::fd::BorrowedFd<'_>, number: u32) -> bool {
     use std::os::fd::AsRawFd;

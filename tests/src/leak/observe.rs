@@ -34,6 +34,11 @@ pub(super) fn all(scope: &Scope) -> io::Result<BTreeSet<Thing>> {
     Ok(things)
 }
 
+/// Names of files and of processes need not be text, and are seen all the same.
+fn text_of(path: &Path) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
 fn pids() -> io::Result<Vec<u32>> {
     let entries = fs::read_dir("/proc")?.filter_map(Result::ok);
     Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
@@ -41,7 +46,7 @@ fn pids() -> io::Result<Vec<u32>> {
 
 /// Pid and start time together are a process's identity.
 fn processes(proc: &Path, pid: u32, things: &mut BTreeSet<Thing>) {
-    let Ok(stat) = fs::read_to_string(proc.join("stat")) else { return };
+    let Ok(stat) = text_of(&proc.join("stat")) else { return };
     // The name stands in parentheses and may hold anything, so count from the last one.
     let (Some(open), Some(close)) = (stat.find('('), stat.rfind(')')) else { return };
     let rest: Vec<&str> = stat[close + 1..].split_whitespace().collect();
@@ -68,7 +73,7 @@ fn namespaces(proc: &Path, pid: u32, things: &mut BTreeSet<Thing>) {
 
 /// The mounts of the namespace that `proc` is in; equal ones stacked on each other are numbered.
 fn mounts(proc: &Path, namespace: &str, things: &mut BTreeSet<Thing>) {
-    let Ok(table) = fs::read_to_string(proc.join("mountinfo")) else { return };
+    let Ok(table) = text_of(&proc.join("mountinfo")) else { return };
     for line in table.lines() {
         let Some((left, right)) = line.split_once(" - ") else { continue };
         let left: Vec<&str> = left.split(' ').collect();
@@ -93,8 +98,8 @@ fn loop_devices(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
         let name = entry.file_name().to_string_lossy().into_owned();
         // The folder `loop` is there only while a file is behind the device.
         let folder = entry.path().join("loop");
-        let Ok(file) = fs::read_to_string(folder.join("backing_file")) else { continue };
-        let offset = fs::read_to_string(folder.join("offset")).unwrap_or_default();
+        let Ok(file) = text_of(&folder.join("backing_file")) else { continue };
+        let offset = text_of(&folder.join("offset")).unwrap_or_default();
         let (file, offset) = (file.trim_end(), offset.trim_end());
         if scope.covers(file) {
             things.insert((Kind::Loop, format!("{name} on {file} at {offset}")));
@@ -122,7 +127,7 @@ fn links(things: &mut BTreeSet<Thing>) -> io::Result<()> {
 }
 
 fn cgroups(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
-    for line in fs::read_to_string("/proc/self/mountinfo")?.lines() {
+    for line in text_of(Path::new("/proc/self/mountinfo"))?.lines() {
         let Some((left, right)) = line.split_once(" - ") else { continue };
         if !right.starts_with("cgroup") {
             continue;

@@ -3,17 +3,24 @@
 mod config_exec;
 mod debian;
 mod disks;
+mod escape;
 mod filesystems;
+mod foreign;
 mod fsck;
 mod hostile;
 mod include;
 mod initctl;
 mod kill;
+mod layers;
 mod look;
 mod mounts;
+mod names;
 mod network;
+mod nodes;
+mod paths;
 mod refuse;
 mod run;
+mod shared;
 mod stop;
 mod tiny;
 
@@ -35,16 +42,23 @@ fn main() -> ExitCode {
         disks::CASES,
         filesystems::CASES,
         fsck::CASES,
+        escape::CASES,
+        foreign::CASES,
         hostile::CASES,
         config_exec::CASES,
         include::CASES,
         initctl::CASES,
         kill::CASES,
+        layers::CASES,
         look::CASES,
+        names::CASES,
+        nodes::CASES,
+        paths::CASES,
         mounts::CASES,
         network::CASES,
         refuse::CASES,
         run::CASES,
+        shared::CASES,
         stop::CASES,
         tiny::CASES,
     ];
