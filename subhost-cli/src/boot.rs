@@ -58,7 +58,7 @@ pub struct Booted {
 /// What a subhost is made of before and while it runs; dropping it gives all back.
 struct Resources {
     mounts: Vec<Mount>,
-    devices: Arc<Vec<Device>>,
+    devices: Arc<Vec<Option<Device>>>,
     _observed: Observed,
     netns: Netns,
     user_namespace: UserNamespace,
@@ -173,11 +173,15 @@ fn apply(
 ) -> Result<Booted, Error> {
     let mut devices = Vec::new();
     for disk in &plan.disks {
+        if !disk.attached {
+            devices.push(None);
+            continue;
+        }
         let range = ByteRange { start: disk.start_bytes, len: disk.len_bytes };
         let options =
             LoopOptions { read_only: plan.reads_disks, direct_io: disk.direct_io, ..LoopOptions::default() };
         let device = Device::attach(&observed.images[disk.image].image, range, &options);
-        devices.push(device.step(format!("disk {}", disk.node))?);
+        devices.push(Some(device.step(format!("disk {}", disk.node))?));
     }
     let devices = Arc::new(devices);
     let range = reserve(layout, plan.id_range)?;
@@ -331,7 +335,7 @@ fn make_record(
     cables: Vec<CableRecord>,
     resources: &Resources,
 ) -> Result<Record, Error> {
-    let disk = |(disk, device): (&crate::plan::PlannedDisk, &Device)| {
+    let disk = |(disk, device): (&crate::plan::PlannedDisk, &Option<Device>)| {
         let image = &resources._observed.images[disk.image];
         let (image_device, image_inode) = image.image.id();
         DiskRecord {
@@ -340,7 +344,7 @@ fn make_record(
             partition: disk.partition,
             image_device,
             image_inode,
-            loop_number: device.loop_number(),
+            loop_number: device.as_ref().and_then(Device::loop_number),
         }
     };
     Ok(Record {

@@ -132,6 +132,7 @@ mod tests {
             filesystem: Some("ext4".to_owned()),
             label: label.map(str::to_owned),
             uuid: uuid.map(str::to_owned),
+            attached: true,
             superblock: None,
         }
     }

@@ -37,6 +37,9 @@ pub struct PlannedDisk {
     pub label: Option<String>,
     /// UUID of the file system.
     pub uuid: Option<String>,
+    /// False if it must not be mounted: the guest does not get it then, as programs of the host look at each new device
+    /// and might put a member of a volume or RAID together with what is not its own.
+    pub attached: bool,
     /// All that its superblock says.
     #[serde(skip)]
     pub superblock: Option<Superblock>,
@@ -177,6 +180,11 @@ impl Plan {
         let mut lines = Vec::new();
         for disk in &self.disks {
             let image = shell::quote(&self.images[disk.image]);
+            if !disk.attached {
+                lines
+                    .push(format!("# {image} is no /dev/{} inside: what it holds is not mounted", disk.node));
+                continue;
+            }
             if !disk.loop_device {
                 lines.push(format!(
                     "cp -aL {image} /dev/{}  # the block device itself, claimed; inside",
@@ -219,7 +227,7 @@ impl Plan {
                 shell::quote(tree)
             )),
         }
-        for disk in self.disks.iter().skip(1) {
+        for disk in self.disks.iter().skip(1).filter(|disk| disk.attached) {
             lines.push(format!(
                 "mount -o nodev,{}X-mount.idmap={map} /dev/{} {live}/…  # where the guest's fstab says",
                 options(disk),
@@ -257,6 +265,8 @@ fn options(disk: &PlannedDisk) -> String {
 
 fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedDisk> {
     let mut disks: Vec<PlannedDisk> = Vec::new();
+    let allowed = request.allowed_types();
+    let is_allowed = |found: Option<&Superblock>| found.is_none_or(|found| allowed.check(found).is_ok());
     for (spec, found) in request.disks.iter().zip(&observed.disks) {
         let Some(found) = found else { continue };
         let node = spec.node_name_of(found.partition);
@@ -286,6 +296,7 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
             filesystem: found.superblock.as_ref().map(|superblock| superblock.kind.clone()),
             label: found.superblock.as_ref().and_then(|superblock| superblock.label.clone()),
             uuid: found.superblock.as_ref().and_then(|superblock| superblock.uuid.clone()),
+            attached: request.reads_disks || is_allowed(found.superblock.as_ref()),
             superblock: found.superblock.clone(),
         });
     }

@@ -50,7 +50,7 @@ pub struct Stage {
     /// The guest's user namespace.
     pub user_namespace: OwnedFd,
     /// The device of each disk.
-    pub devices: Arc<Vec<Device>>,
+    pub devices: Arc<Vec<Option<Device>>>,
     /// Folder that exists on the host and is covered in the staging namespace.
     pub work_dir: PathBuf,
     /// True if the guest gets a pseudo-terminal.
@@ -129,6 +129,7 @@ impl Stage {
             link.and_then(|()| dev.chown(Path::new(name), owner, owner)).step(format!("make /dev/{name}"))?;
         }
         for (disk, device) in self.plan.disks.iter().zip(self.devices.iter()) {
+            let Some(device) = device else { continue };
             let (major, minor) = device.major_minor();
             // Of the host's root: raw writes under a mounted file system attack the kernel.
             let step = || format!("make /dev/{}", disk.node);
@@ -176,7 +177,7 @@ impl Stage {
     /// Links by UUID and label, for the guest's own disks only.
     fn link_disks(&self, dev: &RootDir) -> Result<(), subhost_mount::Error> {
         let mut links = BTreeSet::new();
-        for disk in &self.plan.disks {
+        for disk in self.plan.disks.iter().filter(|disk| disk.attached) {
             for (folder, value) in [("by-uuid", &disk.uuid), ("by-label", &disk.label)] {
                 let safe = |text: &&String| {
                     !text.is_empty()
@@ -240,7 +241,8 @@ impl Stage {
         if attributes.contains(MountAttributes::RDONLY) {
             filesystem = filesystem.flag("ro");
         }
-        let mount = self.devices[index].mount(filesystem).map_err(failed)?;
+        let device = self.devices[index].as_ref().ok_or("it is not attached").step(step())?;
+        let mount = device.mount(filesystem).map_err(failed)?;
         mount.idmap(self.user_namespace.as_fd()).step(step())?;
         Ok(mount)
     }
