@@ -121,9 +121,8 @@ impl Device {
                 other => return other,
             }
         }
-        let mut holders = holder::find(*id, Some(*device))?;
         // We have it open because the image is ours.
-        holders.retain(|holder| *holder != Holder::ourselves());
+        let holders = holder::find(*id, Some(*device), false)?;
         Err(Error::ImageInUse { image: path.clone(), holders })
     }
 }
