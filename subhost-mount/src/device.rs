@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{major, minor};
 
@@ -11,6 +13,9 @@ use crate::image::{Holder, Image, holder};
 use crate::loopdev::{LoopDevice, LoopOptions};
 use crate::partition::ByteRange;
 use crate::{Error, Result};
+
+/// How often a claimed device is tried to be mounted, a millisecond apart.
+const ATTEMPTS: u32 = 100;
 
 /// A range of an image, ready to be mounted: a loop device, or a block device itself where all of it is meant.
 ///
@@ -108,14 +113,16 @@ impl Device {
     pub fn mount(&self, file_system: FileSystem) -> Result<Mount> {
         let Kind::Block { path, id, device, claim } = &self.0 else { return file_system.mount() };
         drop(claim.lock().unwrap_or_else(PoisonError::into_inner).take());
-        match file_system.exclusive().mount() {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                let mut holders = holder::find(*id, Some(*device))?;
-                // We have it open because the image is ours.
-                holders.retain(|holder| *holder != Holder::ourselves());
-                Err(Error::ImageInUse { image: path.clone(), holders })
+        let file_system = file_system.exclusive();
+        for _ in 0..ATTEMPTS {
+            match file_system.mount() {
+                // A child that another thread has just started shares our fds, and so the claim, until it has become itself.
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => sleep(Duration::from_millis(1)),
+                other => return other,
             }
-            other => other,
         }
+        // We have it open because the image is ours.
+        let holders = holder::find(*id, Some(*device), false)?;
+        Err(Error::ImageInUse { image: path.clone(), holders })
     }
 }

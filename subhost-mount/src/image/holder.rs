@@ -86,8 +86,9 @@ pub(crate) struct FoundLoop {
     pub(super) read_only: bool,
 }
 
-/// All that hold the file `id`, or the block device of number `block_device`.
-pub(crate) fn find(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<Holder>> {
+/// All that hold the file `id`, or the block device of number `block_device`; this process only if it may be `us`.
+pub(crate) fn find(id: (u64, u64), block_device: Option<u64>, us: bool) -> Result<Vec<Holder>> {
+    let counts = |holder: &Holder| us || *holder != Holder::ourselves();
     let mut holders = describe_loops(loops_on(id, block_device)?)?;
     holders.extend(lock_holders(id)?);
     if let Some(device) = block_device {
@@ -97,12 +98,13 @@ pub(crate) fn find(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<Hold
             holders.extend(mounts_of(&census, *device)?);
         }
         holders.extend(family.iter().flat_map(|device| made_of(*device)));
+        holders.retain(counts);
         // Which of those that have it open has claimed it, the kernel does not tell.
-        if holders.iter().all(|holder| *holder == Holder::ourselves()) {
+        if holders.is_empty() {
             let is_it = |number: u64| family.contains(&number);
             let open = census.uses.iter().filter(|one| one.block_device.is_some_and(is_it));
             let pids: BTreeSet<u32> = open.map(|one| one.pid).collect();
-            holders = pids.into_iter().map(Holder::process).collect();
+            holders.extend(pids.into_iter().map(Holder::process).filter(counts));
         }
     }
     Ok(holders)

@@ -98,7 +98,7 @@ impl Image {
                 let stat = image.stat;
                 // Or this process would count as one that has it open.
                 drop(image);
-                let holders = holder::find(stat.id, stat.block_device)?;
+                let holders = holder::find(stat.id, stat.block_device, true)?;
                 return Err(Error::ImageInUse { image: path.to_owned(), holders });
             }
             Err(errno) => return Err(Error::system("lock image", path, errno)),

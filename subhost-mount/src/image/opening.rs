@@ -67,7 +67,7 @@ pub(super) fn open(path: &Path, access: Access, lock: bool) -> Result<Opened> {
         None => {
             // Or this process would count as one that has it open.
             drop(fd);
-            let holders = holder::find(stat.id, block_device)?;
+            let holders = holder::find(stat.id, block_device, true)?;
             Err(Error::ImageInUse { image: path.to_owned(), holders })
         }
     }

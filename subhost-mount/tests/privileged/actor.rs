@@ -115,8 +115,10 @@ fn pass(folder: &Path) {
 /// Claims the block device that `image` leads to, as a program that knows nothing of us, and waits.
 fn claim(folder: &Path) {
     use std::os::unix::fs::OpenOptionsExt;
-    let claimed =
-        fs::File::options().read(true).custom_flags(libc::O_EXCL).open(folder.join("image")).unwrap();
+    let claim = || fs::File::options().read(true).custom_flags(libc::O_EXCL).open(folder.join("image"));
+    // Children of those who had it last may share the claim for an instant.
+    scene::wait_until("the device is free", || claim().is_ok());
+    let claimed = claim().unwrap();
     say("claimed");
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
     drop(claimed);
