@@ -291,6 +291,9 @@ pub struct Stop {
     /// Longest orderly stop, in seconds, before it is ended by force
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub timeout: Option<u64>,
+    /// Come back when the host ends of its cables are gone too, some 20 ms later
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// `enter`.

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use subhost_init::process::ProcessHandle;
+use subhost_net::cable::wait_gone;
+use subhost_net::name::LinkName;
 
 use super::{Context, need_root};
 use crate::args;
@@ -13,7 +15,7 @@ use crate::lock::await_name;
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::shutdown::{self, Stopped};
-use crate::state::{Process, Record};
+use crate::state::{CableRecord, Process, Record};
 use crate::supervise::STAY_OFF;
 
 /// Time that PID 1 has beyond its own deadlines.
@@ -23,6 +25,9 @@ const SUPERVISOR: Duration = Duration::from_secs(5);
 /// How often is looked whether the supervisor has booted it again instead.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// How long the kernel may take to let the host ends go.
+const LINKS: Duration = Duration::from_secs(10);
+
 /// What is said of one that is not there.
 const NOT_RUNNING: &str = "does not run";
 
@@ -31,13 +36,26 @@ pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
     need_root("stop")?;
     let mut left = Vec::new();
     for name in &args.names {
-        match stop_one(&context.layout, name, args.timeout.map(Duration::from_secs)) {
+        let cables = if args.wait { host_ends(&context.layout, name)? } else { Vec::new() };
+        let stopped = stop_one(&context.layout, name, args.timeout.map(Duration::from_secs));
+        let waited = |text| match cables.as_slice() {
+            [] => Ok(text),
+            cables => wait_gone(cables, LINKS).step(format!("stop {name}")).map(|()| text),
+        };
+        match stopped.and_then(waited) {
             Ok(text) => report::note(context.quiet, &format!("{name}: {text}")),
             Err(Error::Left(complaints) | Error::Refused(complaints)) => left.extend(complaints),
             Err(error) => left.push(Complaint::new(error.to_string())),
         }
     }
     if left.is_empty() { Ok(0) } else { Err(Error::Left(left)) }
+}
+
+/// The host ends of its cables.
+fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
+    let (State::Running(record) | State::Stale(record)) = state(layout, name)? else { return Ok(Vec::new()) };
+    let host_end = |cable: &CableRecord| cable.host.parse().step(format!("cable {}", cable.host));
+    record.cables.iter().map(host_end).collect()
 }
 
 /// Ends it, and whatever its supervisor boots after that, until nothing of the name runs while its lock is held: a boot holds

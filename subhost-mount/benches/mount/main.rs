@@ -17,11 +17,16 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, unmount,
 };
-use subhost_mount::{Access, FileSystem, Image, LoopDevice, LoopOptions};
+use subhost_mount::{Access, ByteRange, FileSystem, Image, LoopDevice, LoopOptions};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
 const TURNS: usize = 200;
+
+/// How many loop devices there are at once.
+const MANY: u32 = 300;
+
+const SECTOR: u64 = 512;
 
 fn main() -> ExitCode {
     if !rustix::process::geteuid().is_root() {
@@ -48,26 +53,65 @@ fn measure() -> Outcome {
     if !made.success() {
         return Err(format!("mkfs.ext4: {made}").into());
     }
+    println!("{:<44} {:>10} {:>10} {:>6}  aim", "", "ours", "raw calls", "ratio");
+    beside_raw_calls("attach, mount, unmount, detach", &image, &target)?;
+    let many = folder.path().join("many.raw");
+    File::create(&many)?.set_len(u64::from(MANY) * SECTOR)?;
+    let devices = attached(&many)?;
+    beside_raw_calls("the same beside 300 loop devices", &image, &target)?;
+    released(devices)
+}
+
+fn beside_raw_calls(what: &str, image: &Path, target: &Path) -> Outcome {
     let (mut ours, mut raw) = (Vec::new(), Vec::new());
     // The first turns fill the caches.
     for turn in 0..TURNS + 10 {
-        let (by_us, by_hand) =
-            (time(|| with_the_library(&image, &target))?, time(|| by_hand(&image, &target))?);
+        let (by_us, by_hand) = (time(|| with_the_library(image, target))?, time(|| by_hand(image, target))?);
         if turn >= 10 {
             ours.push(by_us);
             raw.push(by_hand);
         }
     }
     let (ours, raw) = (median(ours), median(raw));
-    println!("{:<32} {:>10} {:>10} {:>6}  aim", "", "ours", "raw calls", "ratio");
     println!(
-        "{:<32} {:>7} µs {:>7} µs {:>6.2}  < 1.3",
-        "attach, mount, unmount, detach",
+        "{what:<44} {:>7} µs {:>7} µs {:>6.2}  < 1.3",
         ours.as_micros(),
         raw.as_micros(),
         ours.as_secs_f64() / raw.as_secs_f64()
     );
     Ok(())
+}
+
+/// Loop devices over an image, a sector each.
+fn attached(image: &Path) -> Result<Vec<LoopDevice>, Box<dyn Error>> {
+    let image = Image::open(image, Access::ReadWrite)?;
+    let (mut devices, mut times) = (Vec::new(), Vec::new());
+    for sector in 0..MANY {
+        let range = ByteRange { start: u64::from(sector) * SECTOR, len: SECTOR };
+        let begun = Instant::now();
+        devices.push(LoopDevice::attach(&image, range, &LoopOptions::default())?);
+        times.push(begun.elapsed());
+    }
+    first_and_last("attach, the first 100 and the last of 300", &times);
+    Ok(devices)
+}
+
+fn released(devices: Vec<LoopDevice>) -> Outcome {
+    let mut times = Vec::new();
+    for device in devices {
+        times.push(time(|| {
+            drop(device);
+            Ok(())
+        })?);
+    }
+    first_and_last("release, the first 100 and the last of 300", &times);
+    Ok(())
+}
+
+fn first_and_last(what: &str, times: &[Duration]) {
+    let part = times.len() / 3;
+    let (first, last) = (median(times[..part].to_vec()), median(times[times.len() - part..].to_vec()));
+    println!("{what:<44} {:>7} µs {:>7} µs          as dear", first.as_micros(), last.as_micros());
 }
 
 fn with_the_library(image: &Path, target: &Path) -> Outcome {

@@ -22,6 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "isolated_guests_reach_the_host_and_not_each_other", needs: NEEDS, body: isolated },
     Case { name: "a_limit_goes_with_its_guest_whoever_is_killed", needs: NEEDS, body: limited },
+    Case { name: "stop_with_wait_comes_back_when_the_cables_are_gone", needs: NEEDS, body: waited },
     Case { name: "addresses_that_cannot_be_are_refused_in_one_go", needs: NEEDS, body: refused },
 ];
 
@@ -133,6 +134,22 @@ fn limited(host: &Host) -> Verdict {
         host.done(&["stop", &name])?;
         assert_eq!(shapers()?, Vec::<String>::new());
     }
+    Ok(())
+}
+
+fn waited(host: &Host) -> Verdict {
+    bridge(host)?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    config(host, &name, &image, MAC, "")?;
+    for _ in 0..5 {
+        boot(host, &name)?;
+        assert!(wire::link(&format!("{name}0"))?.is_some());
+        host.done(&["stop", "--wait", &name])?;
+        assert!(wire::link(&format!("{name}0"))?.is_none());
+    }
+    // Where there is nothing to wait for, it does not.
+    host.done(&["stop", "--wait", &name])?;
     Ok(())
 }
 
