@@ -218,7 +218,9 @@ fn guest_cannot_fill_the_bridges_table() {
         let learnt = |name: &str| {
             let entries: Value =
                 serde_json::from_str(&run(&format!("bridge -j fdb show dev {name}"))).unwrap();
-            entries.as_array().unwrap().iter().filter(|entry| entry["state"] != "permanent").count()
+            let entries = entries.as_array().unwrap().iter().filter(|entry| entry["state"] != "permanent");
+            // A kernel that knows VLANs has each twice.
+            entries.map(|entry| entry["mac"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>().len()
         };
         for (name, index, own_mac_only, range) in [("free0", 1, false, 20..=22), ("bound0", 2, true, 1..=1)] {
             let port = Port { own_mac_only, ..Port::new(homenet) };
