@@ -256,7 +256,7 @@ pub const SETTINGS: &[SettingInfo] = &[
         "none",
         "yes",
         "Whether nothing passes between this guest and other isolated ones on its bridges, and nothing from a \
-         foreign MAC address.",
+         foreign MAC address, nor from another address than those of `ADDRESSES`.",
     ),
     setting(
         "RATE",
