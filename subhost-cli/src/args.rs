@@ -123,6 +123,12 @@ device, and those that have it, or something on it, open. Returns 0, also when t
         /// Folder, image, file or block device; without it, all subhosts
         path: Option<PathBuf>,
     },
+    /// Look whether this host can run subhosts, and what is left that nobody needs
+    #[command(after_help = "\
+Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups, bridges,
+the folder of subhosts, each configuration, and at what outlived its subhost. Changes nothing.
+Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
+    Doctor,
     /// Print the completion script of a shell
     Completions {
         /// The shell

@@ -3,6 +3,7 @@
 mod config_exec;
 mod debian;
 mod disks;
+mod doctor;
 mod escape;
 mod filesystems;
 mod foreign;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let groups = [
         debian::CASES,
         disks::CASES,
+        doctor::CASES,
         filesystems::CASES,
         fsck::CASES,
         escape::CASES,
