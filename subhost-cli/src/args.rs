@@ -123,6 +123,15 @@ device, and those that have it, or something on it, open. Returns 0, also when t
         /// Folder, image, file or block device; without it, all subhosts
         path: Option<PathBuf>,
     },
+    /// Copy a file out of, or into, a subhost that is stopped
+    #[command(after_help = "\
+Examples:
+  subhostctl cp web:/etc/network/interfaces .    out of its first disk
+  subhostctl cp ./interfaces web:/etc/network/   into it, as a file of its root's
+  subhostctl cp web:/var/log/syslog - | less     to standard output; - reads standard input, too
+Links are followed inside the subhost, but a link at the end of a target is replaced. A file appears whole or not
+at all. Set-user-id bits do not go along. Of a running one, use subhostctl enter NAME -- cat PATH.")]
+    Cp(Cp),
     /// Look whether this host can run subhosts, and what is left that nobody needs
     #[command(after_help = "\
 Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups, bridges,
@@ -300,6 +309,17 @@ pub struct Stop {
     /// Come back when the host ends of its cables are gone too, some 20 ms later
     #[arg(long)]
     pub wait: bool,
+}
+
+/// `cp`.
+#[derive(Debug, Args)]
+pub struct Cp {
+    /// The file: NAME:PATH in a subhost, a path, or - for standard input
+    #[arg(value_name = "FROM")]
+    pub from: OsString,
+    /// Where to: NAME:PATH in a subhost, a path, or - for standard output; a folder takes the file's name
+    #[arg(value_name = "TO")]
+    pub to: OsString,
 }
 
 /// `enter`.

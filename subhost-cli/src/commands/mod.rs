@@ -3,6 +3,7 @@
 mod boot;
 mod check;
 mod config;
+mod cp;
 mod doctor;
 mod enter;
 mod list;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&context, args),
         Command::Partitions { image } => partitions::partitions(&context, &image),
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
+        Command::Cp(args) => cp::cp(&context, &args),
         Command::Doctor => doctor::doctor(&context),
         Command::Completions { shell } => {
             let mut script = Vec::new();

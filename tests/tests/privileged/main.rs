@@ -1,6 +1,7 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
 mod config_exec;
+mod cp;
 mod debian;
 mod disks;
 mod doctor;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         foreign::CASES,
         hostile::CASES,
         config_exec::CASES,
+        cp::CASES,
         include::CASES,
         initctl::CASES,
         kill::CASES,
