@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
@@ -77,22 +77,25 @@ impl RootDir {
             Err(Errno::NOENT) => Ok(()),
             other => other.map_err(failed),
         };
-        let file =
-            nameless(&folder, mode, source).map_err(|source| Error::system(OPERATION, path, source))?;
+        let system = |source| Error::system(OPERATION, path, source);
+        let mut file = nameless(&folder, mode, source).map_err(system)?;
         let mut result = Ok(());
         for _ in 0..ATTEMPTS {
             result = put(&file, &folder, &beside, name);
             match result.as_ref().err().and_then(Errno::from_io_error) {
                 // Left by one that was killed, or of one that does the same just now, which then tries again.
                 Some(Errno::EXIST) => remove()?,
-                // That one has taken ours away.
-                Some(Errno::NOENT) => {}
+                // That one has taken ours away, and a file that has lost its name gets no other.
+                Some(Errno::NOENT) => {
+                    file.rewind().map_err(system)?;
+                    file = nameless(&folder, mode, &mut file).map_err(system)?;
+                }
                 _ => break,
             }
         }
         // It is still there after an error, and where another has renamed ours: one file is not renamed to itself.
         let removed = remove();
-        result.map_err(|source| Error::system(OPERATION, path, source))?;
+        result.map_err(system)?;
         removed?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(&folder, ".", flags, Mode::empty()).map_err(failed)?;
@@ -163,7 +166,7 @@ impl RootDir {
 
 /// Makes a file that has no name until it is whole.
 fn nameless(folder: &OwnedFd, mode: u32, source: &mut dyn Read) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(mode))?);
     io::copy(source, &mut file)?;
     file.sync_all()?;
