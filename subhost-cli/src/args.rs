@@ -158,6 +158,12 @@ pub struct Devices {
     /// A cable: bridge and MAC address; either may be empty
     #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable)]
     pub cables: Vec<CableSpec>,
+    /// Keep what the guest writes in memory, and throw it away in the end: the disks are only read
+    #[arg(long, conflicts_with = "read_only")]
+    pub ephemeral: bool,
+    /// Let the guest write nothing to its disks
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 /// `boot`.

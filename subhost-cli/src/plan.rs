@@ -11,7 +11,7 @@ use crate::error::Complaint;
 use crate::layout::Layout;
 use crate::network::{self, PlannedNetwork};
 use crate::observe::Observed;
-use crate::request::{Request, Root};
+use crate::request::{Changes, Request, Root};
 use crate::{json, shell};
 
 /// A disk of the guest: one range of one image.
@@ -81,6 +81,10 @@ pub struct Plan {
     pub images: Vec<PathBuf>,
     /// Disks, in order.
     pub disks: Vec<PlannedDisk>,
+    /// What becomes of what is written to them.
+    pub changes: Changes,
+    /// The size of tmpfs mounts, in bytes.
+    pub tmpfs_bytes: Option<u64>,
     /// Types of file system that may be mounted from them.
     pub filesystems: Vec<String>,
     /// True if a command reads them, and nothing of them is mounted.
@@ -148,6 +152,8 @@ impl Plan {
                 name: request.name.to_string(),
                 images: observed.images.iter().map(|image| image.path.clone()).collect(),
                 disks,
+                changes: request.changes,
+                tmpfs_bytes: request.tmpfs_bytes,
                 filesystems: request.allowed_types().iter().map(str::to_owned).collect(),
                 reads_disks: request.reads_disks,
                 root,
@@ -192,9 +198,10 @@ impl Plan {
                 ));
                 continue;
             }
+            let read_only = if self.changes == Changes::Kept { "" } else { " --read-only" };
             let direct = if disk.direct_io { " --direct-io=on" } else { "" };
             lines.push(format!(
-                "losetup --find --show{direct} --offset {} --sizelimit {} {image}  # locked; /dev/{} inside",
+                "losetup --find --show{read_only}{direct} --offset {} --sizelimit {} {image}  # locked; /dev/{} inside",
                 disk.start_bytes, disk.len_bytes, disk.node
             ));
         }
@@ -207,11 +214,12 @@ impl Plan {
         lines.extend(self.network.commands(&self.name));
         lines.push("unshare --mount  # staging: all that follows ends with it".to_owned());
         let live = "/run/subhost/record/live";
+        let ro = if self.changes == Changes::Kept { "" } else { "ro," };
         match &self.root {
             PlannedRoot::Disk => {
                 if let Some(disk) = self.disks.first() {
                     lines.push(format!(
-                        "mount -t {} -o nodev,{}X-mount.idmap={map} /dev/{} {live}",
+                        "mount -t {} -o nodev,{ro}{}X-mount.idmap={map} /dev/{} {live}",
                         disk.filesystem.as_deref().map_or("auto", kernel_type),
                         options(disk),
                         disk.node
@@ -229,9 +237,14 @@ impl Plan {
         }
         for disk in self.disks.iter().skip(1).filter(|disk| disk.attached) {
             lines.push(format!(
-                "mount -o nodev,{}X-mount.idmap={map} /dev/{} {live}/…  # where the guest's fstab says",
+                "mount -o nodev,{ro}{}X-mount.idmap={map} /dev/{} {live}/…  # where the guest's fstab says",
                 options(disk),
                 disk.node
+            ));
+        }
+        if self.changes == Changes::Ephemeral {
+            lines.push(format!(
+                "mount -t overlay -o lowerdir={live},upperdir=TMPFS/upper,workdir=TMPFS/work /dev/… {live}  # each disk, in memory"
             ));
         }
         for (kind, at) in [("tmpfs", "dev"), ("devpts", "dev/pts"), ("tmpfs", "dev/shm"), ("tmpfs", "run")] {
@@ -328,6 +341,8 @@ mod tests {
             named: true,
             root: Root::Tree("/srv/tree".into()),
             disks: Vec::new(),
+            changes: Changes::Kept,
+            tmpfs_bytes: None,
             filesystems: Vec::new(),
             network: Wanted::default(),
             cables: cables

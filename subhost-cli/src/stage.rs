@@ -14,14 +14,16 @@ use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::device::Device;
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
 use subhost_mount::fstype::AllowedTypes;
+use subhost_mount::overlay::{Layer, Upper, merge};
 use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
 
 use crate::error::{Context, Error};
 use crate::fstab::{self, FstabEntry};
 use crate::guest;
 use crate::network::resolv_conf;
-use crate::overlay;
+use crate::overlay::{self, half_of_memory};
 use crate::plan::{Plan, PlannedInit, PlannedRoot};
+use crate::request::Changes;
 
 /// Host group of `tty` inside, the owner of pseudo-terminals (as Debian numbers it).
 const TTY_GID: u32 = 5;
@@ -237,14 +239,25 @@ impl Stage {
             Error::Step { step: step(), source: error.into(), hint }
         };
         let filesystem = FileSystem::of_image(found, format!("/dev/{}", disk.node), &allowed);
-        let mut filesystem = filesystem.map_err(failed)?.attributes(attributes);
-        if attributes.contains(MountAttributes::RDONLY) {
+        let read_only = match self.plan.changes {
+            Changes::Kept => attributes & MountAttributes::RDONLY,
+            Changes::Ephemeral | Changes::Refused => MountAttributes::RDONLY,
+        };
+        let mut filesystem = filesystem.map_err(failed)?.attributes(attributes | read_only);
+        if !read_only.is_empty() {
             filesystem = filesystem.flag("ro");
         }
         let device = self.devices[index].as_ref().ok_or("it is not attached").step(step())?;
         let mount = device.mount(filesystem).map_err(failed)?;
-        mount.idmap(self.user_namespace.as_fd()).step(step())?;
-        Ok(mount)
+        if self.plan.changes != Changes::Ephemeral {
+            mount.idmap(self.user_namespace.as_fd()).step(step())?;
+            return Ok(mount);
+        }
+        let layer = Layer::detached(mount).and_then(|layer| layer.idmapped(self.user_namespace.as_fd()));
+        let size_bytes = self.plan.tmpfs_bytes.unwrap_or_else(half_of_memory);
+        let node = format!("/dev/{}", disk.node);
+        let attributes = MountAttributes::NODEV | attributes;
+        merge(vec![layer.step(step())?], Upper::Ephemeral { size_bytes }, &node, attributes).map_err(failed)
     }
 
     fn check_init(&self, root: &RootDir, staged: &mut Staged) -> Result<(), Error> {
@@ -402,14 +415,16 @@ impl Stage {
     /// A tmpfs whose root belongs to the guest's root.
     fn tmpfs(&self, source: &str, mode: &str, attributes: MountAttributes) -> Result<Mount, Error> {
         let owner = self.first_id.to_string();
-        FileSystem::new("tmpfs")
+        let mut tmpfs = FileSystem::new("tmpfs")
             .source(source)
             .option("mode", mode)
             .option("uid", &owner)
             .option("gid", &owner)
-            .attributes(attributes)
-            .mount()
-            .step(format!("mount a tmpfs for {source}"))
+            .attributes(attributes);
+        if let Some(bytes) = self.plan.tmpfs_bytes {
+            tmpfs = tmpfs.option("size", bytes.to_string());
+        }
+        tmpfs.mount().step(format!("mount a tmpfs for {source}"))
     }
 }
 

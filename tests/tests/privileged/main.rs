@@ -1,5 +1,6 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod changes;
 mod config_exec;
 mod cp;
 mod debian;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         escape::CASES,
         foreign::CASES,
         hostile::CASES,
+        changes::CASES,
         config_exec::CASES,
         cp::CASES,
         include::CASES,
