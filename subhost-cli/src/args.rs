@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use subhost_config::schema::{CableSpec, DiskSpec, SpecError};
+use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, SpecError};
 
 use crate::layout::{Name, is_plain_absolute};
 
@@ -158,6 +158,10 @@ pub struct Devices {
     /// A cable: bridge and MAC address; either may be empty
     #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable)]
     pub cables: Vec<CableSpec>,
+    /// A folder or file of the host inside the guest, where that has one
+    #[arg(long = "bind", value_name = "HOST:GUEST[:ro]",
+          value_parser = OsStringValueParser::new().try_map(parse_bind))]
+    pub binds: Vec<BindSpec>,
     /// Keep what the guest writes in memory, and throw it away in the end: the disks are only read
     #[arg(long, conflicts_with = "read_only")]
     pub ephemeral: bool,
@@ -342,6 +346,10 @@ pub struct Enter {
 fn absolute(folder: PathBuf) -> std::io::Result<PathBuf> {
     let absolute = std::path::absolute(&folder)?;
     if is_plain_absolute(&absolute) { Ok(absolute) } else { folder.canonicalize() }
+}
+
+fn parse_bind(text: OsString) -> Result<BindSpec, SpecError> {
+    BindSpec::parse(text.as_bytes())
 }
 
 fn parse_disk(text: OsString) -> Result<DiskSpec, SpecError> {

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use subhost_config::schema::{InitChoice, UserNs};
+use subhost_config::schema::{BindSpec, InitChoice, UserNs};
 use subhost_mount::device::Device;
 use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
 
 use crate::error::Complaint;
 use crate::layout::Layout;
 use crate::network::{self, PlannedNetwork};
-use crate::observe::Observed;
+use crate::observe::{BindSource, Observed};
 use crate::request::{Changes, Request, Root};
 use crate::{json, shell};
 
@@ -43,6 +43,22 @@ pub struct PlannedDisk {
     /// All that its superblock says.
     #[serde(skip)]
     pub superblock: Option<Superblock>,
+}
+
+/// A folder or file of the host in the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedBind {
+    /// On the host.
+    #[serde(serialize_with = "json::path")]
+    pub host: PathBuf,
+    /// In the guest.
+    #[serde(serialize_with = "json::path")]
+    pub guest: PathBuf,
+    /// True if the guest may only read it.
+    pub read_only: bool,
+    /// What it is.
+    #[serde(skip)]
+    pub source: BindSource,
 }
 
 /// Where the root file system comes from.
@@ -81,7 +97,9 @@ pub struct Plan {
     pub images: Vec<PathBuf>,
     /// Disks, in order.
     pub disks: Vec<PlannedDisk>,
-    /// What becomes of what is written to them.
+    /// Folders and files of the host, those first that others are below.
+    pub binds: Vec<PlannedBind>,
+    /// What becomes of what is written to the disks.
     pub changes: Changes,
     /// The size of tmpfs mounts, in bytes.
     pub tmpfs_bytes: Option<u64>,
@@ -152,6 +170,7 @@ impl Plan {
                 name: request.name.to_string(),
                 images: observed.images.iter().map(|image| image.path.clone()).collect(),
                 disks,
+                binds: plan_binds(request, observed),
                 changes: request.changes,
                 tmpfs_bytes: request.tmpfs_bytes,
                 filesystems: request.allowed_types().iter().map(str::to_owned).collect(),
@@ -250,6 +269,14 @@ impl Plan {
         for (kind, at) in [("tmpfs", "dev"), ("devpts", "dev/pts"), ("tmpfs", "dev/shm"), ("tmpfs", "run")] {
             lines.push(format!("mount -t {kind} {kind} {live}/{at}"));
         }
+        for bind in &self.binds {
+            let ro = if bind.read_only { "ro," } else { "" };
+            lines.push(format!(
+                "mount --bind -o {ro}nodev,nosuid,X-mount.idmap={map} {} {live}{}",
+                shell::quote(&bind.host),
+                shell::quote(&bind.guest)
+            ));
+        }
         if self.init != PlannedInit::Payload {
             lines.push(format!("mkfifo -m 600 {live}/run/initctl"));
             for script in &self.skip_scripts {
@@ -274,6 +301,16 @@ impl Plan {
 fn options(disk: &PlannedDisk) -> String {
     let options = safe_options(disk.filesystem.as_deref().unwrap_or_default()).iter();
     options.map(|(key, value)| value.map_or(format!("{key},"), |value| format!("{key}={value},"))).collect()
+}
+
+fn plan_binds(request: &Request, observed: &Observed) -> Vec<PlannedBind> {
+    let planned = |(spec, source): (&BindSpec, &Option<BindSource>)| {
+        let BindSpec { host, guest, read_only } = spec.clone();
+        Some(PlannedBind { host, guest, read_only, source: (*source)? })
+    };
+    let mut binds: Vec<_> = request.binds.iter().zip(&observed.binds).filter_map(planned).collect();
+    binds.sort_by_key(|bind| bind.guest.components().count());
+    binds
 }
 
 fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedDisk> {
@@ -341,6 +378,7 @@ mod tests {
             named: true,
             root: Root::Tree("/srv/tree".into()),
             disks: Vec::new(),
+            binds: Vec::new(),
             changes: Changes::Kept,
             tmpfs_bytes: None,
             filesystems: Vec::new(),

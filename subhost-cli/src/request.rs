@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use subhost_config::SubhostConfig;
-use subhost_config::schema::{CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
+use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 use subhost_mount::fstype::AllowedTypes;
 
 use crate::layout::{Layout, Name};
@@ -46,7 +46,9 @@ pub struct Request {
     pub root: Root,
     /// Its disks, in order.
     pub disks: Vec<DiskSpec>,
-    /// What becomes of what is written to them.
+    /// Folders and files of the host that it gets.
+    pub binds: Vec<BindSpec>,
+    /// What becomes of what is written to its disks.
     pub changes: Changes,
     /// The size of tmpfs mounts, in bytes.
     pub tmpfs_bytes: Option<u64>,
@@ -101,6 +103,7 @@ impl Request {
                 (_, Some(true)) => Changes::Refused,
                 _ => Changes::Kept,
             },
+            binds: config.binds.value.clone(),
             tmpfs_bytes: config.tmpfs_bytes.value,
             filesystems: config.filesystems.value.clone(),
             cables: config.cables.value.clone(),
@@ -125,6 +128,7 @@ impl Request {
             named: false,
             root,
             disks: Vec::new(),
+            binds: Vec::new(),
             changes: Changes::Kept,
             tmpfs_bytes: None,
             filesystems: Vec::new(),

@@ -15,7 +15,7 @@ use subhost_mount::device::Device;
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
 use subhost_mount::fstype::AllowedTypes;
 use subhost_mount::overlay::{Layer, Upper, merge};
-use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
+use subhost_mount::rootdir::{Metadata, MountPoint, NodeKind, RootDir};
 
 use crate::error::{Context, Error};
 use crate::fstab::{self, FstabEntry};
@@ -99,6 +99,7 @@ impl Stage {
         let run = self.mount_run(&root)?;
         self.name_servers(&root, &run, &mut staged)?;
         self.mount_disks(&root, &mut staged)?;
+        self.mount_binds(&root)?;
         if self.plan.init != PlannedInit::Payload {
             self.cover_scripts(&root, pid1)?;
         }
@@ -385,6 +386,34 @@ impl Stage {
         let mount = self.mount_disk(index, attributes)?;
         mount.attach(target.as_fd()).step(step())?;
         Ok(mount)
+    }
+
+    /// What the guest gets of the host's own files.
+    fn mount_binds(&self, root: &RootDir) -> Result<(), Error> {
+        for planned in &self.plan.binds {
+            let (host, guest) = (planned.host.display(), planned.guest.display());
+            let step = || format!("bind {host} to the guest's {guest}");
+            let mount = bind(&planned.host, false).step(step())?;
+            let meta = Metadata::of_fd(&mount).step(step())?;
+            if (meta.device, meta.inode) != planned.source.id {
+                return Err("it has been exchanged meanwhile").step(step());
+            }
+            let mut attributes = MountAttributes::NODEV | MountAttributes::NOSUID;
+            if planned.read_only {
+                attributes |= MountAttributes::RDONLY;
+            }
+            mount.set_attributes(attributes, MountAttributes::empty(), false).step(step())?;
+            mount.idmap(self.user_namespace.as_fd()).step(step())?;
+            let kind = if planned.source.is_folder { MountPoint::Directory } else { MountPoint::File };
+            let failed = |error: subhost_mount::Error| Error::Step {
+                step: step(),
+                source: error.into(),
+                hint: Some(format!("the guest needs a folder or file of its own at {guest}")),
+            };
+            let target = root.mount_point(&planned.guest, kind).map_err(failed)?;
+            mount.attach(target.as_fd()).step(step())?;
+        }
+        Ok(())
     }
 
     /// Start scripts that assume a machine are covered by a program that does nothing.

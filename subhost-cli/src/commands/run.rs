@@ -121,6 +121,7 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
             _ => Changes::Kept,
         },
         filesystems: args.devices.filesystems,
+        binds: args.devices.binds,
         cables: args.devices.cables,
         ..Request::from_command(name, root, payload, &context.layout)
     })

@@ -204,12 +204,12 @@ pub const SETTINGS: &[SettingInfo] = &[
     refused("MEMORY", SIZE, "none", "512M", "How much memory the guest gets; 1M at least."),
     refused("TASKS", "number", "none", "500", "How many processes the guest gets."),
     refused("IO_WEIGHT", "`1`–`10000`", "none", "100", "The guest's share of the disks."),
-    later(
+    setting(
         "BINDS",
         "list of `host:guest` or `host:guest:ro`",
         "none",
         "( /srv/www:/var/www:ro )",
-        "Folders and files of the host inside the guest.",
+        "Folders and files of the host inside the guest, where it has some; its root is the owner of what the host's root owns.",
     ),
     later(
         "DEVICES",

@@ -1,5 +1,6 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod binds;
 mod changes;
 mod config_exec;
 mod cp;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         escape::CASES,
         foreign::CASES,
         hostile::CASES,
+        binds::CASES,
         changes::CASES,
         config_exec::CASES,
         cp::CASES,
