@@ -254,6 +254,7 @@ fn launch(
     let hostname = plan.hostname.clone();
     let args = Pid1Args {
         runlevel: u8::try_from(plan.runlevel).unwrap_or(b'2'),
+        boot: Duration::from_millis(plan.boot_timeout_ms),
         stop: Duration::from_millis(plan.stop_timeout_ms),
         grace: GRACE,
         immediate: plan.poweroff_immediate,
@@ -270,7 +271,10 @@ fn launch(
                 let path = CString::new(path.as_str()).step("name the guest's init")?;
                 (Program::Guest { path: path.clone(), argv: vec![path] }, true)
             }
-            None => (Program::Subhost(args.to_argv()), false),
+            None => {
+                let scripts = staged.scripts.clone().unwrap_or_default();
+                (Program::Subhost(Pid1Args { scripts, ..args }.to_argv()), false)
+            }
         };
         let (stdio, console_master) = match (streams, &staged.pty) {
             (Streams::Given(stdio), _) => (stdio, None),

@@ -263,9 +263,11 @@ impl Init {
 
     /// runit's `init 0` and `init 6` mark one file or both with the owner's execute bit, then send SIGCONT.
     fn look_for_runit(&mut self) {
-        let marked = |path| sys::identify_target(path).is_ok_and(sys::Identity::is_executable);
-        if self.config.stays && marked(c"/etc/runit/stopit") {
-            let restarts = marked(c"/etc/runit/reboot");
+        let one = |path| sys::identify_target(path).is_ok_and(sys::Identity::is_executable);
+        // Debian's has them elsewhere.
+        let marked = |paths: [_; 2]| paths.into_iter().any(one);
+        if self.config.stays && marked([c"/etc/runit/stopit", c"/run/runit.stopit"]) {
+            let restarts = marked([c"/etc/runit/reboot", c"/run/runit.reboot"]);
             self.react(if restarts { Event::Interrupt } else { Event::PowerSignal });
         }
     }
