@@ -277,12 +277,15 @@ impl Stage {
         let run = mount.root().step("open /run")?;
         let own = |name: &Path| run.chown(name, self.first_id, self.first_id);
         let (initctl, lock, shm) = (Path::new("initctl"), Path::new("lock"), Path::new("shm"));
+        let clean = Path::new(".clean");
         run.make_node(initctl, NodeKind::Fifo, 0o600, 0, 0)
             .and_then(|()| own(initctl))
             .step("make /run/initctl")?;
         run.create_dir(lock, 0o1777).and_then(|()| own(lock)).step("make /run/lock")?;
         // bootclean of Debian's initscripts counts its absence as a failure.
         run.symlink(Path::new("/dev/shm"), shm).and_then(|()| own(shm)).step("make /run/shm")?;
+        // They would else empty it, too, with what was put there meanwhile, such as the state of OpenRC.
+        run.create_file(clean, 0o644, b"").and_then(|()| own(clean)).step("make /run/.clean")?;
         self.attach(root, "/run", Ok(mount), MountPoint::Directory)?;
         Ok(run)
     }
