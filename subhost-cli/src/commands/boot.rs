@@ -63,9 +63,9 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
         rustix::process::setsid().step("start a session")?;
         rustix::process::chdir("/").step("leave the caller's folder")?;
     }
-    let mut held = None;
+    let mut kept = None;
     loop {
-        let mut booted = apply(request, &context.layout, "boot", Streams::Terminal, held.take())?;
+        let mut booted = apply(request, &context.layout, "boot", Streams::Terminal, kept.take())?;
         for note in &booted.notes {
             report::note(context.quiet, note);
         }
@@ -87,15 +87,16 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
         // A console never waits for its reader.
         watch.drain()?;
         let name = booted.record.name.clone();
+        // The end is told before a signal that came with it. A later one reaches the next run.
         if ended == Ended::Reboot {
-            let lock = booted.take_names()?;
-            // The end is told before a signal that came with it. A later one reaches the next run.
-            if !watch.signals.ask_to_end() {
-                report::note(context.quiet, &format!("{name}: reboots"));
-                held = Some(lock);
-                signals = watch.signals;
-                continue;
+            let next = booted.keep()?;
+            if watch.signals.ask_to_end() {
+                report::note(context.quiet, &format!("{name}: powered off"));
+                return Ok(0);
             }
+            report::note(context.quiet, &format!("{name}: reboots"));
+            (kept, signals) = (Some(next), watch.signals);
+            continue;
         }
         booted.clean_up()?;
         match ended {
