@@ -23,7 +23,7 @@ use crate::request::Request;
 use crate::supervise::{Event, STAY_OFF, Signals, Watch};
 
 /// What is waited for beyond the stop timeout before PID 1 is killed.
-const KILL_AFTER: Duration = Duration::from_secs(8);
+const KILL_AFTER: Duration = Duration::from_secs(2);
 
 /// What the supervisor in the background says when the subhost is ready.
 const READY: &[u8; 1] = b"R";
@@ -152,6 +152,10 @@ fn wait(
                 }
             }
             Event::Deadline => running.kill().step("kill PID 1")?,
+            // PID 1 has deadlines of its own, but the guest may have mounted what makes it wait.
+            Event::Message(Message::Stopping { .. }) => {
+                watch.deadline.get_or_insert(Instant::now() + request.stop_timeout + KILL_AFTER);
+            }
             Event::Message(Message::Ready { .. }) if *announce => {
                 *announce = false;
                 leave_caller(READY)?;
