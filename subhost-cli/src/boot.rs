@@ -55,6 +55,20 @@ pub struct Booted {
     resources: Resources,
 }
 
+/// What the next run of a guest that reboots has from the one that has ended.
+pub struct Kept {
+    lock: Lock,
+    network: Network,
+}
+
+/// Namespaces and cables.
+struct Network {
+    range: IdRange,
+    user_namespace: UserNamespace,
+    netns: Netns,
+    cables: Vec<CableRecord>,
+}
+
 /// What a subhost is made of before and while it runs; dropping it gives all back.
 struct Resources {
     mounts: Vec<Mount>,
@@ -65,7 +79,7 @@ struct Resources {
     range: IdRange,
 }
 
-/// Boots a request: observes, plans and applies. `held` is the lock of its name, if the caller has it already.
+/// Boots a request: observes, plans and applies. A guest that reboots goes on with what was `kept` of it.
 ///
 /// # Errors
 /// All reasons not to begin, or the first step that failed; nothing is left then.
@@ -74,18 +88,19 @@ pub fn boot(
     layout: &Layout,
     command: &str,
     streams: Streams,
-    held: Option<Lock>,
+    kept: Option<Kept>,
 ) -> Result<Booted, Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::refused(
             Complaint::new(format!("subhost {}: needs root", request.name)).hint("sudo subhostctl …"),
         ));
     }
+    let (held, network) = kept.map(|Kept { lock, network }| (lock, network)).unzip();
     let _name_lock = claim(request, layout, held)?;
     let purpose = if request.only_reads_disks() { Purpose::Read } else { Purpose::Use };
     let observed = Observed::of(request, layout, purpose).step("list the host's links")?;
     let plan = Plan::make(request, &observed, layout).map_err(Error::Refused)?;
-    apply(request, plan, observed, layout, command, streams)
+    apply(request, plan, observed, layout, command, streams, network)
 }
 
 /// Takes the name, and sweeps what an ended subhost of that name left.
@@ -170,6 +185,7 @@ fn apply(
     layout: &Layout,
     command: &str,
     streams: Streams,
+    kept: Option<Network>,
 ) -> Result<Booted, Error> {
     let mut devices = Vec::new();
     for disk in &plan.disks {
@@ -187,11 +203,15 @@ fn apply(
         devices.push(Some(device.step(format!("disk {}", disk.node))?));
     }
     let devices = Arc::new(devices);
-    let range = reserve(layout, plan.id_range)?;
-    let user_namespace = UserNamespace::create(IdMap { first: range.first, count: range.count })
-        .step("make the user namespace")?;
-    let netns = Netns::create(Some(user_namespace.as_fd())).step("make the network namespace")?;
-    let cables = plan.network.make(&netns)?;
+    let kept = match kept {
+        // A guest that has spoilt its network gets a new one; what is left of the old one must be gone before.
+        Some(kept) => plan.network.renew(&kept.netns, &kept.cables)?.then_some(kept),
+        None => None,
+    };
+    let Network { range, user_namespace, netns, cables } = match kept {
+        Some(kept) => kept,
+        None => Network::make(layout, &plan)?,
+    };
     let mut resources =
         Resources { mounts: Vec::new(), devices, _observed: observed, netns, user_namespace, range };
     let draft = Draft::new(layout, &request.name).step("prepare the record")?;
@@ -228,6 +248,17 @@ fn apply(
     })
 }
 
+impl Network {
+    fn make(layout: &Layout, plan: &Plan) -> Result<Network, Error> {
+        let range = reserve(layout, plan.id_range)?;
+        let user_namespace = UserNamespace::create(IdMap { first: range.first, count: range.count })
+            .step("make the user namespace")?;
+        let netns = Netns::create(Some(user_namespace.as_fd())).step("make the network namespace")?;
+        let cables = plan.network.make(&netns)?;
+        Ok(Network { range, user_namespace, netns, cables })
+    }
+}
+
 /// Builds the tree and launches PID 1 up to the point where it waits for GO.
 fn launch(
     request: &Request,
@@ -257,6 +288,7 @@ fn launch(
     let hostname = plan.hostname.clone();
     let args = Pid1Args {
         runlevel: u8::try_from(plan.runlevel).unwrap_or(b'2'),
+        boot: Duration::from_millis(plan.boot_timeout_ms),
         stop: Duration::from_millis(plan.stop_timeout_ms),
         grace: GRACE,
         immediate: plan.poweroff_immediate,
@@ -273,7 +305,10 @@ fn launch(
                 let path = CString::new(path.as_str()).step("name the guest's init")?;
                 (Program::Guest { path: path.clone(), argv: vec![path] }, true)
             }
-            None => (Program::Subhost(args.to_argv()), false),
+            None => {
+                let scripts = staged.scripts.clone().unwrap_or_default();
+                (Program::Subhost(Pid1Args { scripts, ..args }.to_argv()), false)
+            }
         };
         let (stdio, console_master) = match (streams, &staged.pty) {
             (Streams::Given(stdio), _) => (stdio, None),
@@ -380,12 +415,22 @@ impl Booted {
         swept
     }
 
+    /// Takes its names back, after its PID 1 has ended, for the next run to put them back.
+    ///
+    /// # Errors
+    /// Something of it is left.
+    pub fn keep(self) -> Result<Kept, Error> {
+        let lock = self.take_names()?;
+        let Resources { range, user_namespace, netns, .. } = self.resources;
+        Ok(Kept { lock, network: Network { range, user_namespace, netns, cables: self.record.cables } })
+    }
+
     /// Takes its names back, after its PID 1 has ended. As long as the lock is held nobody else gets the name, and `stop`
     /// waits to see what becomes of it.
     ///
     /// # Errors
     /// Something of it is left.
-    pub fn take_names(&self) -> Result<Lock, Error> {
+    fn take_names(&self) -> Result<Lock, Error> {
         let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
         // Late as we may be, a later subhost of that name keeps its own.
         sweep(&self.layout, &self.name, &self.record)?;

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
+use subhost_init::layout::{LAYOUTS, Layout};
 use subhost_mount::rootdir::{FileKind, RootDir};
 
 use crate::error::Complaint;
 
-/// Start scripts of sysvinit, where our PID 1 looks for them.
-pub const RCS: &str = "/etc/init.d/rcS";
-/// The script that changes the run level.
-pub const RC: &str = "/etc/init.d/rc";
+/// How much of a start script is read at most, in bytes.
+const LONGEST_SCRIPT: u64 = 1 << 16;
 /// Where a guest's own init may be, the likeliest first.
 const INITS: [&str; 6] = [
     "/sbin/init",
@@ -20,9 +19,46 @@ const INITS: [&str; 6] = [
     "/init",
 ];
 
-/// True if there is a start script for our PID 1 to run.
-pub fn has_start_scripts(root: &RootDir) -> bool {
-    [RCS, RC].iter().any(|path| is_file(root, path))
+/// Where the guest has its start scripts; `None` if it has none that our PID 1 could run.
+pub fn layout(root: &RootDir) -> Option<&'static Layout> {
+    let init = own_init(root).map(|(_, target)| target).unwrap_or_default();
+    let init = init.rsplit('/').next().unwrap_or_default();
+    LAYOUTS.iter().find(|layout| {
+        layout.needs.iter().all(|path| is_file(root, path)) && (layout.init.is_empty() || layout.init == init)
+    })
+}
+
+/// True if OpenRC may run the start scripts, whatever calls it.
+pub fn has_openrc(root: &RootDir) -> bool {
+    is_file(root, "/sbin/openrc")
+}
+
+/// A script that says of itself what this one of the guest says, and does nothing; `None` for one that says nothing.
+pub fn stand_in(root: &RootDir, path: &str) -> Option<String> {
+    let script = root.read_small(Path::new(path), LONGEST_SCRIPT).ok()?;
+    what_it_says(&String::from_utf8_lossy(&script))
+}
+
+fn what_it_says(script: &str) -> Option<String> {
+    let between = |begin: &str, end: &str| {
+        let mut lines = script.lines().skip_while(|line| !line.starts_with(begin));
+        let mut block = String::new();
+        loop {
+            let line = lines.next()?;
+            block += line;
+            block += "\n";
+            if line.starts_with(end) {
+                return Some(block);
+            }
+        }
+    };
+    let first = script.lines().next()?;
+    if first.starts_with("#!") && first.contains("openrc-run") {
+        let depend = between("depend()", "}").unwrap_or_default();
+        return Some(format!("{first}\n{depend}start() {{ :; }}\nstop() {{ :; }}\n"));
+    }
+    let header = between("### BEGIN INIT INFO", "### END INIT INFO")?;
+    Some(format!("#!/bin/sh\n{header}exit 0\n"))
 }
 
 /// The guest's own init, with what it links to.
@@ -53,7 +89,8 @@ pub fn missing_init(root: &RootDir, path: &str) -> Option<Complaint> {
 
 /// The complaint about a guest that our PID 1 cannot start.
 pub fn no_start_scripts(root: &RootDir) -> Complaint {
-    let what = format!("the root file system has neither {RCS} nor {RC}");
+    let scripts: Vec<&str> = LAYOUTS.iter().filter_map(|layout| layout.needs.first().copied()).collect();
+    let what = format!("the root file system has no start scripts (none of {})", scripts.join(" "));
     match own_init(root) {
         Some((path, target)) if path == target => Complaint::new(format!("{what}; its init is {path}"))
             .hint(format!("write INIT={path} to run that as PID 1, or INIT=auto")),
@@ -61,5 +98,28 @@ pub fn no_start_scripts(root: &RootDir) -> Complaint {
             .hint(format!("write INIT={path} to run that as PID 1, or INIT=auto")),
         None => Complaint::new(format!("{what}, and no init: none of {}", INITS.join(" ")))
             .hint("is this the right partition?"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stand_in_says_what_the_script_says_and_does_nothing() {
+        let lsb = "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: x\n### END INIT INFO\nrm -rf /\n";
+        let said = "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: x\n### END INIT INFO\nexit 0\n";
+        assert_eq!(what_it_says(lsb).unwrap(), said);
+        let openrc =
+            "#!/sbin/openrc-run\ncommand=x\ndepend() {\n\tprovide dev\n}\nstart() {\n\trm -rf /\n}\n";
+        let said = "#!/sbin/openrc-run\ndepend() {\n\tprovide dev\n}\nstart() { :; }\nstop() { :; }\n";
+        assert_eq!(what_it_says(openrc).unwrap(), said);
+    }
+
+    #[test]
+    fn a_script_that_says_nothing_has_no_stand_in() {
+        for script in ["", "#!/bin/sh\nexit 0\n", "### BEGIN INIT INFO\n# Provides: x\n"] {
+            assert_eq!(what_it_says(script), None, "{script}");
+        }
     }
 }

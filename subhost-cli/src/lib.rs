@@ -9,6 +9,7 @@ pub mod boot;
 pub mod commands;
 pub mod config;
 pub mod config_exec;
+pub mod culprit;
 pub mod error;
 pub mod fsck;
 pub mod fstab;

@@ -15,6 +15,7 @@ use subhost_net::mac::Mac;
 use subhost_net::name::{HostName, LinkName, host_end};
 use subhost_net::netns::Netns;
 use subhost_net::port::Port;
+use subhost_net::replug::renew;
 
 use crate::error::{Complaint, Context, Error};
 use crate::observe::{LinkOwner, Observed};
@@ -305,6 +306,22 @@ impl PlannedNetwork {
             guarded: !cable.only_from.is_empty(),
         };
         Ok(self.cables.iter().zip(created).map(record).collect())
+    }
+
+    /// Makes a netns with these cables, whose processes have ended, as good as new. Returns false if it was spoilt.
+    ///
+    /// # Errors
+    /// The guest cannot be given its addresses.
+    pub fn renew(&self, netns: &Netns, records: &[CableRecord]) -> Result<bool, Error> {
+        let mut cables = Vec::new();
+        for (cable, record) in self.cables.iter().zip(records) {
+            cables.push((record.host_ifindex, cable.to_cable().step(format!("cable {}", cable.host))?));
+        }
+        if !matches!(renew(netns, &cables), Ok(true)) {
+            return Ok(false);
+        }
+        self.configure(netns)?;
+        Ok(true)
     }
 
     /// Limits the cables to their rates and addresses. What does that does not go with the netns: the record has to be

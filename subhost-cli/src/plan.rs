@@ -121,6 +121,8 @@ pub struct Plan {
     pub init: PlannedInit,
     /// Run level after start.
     pub runlevel: char,
+    /// After what time is told which start script hangs, in milliseconds; 0 for never.
+    pub boot_timeout_ms: u64,
     /// Longest orderly stop, in milliseconds.
     pub stop_timeout_ms: u64,
     /// True if any byte in `/run/initctl` powers off at once.
@@ -189,6 +191,7 @@ impl Plan {
                     (None, _) => PlannedInit::Subhost,
                 },
                 runlevel: request.runlevel,
+                boot_timeout_ms: u64::try_from(request.boot_timeout.as_millis()).unwrap_or(u64::MAX),
                 stop_timeout_ms: u64::try_from(request.stop_timeout.as_millis()).unwrap_or(u64::MAX),
                 poweroff_immediate: request.immediate,
                 skip_scripts: request.skip_scripts.clone(),
@@ -390,6 +393,7 @@ mod tests {
             hostname: None,
             init: InitChoice::Subhost,
             runlevel: '2',
+            boot_timeout: Duration::from_secs(300),
             stop_timeout: Duration::from_secs(30),
             immediate: false,
             skip_scripts: Vec::new(),

@@ -66,6 +66,8 @@ pub struct Request {
     pub runlevel: char,
     /// Longest orderly stop.
     pub stop_timeout: Duration,
+    /// After what time is told which start script hangs; zero for never.
+    pub boot_timeout: Duration,
     /// True if any byte in `/run/initctl` powers off at once.
     pub immediate: bool,
     /// Start scripts to leave out.
@@ -112,6 +114,7 @@ impl Request {
             init: config.init.value.clone(),
             runlevel: config.runlevel.value,
             stop_timeout: config.stop_timeout.value,
+            boot_timeout: config.boot_timeout.value,
             immediate: config.poweroff.value == PowerOff::Immediate,
             skip_scripts: config.skip_scripts.value.clone(),
             user_namespace: config.userns.value,
@@ -138,6 +141,7 @@ impl Request {
             init: InitChoice::Subhost,
             runlevel: '2',
             stop_timeout: Duration::from_secs(10),
+            boot_timeout: Duration::ZERO,
             immediate: false,
             skip_scripts: Vec::new(),
             user_namespace: UserNs::Auto,

@@ -4,23 +4,63 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use subhost_mount::rootdir::RootDir;
 
 use crate::error::{Context, Error};
 use crate::state::Record;
 
-/// SIGUSR2: power-off for busybox init.
-const SIGUSR2: i32 = 12;
-/// SIGTERM.
-const SIGTERM: i32 = 15;
 /// SIGKILL.
 const SIGKILL: i32 = 9;
-/// SIGRTMIN+4 as glibc and systemd count: power-off for systemd.
-const SIGRTMIN_4: i32 = 38;
 /// How soon one that did not read is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long the end after SIGKILL is waited for.
 const AFTER_KILL: Duration = Duration::from_secs(5);
+
+/// How long the guest's files may take: what it has mounted over them may never answer.
+const FILES: Duration = Duration::from_secs(2);
+
+/// How an init is asked to power off that reads no `/run/initctl`.
+struct Language {
+    /// The last part of what `INIT` names or links to.
+    inits: &'static [&'static str],
+    /// The files that are marked for it, as its own tools do.
+    marks: &'static [&'static str],
+    /// The signal that it knows.
+    signal: i32,
+    /// The same in words.
+    words: &'static str,
+    /// True if it only reads `/run/initctl` after the signal.
+    again: bool,
+}
+
+/// The first row that fits counts; the last one fits all.
+const LANGUAGES: &[Language] = &[
+    Language { inits: &["subhost-init"], marks: &[], signal: 12, words: "SIGUSR2", again: true },
+    Language { inits: &["busybox"], marks: &[], signal: 12, words: "SIGUSR2", again: false },
+    // SIGRTMIN+4, as glibc counts.
+    Language { inits: &["systemd"], marks: &[], signal: 38, words: "SIGRTMIN+4", again: false },
+    Language { inits: &["openrc-init"], marks: &[], signal: 15, words: "SIGTERM", again: false },
+    Language {
+        inits: &["runit-init", "runit"],
+        marks: &["/etc/runit/stopit", "/run/runit.stopit"],
+        signal: 18,
+        words: "stopit and SIGCONT",
+        again: false,
+    },
+    // sysvinit makes its FIFO again, if something has taken that away.
+    Language { inits: &["init"], marks: &[], signal: 10, words: "SIGUSR1", again: true },
+    Language { inits: &[], marks: &[], signal: 30, words: "SIGPWR", again: false },
+];
+
+/// How a subhost was asked to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The init's name, and what it was told.
+    pub how: String,
+    /// True if it may not have heard.
+    again: bool,
+}
 
 /// How a subhost was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,62 +75,91 @@ pub enum Stopped {
     Stuck,
 }
 
-/// Asks, waits until the timeout, kills.
+/// Asks, waits until the timeout, kills. Gives how it was asked, too.
 ///
 /// # Errors
 /// Its init cannot be opened, asked or killed.
-pub fn stop(record: &Record, timeout: Duration) -> Result<Stopped, Error> {
+pub fn stop(record: &Record, timeout: Duration) -> Result<(Stopped, Option<Asked>), Error> {
     let step = || format!("stop {}", record.name);
-    let Some(init) = record.init.identity().open().step(step())? else { return Ok(Stopped::Already) };
+    let Some(init) = record.init.identity().open().step(step())? else { return Ok((Stopped::Already, None)) };
     let deadline = Instant::now() + timeout;
+    let mut last = None;
     // A guest that cannot be asked is killed at once: waiting would change nothing.
-    while let Ok(written) = ask(record) {
+    while let Ok(asked) = ask(record) {
         // PID 1 that is just being started does not read yet, and hears no signal: it is asked again.
-        let heard = written || record.init_program != "subhost-init";
-        let next = if heard { deadline } else { deadline.min(Instant::now() + ASK_AGAIN) };
+        let next = if asked.again { deadline.min(Instant::now() + ASK_AGAIN) } else { deadline };
+        last = Some(asked);
         if init.wait_gone(next).step(step())? {
-            return Ok(Stopped::Orderly);
+            return Ok((Stopped::Orderly, last));
         }
         if Instant::now() >= deadline {
             break;
         }
     }
     init.signal(SIGKILL).step(step())?;
-    Ok(if init.wait_gone(Instant::now() + AFTER_KILL).step(step())? {
-        Stopped::Killed
-    } else {
-        Stopped::Stuck
-    })
+    let gone = init.wait_gone(Instant::now() + AFTER_KILL).step(step())?;
+    Ok((if gone { Stopped::Killed } else { Stopped::Stuck }, last))
 }
 
-/// Asks for power-off; true if it was written where init reads, false if only a signal was sent: a request in `/run/initctl` where init reads that, else the signal its init knows.
+/// Asks for power-off: by a request in `/run/initctl` where init reads that, else in the language of its init.
 ///
 /// # Errors
-/// The guest has neither, or does not read.
-pub fn ask(record: &Record) -> Result<bool, Error> {
+/// The guest's files do not answer, or the signal cannot be sent.
+pub fn ask(record: &Record) -> Result<Asked, Error> {
+    let (sender, receiver) = std::sync::mpsc::channel();
     let step = || format!("ask {} to power off", record.name);
-    let init = record.init.identity().open().step(step())?;
-    let Some(init) = init else { return Ok(true) };
-    let root = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid))).step(step())?;
+    let guest = record.clone();
+    // Not waited for: it ends with the guest at the latest.
+    let thread = std::thread::Builder::new().spawn(move || drop(sender.send(ask_now(&guest))));
+    thread.step(step())?;
+    receiver.recv_timeout(FILES).step(step())?
+}
+
+fn ask_now(record: &Record) -> Result<Asked, Error> {
+    let step = || format!("ask {} to power off", record.name);
+    let asked = |how: String, again| Ok(Asked { how, again });
+    let Some(init) = record.init.identity().open().step(step())? else {
+        return asked("it had ended".to_owned(), false);
+    };
+    let root = match RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid))) {
+        Ok(root) => root,
+        // One that is about to end has no root any more.
+        Err(error) if is_gone(&error) => return asked("it was about to end".to_owned(), false),
+        Err(error) => return Err(error).step(step()),
+    };
     // The number is still the same process: what was opened is its root.
     if !record.init.is_alive() {
-        return Ok(true);
+        return asked("it had ended".to_owned(), false);
     }
+    let name = init_name(&root, &record.init_program);
     let written = root
         .open_fifo_for_write(Path::new("/run/initctl"))
-        .map_err(|error| error.to_string())
-        .and_then(|mut fifo| fifo.write_all(&power_off_request()).map_err(|error| error.to_string()));
-    if written.is_ok() {
-        return Ok(true);
+        .is_ok_and(|mut fifo| fifo.write_all(&power_off_request()).is_ok());
+    if written {
+        return asked(format!("{name}, by /run/initctl"), false);
     }
-    let signal = match init_kind(&root, record).as_str() {
-        "busybox" => SIGUSR2,
-        "systemd" => SIGRTMIN_4,
-        _ if record.init_program == "subhost-init" => SIGUSR2,
-        _ => SIGTERM,
-    };
-    init.signal(signal).step(step())?;
-    Ok(false)
+    let language = language(&name);
+    for path in language.marks {
+        mark(&root, path);
+    }
+    init.signal(language.signal).step(step())?;
+    asked(format!("{name}, by {}", language.words), language.again)
+}
+
+fn is_gone(error: &subhost_mount::Error) -> bool {
+    [Errno::NOENT, Errno::SRCH].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn language(init: &str) -> &'static Language {
+    let fits = |language: &&Language| language.inits.is_empty() || language.inits.contains(&init);
+    LANGUAGES.iter().find(fits).expect("the last row fits all")
+}
+
+/// Makes a file of the guest, or what it links to, one that its owner may execute. Where it has no such folder nothing is made.
+fn mark(root: &RootDir, path: &str) {
+    let path = Path::new(path);
+    let target = root.read_link(path).unwrap_or_else(|_| path.to_path_buf());
+    let _ = root.write_file(&target, 0o100, b"");
 }
 
 /// What `telinit 0` writes: a request of init(8) for run level 0.
@@ -103,9 +172,54 @@ fn power_off_request() -> [u8; 384] {
     request
 }
 
-/// The program that the guest's init is, by the name that it links to.
-fn init_kind(root: &RootDir, record: &Record) -> String {
-    let path = Path::new(&record.init_program);
+/// The last part of the name of the program that the guest's init is, or links to.
+fn init_name(root: &RootDir, program: &str) -> String {
+    let path = Path::new(program);
     let target = root.read_link(path).unwrap_or_else(|_| path.to_path_buf());
     target.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_init_has_its_language() {
+        for (init, words) in [
+            ("subhost-init", "SIGUSR2"),
+            ("busybox", "SIGUSR2"),
+            ("systemd", "SIGRTMIN+4"),
+            ("openrc-init", "SIGTERM"),
+            ("runit-init", "stopit and SIGCONT"),
+            ("init", "SIGUSR1"),
+            ("my-own", "SIGPWR"),
+            ("", "SIGPWR"),
+        ] {
+            assert_eq!(language(init).words, words, "{init}");
+        }
+    }
+
+    #[test]
+    fn an_init_is_named_by_what_it_links_to() {
+        let guest = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/lib/runit/runit-init", guest.path().join("init")).unwrap();
+        let root = RootDir::open(guest.path()).unwrap();
+        assert_eq!(init_name(&root, "/init"), "runit-init");
+        assert_eq!(init_name(&root, "/sbin/init"), "init");
+        assert_eq!(init_name(&root, "subhost-init"), "subhost-init");
+    }
+
+    #[test]
+    fn a_mark_is_made_where_the_link_leads() {
+        let guest = tempfile::tempdir().unwrap();
+        std::fs::create_dir(guest.path().join("run")).unwrap();
+        std::os::unix::fs::symlink("/run/stopit", guest.path().join("stopit")).unwrap();
+        let root = RootDir::open(guest.path()).unwrap();
+        mark(&root, "/stopit");
+        mark(&root, "/no/such/folder");
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(guest.path().join("run/stopit")).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o100);
+    }
 }

@@ -4,12 +4,15 @@
 //! guest: it can neither unmount it nor lift `nodev`.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use subhost_init::console::Pty;
 use subhost_init::launch::Pid1Program;
+use subhost_init::layout::Scripts;
 use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::device::Device;
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
@@ -69,6 +72,8 @@ pub struct Staged {
     pub pty: Option<Pty>,
     /// The guest's own init, where the plan asks for one.
     pub init: Option<String>,
+    /// What our PID 1 is to run, where it is to run the guest's scripts.
+    pub scripts: Option<Scripts>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -91,7 +96,8 @@ impl Stage {
         // The terminal comes first: its slave must be a mount of this namespace to be bound into the guest.
         let pty = if self.terminal { Some(self.open_pty()?) } else { None };
         self.build_dev(pty.as_ref())?;
-        let mut staged = Staged { live, mounts: Vec::new(), pty, init: None, notes: Vec::new() };
+        let mut staged =
+            Staged { live, mounts: Vec::new(), pty, init: None, scripts: None, notes: Vec::new() };
         self.mount_root(&mut staged)?;
         let root = RootDir::open(&staged.live).step("open the root file system")?;
         self.check_init(&root, &mut staged)?;
@@ -262,20 +268,19 @@ impl Stage {
     }
 
     fn check_init(&self, root: &RootDir, staged: &mut Staged) -> Result<(), Error> {
-        match &self.plan.init {
-            PlannedInit::Subhost if !guest::has_start_scripts(root) => {
-                return Err(Error::refused(guest::no_start_scripts(root)));
-            }
+        let own = match &self.plan.init {
+            PlannedInit::Payload => return Ok(()),
+            PlannedInit::Subhost => None,
+            PlannedInit::Auto => guest::own_init(root).map(|(path, _)| path.to_owned()),
             PlannedInit::Guest(path) => match guest::missing_init(root, path) {
                 Some(complaint) => return Err(Error::refused(complaint)),
-                None => staged.init = Some(path.clone()),
+                None => Some(path.clone()),
             },
-            PlannedInit::Auto => match guest::own_init(root) {
-                Some((path, _)) => staged.init = Some(path.to_owned()),
-                None if guest::has_start_scripts(root) => {}
-                None => return Err(Error::refused(guest::no_start_scripts(root))),
-            },
-            PlannedInit::Subhost | PlannedInit::Payload => {}
+        };
+        match (own, guest::layout(root)) {
+            (Some(own), _) => staged.init = Some(own),
+            (None, Some(layout)) => staged.scripts = Some(layout.scripts()),
+            (None, None) => return Err(Error::refused(guest::no_start_scripts(root))),
         }
         Ok(())
     }
@@ -286,12 +291,15 @@ impl Stage {
         let run = mount.root().step("open /run")?;
         let own = |name: &Path| run.chown(name, self.first_id, self.first_id);
         let (initctl, lock, shm) = (Path::new("initctl"), Path::new("lock"), Path::new("shm"));
+        let clean = Path::new(".clean");
         run.make_node(initctl, NodeKind::Fifo, 0o600, 0, 0)
             .and_then(|()| own(initctl))
             .step("make /run/initctl")?;
         run.create_dir(lock, 0o1777).and_then(|()| own(lock)).step("make /run/lock")?;
         // bootclean of Debian's initscripts counts its absence as a failure.
         run.symlink(Path::new("/dev/shm"), shm).and_then(|()| own(shm)).step("make /run/shm")?;
+        // They would else empty it, too, with what was put there meanwhile, such as the state of OpenRC.
+        run.create_file(clean, 0o644, b"").and_then(|()| own(clean)).step("make /run/.clean")?;
         self.attach(root, "/run", Ok(mount), MountPoint::Directory)?;
         Ok(run)
     }
@@ -422,10 +430,26 @@ impl Stage {
             let path = format!("/etc/init.d/{script}");
             let Ok(target) = root.mount_point(Path::new(&path), MountPoint::File) else { continue };
             let step = || format!("leave out {path}");
-            let no_op = pid1.mount().step(step())?;
-            Mount::from(no_op).attach(target.as_fd()).step(step())?;
+            // OpenRC wants to know what a service is that others need.
+            let stand_in = if guest::has_openrc(root) { guest::stand_in(root, &path) } else { None };
+            let mount = match stand_in {
+                Some(text) => self.stand_in(script, &text)?,
+                None => Mount::from(pid1.mount().step(step())?),
+            };
+            mount.attach(target.as_fd()).step(step())?;
         }
         Ok(())
+    }
+
+    /// A script of ours.
+    fn stand_in(&self, name: &str, text: &str) -> Result<Mount, Error> {
+        let folder = self.work_dir.join("scripts");
+        let path = folder.join(name);
+        let step = || format!("write {}", path.display());
+        std::fs::create_dir_all(&folder).step(step())?;
+        std::fs::write(&path, text).step(step())?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).step(step())?;
+        bind(&path, false).step(step())
     }
 
     fn attach(

@@ -88,6 +88,7 @@ pub mod enter;
 mod error;
 pub mod handoff;
 pub mod launch;
+pub mod layout;
 pub mod pid1;
 pub mod process;
 mod sys;

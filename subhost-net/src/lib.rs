@@ -59,7 +59,7 @@
 //!
 //! What a guest may do with its cable is said in [`port::Port`] (isolation, its own hardware address only, a VLAN),
 //! [`limit`] (rates) and [`guard`] (IP addresses); what its interfaces are given before it starts, in [`address`]. Two
-//! ways without a bridge are in [`uplink`].
+//! ways without a bridge are in [`uplink`]; how a guest that restarts keeps all this is in [`replug`].
 //!
 //! # Limits
 //! Linux 6.1 or newer. Names, ifindexes and bridges are those of the calling thread's network namespace; to work in
@@ -81,6 +81,7 @@ pub mod name;
 pub mod netns;
 pub mod observe;
 pub mod port;
+pub mod replug;
 mod socket;
 #[expect(unsafe_code, reason = "the one place for it")]
 mod sys;

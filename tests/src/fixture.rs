@@ -22,6 +22,10 @@ pub enum Fixture {
     DebianGpt,
     /// Debian with sysvinit: ext4 without a partition table.
     DebianBare,
+    /// Debian with OpenRC under sysvinit: ext4 without a partition table.
+    DebianOpenRc,
+    /// Debian with runit: ext4 without a partition table.
+    DebianRunit,
 }
 
 impl Fixture {
@@ -30,6 +34,9 @@ impl Fixture {
         [Self::TinyTree, Self::TinyMbr, Self::TinyLogical, Self::TinyGpt, Self::TinyBare];
     /// All of Debian.
     pub const DEBIAN: [Self; 3] = [Self::DebianMbr, Self::DebianGpt, Self::DebianBare];
+
+    /// Debian with other inits.
+    pub const INITS: [Self; 2] = [Self::DebianOpenRc, Self::DebianRunit];
 
     /// Its name in the folder of fixtures.
     pub fn file_name(self) -> &'static str {
@@ -42,6 +49,8 @@ impl Fixture {
             Self::DebianMbr => "debian-mbr.raw",
             Self::DebianGpt => "debian-gpt.raw",
             Self::DebianBare => "debian-bare.ext4",
+            Self::DebianOpenRc => "debian-openrc.ext4",
+            Self::DebianRunit => "debian-runit.ext4",
         }
     }
 
@@ -51,7 +60,8 @@ impl Fixture {
         if path.exists() {
             return Ok(path);
         }
-        let option = if Self::DEBIAN.contains(&self) { " --debian" } else { "" };
+        let option =
+            if Self::DEBIAN.contains(&self) || Self::INITS.contains(&self) { " --debian" } else { "" };
         Err(format!("no {}: cargo xtask fixtures{option}", path.display()))
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask fixtures`: the images that the demo and the tests boot, made once for each recipe.
 
 mod debian;
+mod inits;
 mod recipe;
 mod tiny;
 mod tree;
@@ -39,6 +40,13 @@ pub(crate) fn build(folder: &Path, debian: bool, steps: &Steps) -> Outcome {
         shelf.make("Debian guest", &Fixture::DEBIAN, &recipe, steps, |tree, step| {
             debian::tree(&base, tree, step)
         })?;
+        let base = shelf.cache("inits base", &inits::base_recipe(), steps, inits::base)?;
+        for fixture in Fixture::INITS {
+            let what = format!("guest of {}", fixture.file_name());
+            shelf.make(&what, &[fixture], &inits::recipe()?, steps, |tree, step| {
+                inits::tree(fixture, &base, tree, step)
+            })?;
+        }
     }
     Ok(())
 }
@@ -135,7 +143,11 @@ impl Shelf {
 
 /// Writes one image. All sizes are in MiB.
 fn write_image(fixture: Fixture, tree: &Path, data: &Path, path: &Path, step: &Step) -> Outcome {
-    let size = if Fixture::DEBIAN.contains(&fixture) { 512 } else { 8 };
+    let size = match fixture {
+        _ if Fixture::DEBIAN.contains(&fixture) => 512,
+        _ if Fixture::INITS.contains(&fixture) => 320,
+        _ => 8,
+    };
     let root = |start| FileSystem { start, size, label: "subroot", content: tree };
     let more = |start| FileSystem { start, size: 2, label: "subdata", content: data };
     match fixture {
@@ -158,7 +170,7 @@ fn write_image(fixture: Fixture, tree: &Path, data: &Path, path: &Path, step: &S
             let file_systems = [more(1), root(4)];
             Disk { size: size + 5, table: Some(&table), file_systems: &file_systems }.write(path, step)
         }
-        Fixture::TinyBare | Fixture::DebianBare => {
+        Fixture::TinyBare | Fixture::DebianBare | Fixture::DebianOpenRc | Fixture::DebianRunit => {
             Disk { size, table: None, file_systems: &[root(0)] }.write(path, step)
         }
         Fixture::TinyTree => Err("a tree is no image".into()),

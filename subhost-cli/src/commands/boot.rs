@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use subhost_init::console::Relay;
-use subhost_init::handoff::{Message, Request as InitRequest};
+use subhost_init::handoff::{Message, Program, Request as InitRequest};
 use subhost_init::launch::Ended;
 use subhost_init::process::close_on_exec_from;
 
@@ -15,6 +15,7 @@ use super::{Context, need_root};
 use crate::args;
 use crate::boot::{Booted, Streams, boot as apply, complete};
 use crate::config::{Loaded, demand_trust, request};
+use crate::culprit;
 use crate::error::{Complaint, Context as _, Error};
 use crate::observe::{State, state_of};
 use crate::report;
@@ -22,10 +23,12 @@ use crate::request::Request;
 use crate::supervise::{Event, STAY_OFF, Signals, Watch};
 
 /// What is waited for beyond the stop timeout before PID 1 is killed.
-const KILL_AFTER: Duration = Duration::from_secs(8);
+const KILL_AFTER: Duration = Duration::from_secs(2);
 
 /// What the supervisor in the background says when the subhost is ready.
 const READY: &[u8; 1] = b"R";
+/// What it says when the subhost is not ready in time, which it has told of.
+const LATE: &[u8; 1] = b"L";
 
 /// Boots a subhost, and supervises it until it ends.
 pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
@@ -60,9 +63,9 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
         rustix::process::setsid().step("start a session")?;
         rustix::process::chdir("/").step("leave the caller's folder")?;
     }
-    let mut held = None;
+    let mut kept = None;
     loop {
-        let mut booted = apply(request, &context.layout, "boot", Streams::Terminal, held.take())?;
+        let mut booted = apply(request, &context.layout, "boot", Streams::Terminal, kept.take())?;
         for note in &booted.notes {
             report::note(context.quiet, note);
         }
@@ -77,22 +80,23 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
         if announce && booted.record.init_program != "subhost-init" {
             // A guest's own init does not tell when it is ready.
             announce = false;
-            leave_caller()?;
+            leave_caller(READY)?;
         }
         let mut watch = Watch::new(relay, signals);
-        let ended = wait(&mut booted, &mut watch, &mut announce, request.stop_timeout)?;
+        let ended = wait(context, &mut booted, &mut watch, &mut announce, request)?;
         // A console never waits for its reader.
         watch.drain()?;
         let name = booted.record.name.clone();
+        // The end is told before a signal that came with it. A later one reaches the next run.
         if ended == Ended::Reboot {
-            let lock = booted.take_names()?;
-            // The end is told before a signal that came with it. A later one reaches the next run.
-            if !watch.signals.ask_to_end() {
-                report::note(context.quiet, &format!("{name}: reboots"));
-                held = Some(lock);
-                signals = watch.signals;
-                continue;
+            let next = booted.keep()?;
+            if watch.signals.ask_to_end() {
+                report::note(context.quiet, &format!("{name}: powered off"));
+                return Ok(0);
             }
+            report::note(context.quiet, &format!("{name}: reboots"));
+            (kept, signals) = (Some(next), watch.signals);
+            continue;
         }
         booted.clean_up()?;
         match ended {
@@ -120,10 +124,11 @@ fn failed(name: &str, what: &str, watch: &Watch) -> Error {
 /// Waits for the end; a first signal asks for power-off, a second one kills. After [`STAY_OFF`] it is not for us to kill:
 /// `stop` does, at its own deadline.
 fn wait(
+    context: &Context,
     booted: &mut Booted,
     watch: &mut Watch,
     announce: &mut bool,
-    stop_timeout: Duration,
+    request: &Request,
 ) -> Result<Ended, Error> {
     let running = &mut booted.running;
     let mut stopping = false;
@@ -139,7 +144,7 @@ fn wait(
             Event::Signal(_) if stopping => running.kill().step("kill PID 1")?,
             Event::Signal(_) => {
                 stopping = true;
-                watch.deadline = Some(Instant::now() + stop_timeout + KILL_AFTER);
+                watch.deadline = Some(Instant::now() + request.stop_timeout + KILL_AFTER);
                 if booted.record.init_program == "subhost-init" {
                     crate::supervise::send(running.socket(), InitRequest::PowerOff);
                 } else {
@@ -147,9 +152,21 @@ fn wait(
                 }
             }
             Event::Deadline => running.kill().step("kill PID 1")?,
+            // PID 1 has deadlines of its own, but the guest may have mounted what makes it wait.
+            Event::Message(Message::Stopping { .. }) => {
+                watch.deadline.get_or_insert(Instant::now() + request.stop_timeout + KILL_AFTER);
+            }
             Event::Message(Message::Ready { .. }) if *announce => {
                 *announce = false;
-                leave_caller()?;
+                leave_caller(READY)?;
+            }
+            Event::Message(Message::Late { program, pid }) => {
+                let boots = !matches!(program, Program::Runlevel(b'0' | b'6'));
+                report::note(context.quiet && !*announce, &late(request, running.pid(), program, pid));
+                if *announce && boots {
+                    *announce = false;
+                    leave_caller(LATE)?;
+                }
             }
             Event::Message(_) => {}
         }
@@ -161,9 +178,26 @@ fn wait(
     }
 }
 
-/// Tells who started us that the subhost is ready, and lets go of his streams.
-fn leave_caller() -> Result<(), Error> {
-    let _ = rustix::io::write(std::io::stdout(), READY);
+/// Which script has not ended in time, and what can be done.
+fn late(request: &Request, init: u32, program: Program, pid: i32) -> String {
+    let name = &request.name;
+    let script = culprit::in_words(program);
+    let hangs = match culprit::hanging(init, pid).as_slice() {
+        [] => String::new(),
+        scripts => format!(" ({})", scripts.join("; ")),
+    };
+    match program {
+        Program::Runlevel(b'0' | b'6') => format!("{name}: {script} hangs{hangs}, and will be killed"),
+        _ => format!(
+            "{name}: not ready after {} s: {script} hangs{hangs}; it goes on, \"subhostctl stop {name}\" ends it",
+            request.boot_timeout.as_secs_f64()
+        ),
+    }
+}
+
+/// Tells who started us that the subhost is ready, or that it is not, and lets go of his streams.
+fn leave_caller(answer: &[u8; 1]) -> Result<(), Error> {
+    let _ = rustix::io::write(std::io::stdout(), answer);
     let null = std::fs::File::options().read(true).write(true).open("/dev/null").step("open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).step("let go of standard output")?;
     rustix::stdio::dup2_stderr(&null).step("let go of standard error")
@@ -185,6 +219,9 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
     let answered = supervisor.stdout.take().is_some_and(|mut out| out.read_exact(&mut answer).is_ok());
     if answered && &answer == READY {
         return Ok(0);
+    }
+    if answered && &answer == LATE {
+        return Ok(1);
     }
     // It said on our standard error why.
     let status = supervisor.wait().step("wait for the supervisor")?;

@@ -60,8 +60,8 @@ fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
 
 /// Ends it, and whatever its supervisor boots after that, until nothing of the name runs while its lock is held: a boot holds
 /// that from its first look until the subhost runs, also between the two runs of one that reboots.
-fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<&'static str, Error> {
-    let mut text = NOT_RUNNING;
+fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<String, Error> {
+    let mut text = NOT_RUNNING.to_owned();
     let mut supervisor: Option<Process> = None;
     loop {
         match state(layout, name)? {
@@ -86,7 +86,11 @@ fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<&
             State::Stopped => return Ok(text),
             State::Stale(record) => {
                 sweep(layout, name, &record)?;
-                return Ok(if text == NOT_RUNNING { "had ended; its names are removed" } else { text });
+                return Ok(if text == NOT_RUNNING {
+                    "had ended; its names are removed".to_owned()
+                } else {
+                    text
+                });
             }
             State::Running(_) => {}
         }
@@ -94,11 +98,15 @@ fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<&
 }
 
 /// Asks and, when that does not help, kills.
-fn end(name: &Name, record: &Record, timeout: Option<Duration>) -> Result<&'static str, Error> {
+fn end(name: &Name, record: &Record, timeout: Option<Duration>) -> Result<String, Error> {
     let timeout = timeout.unwrap_or_else(|| Duration::from_millis(record.stop_timeout_ms) + MARGIN);
-    match shutdown::stop(record, timeout)? {
-        Stopped::Already | Stopped::Orderly => Ok("stopped"),
-        Stopped::Killed => Ok("did not stop in time, and was killed"),
+    let (stopped, asked) = shutdown::stop(record, timeout)?;
+    // Of ours there is nothing to say.
+    let asked = asked.filter(|_| record.init_program != "subhost-init");
+    let asked = asked.map_or_else(String::new, |asked| format!(" (asked {})", asked.how));
+    match stopped {
+        Stopped::Already | Stopped::Orderly => Ok(format!("stopped{asked}")),
+        Stopped::Killed => Ok(format!("did not stop in time, and was killed{asked}")),
         Stopped::Stuck => Err(Error::Left(vec![
             Complaint::new(format!(
                 "subhost {name}: process {} does not end even when killed",

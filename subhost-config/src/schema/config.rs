@@ -89,6 +89,9 @@ settings! {
     init: one InitChoice = "INIT", InitChoice::Subhost, scalar::init, scalar::written_init;
     /// `RUNLEVEL`: `1` to `5` or `7` to `9`.
     runlevel: one char = "RUNLEVEL", '2', scalar::runlevel, choice::written;
+    /// `BOOT_TIMEOUT`: after what time is told which script hangs; zero for never.
+    boot_timeout: one Duration =
+        "BOOT_TIMEOUT", Duration::from_secs(300), scalar::duration, scalar::written_duration;
     /// `STOP_TIMEOUT`: how long `stop` waits before it kills.
     stop_timeout: one Duration =
         "STOP_TIMEOUT", Duration::from_secs(30), scalar::duration, scalar::written_duration;

@@ -108,6 +108,13 @@ pub const SETTINGS: &[SettingInfo] = &[
     ),
     setting("RUNLEVEL", "`1`–`5`, `7`–`9`", "`2`", "3", "The runlevel that `rc` is called with."),
     setting(
+        "BOOT_TIMEOUT",
+        "time: `30`, `30s`, `2m`, `1h`, `500ms`",
+        "`5m`",
+        "90s",
+        "After what time `boot` tells which start script hangs, and `--detach` fails; the guest goes on. `0` is never.",
+    ),
+    setting(
         "STOP_TIMEOUT",
         "time: `30`, `30s`, `2m`, `1h`, `500ms`",
         "`30s`",

@@ -20,6 +20,9 @@ pub const KILL_MS: u64 = 500;
 /// time.
 pub const LAST_GRACE_MS: u64 = 1_000;
 
+/// How long before the end of the stop time a script that has not ended is told of.
+pub const LATE_MS: u64 = 500;
+
 /// Exit status when the payload cannot even be forked: our own failure, as `run` reports it.
 pub const NOT_STARTED: u8 = 125;
 
@@ -35,12 +38,18 @@ pub const SIGCONT: i32 = 18;
 pub struct Policy {
     /// The runlevel to boot to, an ASCII digit.
     pub runlevel: u8,
+    /// From the start to the first runlevel, in milliseconds, after which a script that has not ended is told of; 0 for never.
+    pub boot_ms: u64,
     /// From the request to the end of `rc 0`, in milliseconds.
     pub stop_ms: u64,
     /// From SIGTERM to SIGKILL, in milliseconds.
     pub grace_ms: u64,
     /// Whether bytes in `/run/initctl` that are no request end the subhost without `rc 0`.
     pub immediate: bool,
+    /// Whether there is something to run between the start script and the runlevel.
+    pub boot: bool,
+    /// Whether the program of the runlevel runs as long as the guest.
+    pub stays: bool,
     /// Whether a payload takes the place of the scripts.
     pub payload: bool,
 }
@@ -50,7 +59,7 @@ pub struct Policy {
 pub enum State {
     /// Nothing was started.
     Start,
-    /// The start script runs.
+    /// The start script runs, or what is run behind it.
     SystemInit,
     /// A runlevel script, or the single-user shell, runs.
     Runlevel,
@@ -171,6 +180,8 @@ pub struct Machine {
     /// Status of the last script.
     status: u8,
     ready: bool,
+    /// Whether was told of the script that keeps the end waiting.
+    late: bool,
     end: End,
     /// When the stop time is over.
     stop_at: u64,
@@ -204,6 +215,7 @@ impl Machine {
             pid: None,
             status: 0,
             ready: false,
+            late: false,
             end: End::PowerOff,
             stop_at: 0,
             deadline: None,
@@ -241,11 +253,15 @@ impl Machine {
             return out;
         }
         match event {
-            Event::Start => self.start(&mut out),
+            Event::Start => self.start(now, &mut out),
             Event::Spawned(pid) => {
                 if let Some(program) = self.program {
                     self.pid = Some(pid);
                     out.push(Effect::Tell(Message::Started(program)));
+                    if self.policy.stays && self.state == State::Runlevel {
+                        self.status = 0;
+                        self.reached(&mut out);
+                    }
                 }
             }
             Event::NotSpawned(errno) => {
@@ -299,7 +315,7 @@ impl Machine {
         out
     }
 
-    fn start(&mut self, out: &mut Effects) {
+    fn start(&mut self, now: u64, out: &mut Effects) {
         if self.state != State::Start {
             return;
         }
@@ -308,6 +324,7 @@ impl Machine {
             return self.spawn(Program::Payload, out);
         }
         self.state = State::SystemInit;
+        self.deadline = (self.policy.boot_ms > 0).then(|| now.saturating_add(self.policy.boot_ms));
         out.push(Effect::RecordBoot);
         self.enter(b'S', out);
         self.spawn(Program::SystemInit, out);
@@ -335,6 +352,8 @@ impl Machine {
 
     fn change_level(&mut self, level: u8, out: &mut Effects) {
         match self.state {
+            // There is but one.
+            _ if self.policy.stays => {}
             State::SystemInit | State::Runlevel => self.wanted = Some(level),
             State::Running if level != self.level => self.run_level(level, out),
             _ => {}
@@ -359,6 +378,10 @@ impl Machine {
     /// Goes on behind a program that has ended, or could not be started.
     fn ended(&mut self, now: u64, program: Program, out: &mut Effects) {
         match self.state {
+            State::SystemInit if program == Program::SystemInit && self.policy.boot => {
+                out.push(Effect::RenewInitctl);
+                self.spawn(Program::Boot, out);
+            }
             State::SystemInit => {
                 // rcS may have hidden /run, and Debian's empties utmp: here sysvinit, too, writes its boot record.
                 out.push(Effect::RenewInitctl);
@@ -367,12 +390,7 @@ impl Machine {
                 self.run_level(level, out);
             }
             State::Runlevel => {
-                out.push(Effect::RenewInitctl);
-                if !self.ready {
-                    self.ready = true;
-                    out.push(Effect::Tell(Message::Ready { status: self.status }));
-                }
-                self.state = State::Running;
+                self.reached(out);
                 let next = match program {
                     // The single-user shell ends in the runlevel that was booted to.
                     Program::Single => Some(self.wanted.take().unwrap_or(self.policy.runlevel)),
@@ -387,7 +405,19 @@ impl Machine {
                 self.terminate(now, out);
             }
             State::ShuttingDown => self.terminate(now, out),
+            State::Running if self.policy.stays => self.stop(now, End::PowerOff, Why::Payload, out),
             State::Start | State::Running | State::Terminating | State::Killing | State::Done => {}
+        }
+    }
+
+    /// The runlevel's script has done its work.
+    fn reached(&mut self, out: &mut Effects) {
+        self.state = State::Running;
+        self.deadline = None;
+        out.push(Effect::RenewInitctl);
+        if !self.ready {
+            self.ready = true;
+            out.push(Effect::Tell(Message::Ready { status: self.status }));
         }
     }
 
@@ -421,7 +451,7 @@ impl Machine {
             out.push(Effect::SignalGroup { pid, signal: SIGTERM });
         }
         self.state = State::ShuttingDown;
-        self.deadline = Some(self.stop_at);
+        self.deadline = Some(self.stop_at.saturating_sub(LATE_MS.min(self.policy.stop_ms / 2)));
         let level = if end == End::Reboot { b'6' } else { b'0' };
         self.enter(level, out);
         self.spawn(Program::Runlevel(level), out);
@@ -446,6 +476,15 @@ impl Machine {
 
     fn time_over(&mut self, now: u64, out: &mut Effects) {
         match self.state {
+            State::SystemInit | State::Runlevel => {
+                self.deadline = None;
+                self.tell_late(out);
+            }
+            State::ShuttingDown if !self.late => {
+                self.late = true;
+                self.deadline = Some(self.stop_at);
+                self.tell_late(out);
+            }
             State::ShuttingDown => {
                 if let Some(program) = self.program {
                     out.push(Effect::Tell(Message::TimedOut(program)));
@@ -455,6 +494,12 @@ impl Machine {
             State::Terminating => self.kill(now, out),
             State::Killing => self.finish(out),
             _ => {}
+        }
+    }
+
+    fn tell_late(&self, out: &mut Effects) {
+        if let (Some(program), Some(pid)) = (self.program, self.pid) {
+            out.push(Effect::Tell(Message::Late { program, pid }));
         }
     }
 

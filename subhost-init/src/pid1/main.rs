@@ -14,6 +14,7 @@
 #![allow(dead_code, reason = "of what is shared with the library, this program uses its own side")]
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 
+mod command;
 mod config;
 mod environment;
 mod fifo;

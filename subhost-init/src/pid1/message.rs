@@ -11,7 +11,9 @@ pub const PACKET: usize = 8;
 pub enum Program {
     /// The start script, `/etc/init.d/rcS`.
     SystemInit,
-    /// `/etc/init.d/rc` with this level, an ASCII digit.
+    /// What some guests run behind it, before the runlevel.
+    Boot,
+    /// `/etc/init.d/rc` with this level, an ASCII digit, or what the guest has in its place.
     Runlevel(u8),
     /// `sulogin`, for the level `S`.
     Single,
@@ -42,7 +44,7 @@ pub enum Why {
     Signal,
     /// The supervisor.
     Host,
-    /// The payload ended.
+    /// The payload ended, or the program of a runlevel that runs as long as the guest.
     Payload,
 }
 
@@ -95,6 +97,14 @@ pub enum Message {
         /// Exit status, 0 when none ran.
         status: u8,
     },
+    /// The first runlevel was not reached in time, or the stop time is almost over. The guest goes on; a supervisor can
+    /// find below this pid what hangs.
+    Late {
+        /// The script that has not ended.
+        program: Program,
+        /// Its pid in the guest.
+        pid: i32,
+    },
     /// The payload ended.
     PayloadExited {
         /// Its exit status, 128 + n for signal n.
@@ -141,6 +151,7 @@ impl Program {
             Self::Runlevel(level) => [2, level],
             Self::Single => [3, 0],
             Self::Payload => [4, 0],
+            Self::Boot => [5, 0],
         }
     }
 
@@ -150,6 +161,7 @@ impl Program {
             2 => Self::Runlevel(level),
             3 => Self::Single,
             4 => Self::Payload,
+            5 => Self::Boot,
             _ => return None,
         })
     }
@@ -209,6 +221,7 @@ impl Message {
             Self::Ended { program, status } => (b'E', program.encode(), status, 0),
             Self::Skipped { program, errno } => (b'M', program.encode(), 0, errno),
             Self::Ready { status } => (b'R', [status, 0], 0, 0),
+            Self::Late { program, pid } => (b'L', program.encode(), 0, pid),
             Self::PayloadExited { status } => (b'P', [status, 0], 0, 0),
             Self::Stopping { end, why } => (b'D', end.encode(), why as u8, 0),
             Self::TimedOut(program) => (b'T', program.encode(), 0, 0),
@@ -228,6 +241,7 @@ impl Message {
             b'E' => Self::Ended { program: Program::decode(a, b)?, status: c },
             b'M' => Self::Skipped { program: Program::decode(a, b)?, errno },
             b'R' => Self::Ready { status: a },
+            b'L' => Self::Late { program: Program::decode(a, b)?, pid: errno },
             b'P' => Self::PayloadExited { status: a },
             b'D' => Self::Stopping { end: End::decode(a, b)?, why: Why::decode(c)? },
             b'T' => Self::TimedOut(Program::decode(a, b)?),
@@ -283,6 +297,7 @@ mod tests {
             (Message::Ended { program: Program::Runlevel(b'2'), status: 7 }, [b'E', 2, b'2', 7, 0, 0, 0, 0]),
             (Message::Skipped { program: Program::Single, errno: 2 }, [b'M', 3, 0, 0, 2, 0, 0, 0]),
             (Message::Ready { status: 9 }, [b'R', 9, 0, 0, 0, 0, 0, 0]),
+            (Message::Late { program: Program::Boot, pid: 258 }, [b'L', 5, 0, 0, 2, 1, 0, 0]),
             (Message::PayloadExited { status: 143 }, [b'P', 143, 0, 0, 0, 0, 0, 0]),
             (Message::Stopping { end: End::Reboot, why: Why::StrayBytes }, [b'D', 2, 0, 1, 0, 0, 0, 0]),
             (Message::TimedOut(Program::Payload), [b'T', 4, 0, 0, 0, 0, 0, 0]),

@@ -5,6 +5,7 @@
 //!
 //! The modules here take values and return values. The program's loop and system calls stand beside them (`main.rs`).
 
+pub mod command;
 pub mod config;
 pub mod environment;
 pub mod initctl;

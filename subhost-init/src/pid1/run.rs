@@ -24,6 +24,7 @@ const SIGNALS: u64 = bit(sys::SIGCHLD)
     | bit(sys::SIGINT)
     | bit(sys::SIGPWR)
     | bit(sys::SIGTERM)
+    | bit(sys::SIGCONT)
     | bit(sys::SIGUSR1)
     | bit(sys::SIGUSR2);
 
@@ -72,9 +73,12 @@ pub(crate) fn run(args: Args) -> ! {
     });
     let policy = Policy {
         runlevel: config.runlevel,
+        boot_ms: config.boot_ms,
         stop_ms: config.stop_ms,
         grace_ms: config.grace_ms,
         immediate: config.immediate,
+        boot: config.boot.is_some(),
+        stays: config.stays,
         payload: config.payload.is_some(),
     };
     let mut init = Init {
@@ -247,12 +251,24 @@ impl Init {
                 sys::SIGINT => self.react(Event::Interrupt),
                 sys::SIGPWR | sys::SIGUSR2 => self.react(Event::PowerSignal),
                 sys::SIGTERM => self.react(Event::Terminate),
+                sys::SIGCONT => self.look_for_runit(),
                 sys::SIGUSR1 => {
                     let held = self.renew_fifo();
                     self.react(Event::User1 { held });
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// runit's `init 0` and `init 6` mark one file or both with the owner's execute bit, then send SIGCONT.
+    fn look_for_runit(&mut self) {
+        let one = |path| sys::identify_target(path).is_ok_and(sys::Identity::is_executable);
+        // Debian's has them elsewhere.
+        let marked = |paths: [_; 2]| paths.into_iter().any(one);
+        if self.config.stays && marked([c"/etc/runit/stopit", c"/run/runit.stopit"]) {
+            let restarts = marked([c"/etc/runit/reboot", c"/run/runit.reboot"]);
+            self.react(if restarts { Event::Interrupt } else { Event::PowerSignal });
         }
     }
 

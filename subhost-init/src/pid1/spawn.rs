@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use super::command::Command;
 use super::config::Config;
 use super::environment::{Kept, name};
 use super::message::{Message, Program, Step};
@@ -28,10 +29,10 @@ pub(crate) struct Spawn<'a> {
 impl Spawn<'_> {
     /// Starts the program and returns its pid. A script that is not there is not forked for.
     pub(crate) fn start(&self) -> Result<i32> {
-        if let Some(path) = self.script() {
-            sys::identify_target(path)?;
-        } else if self.program != Program::Payload {
-            return Err(Errno(sys::ENOENT));
+        match self.script() {
+            Some(script) => drop(sys::identify_target(script.path())?),
+            None if self.program == Program::Payload => {}
+            None => return Err(Errno(sys::ENOENT)),
         }
         match sys::fork() {
             Ok(0) => self.child(),
@@ -43,13 +44,18 @@ impl Spawn<'_> {
         }
     }
 
-    fn script(&self) -> Option<&CStr> {
-        match self.program {
+    fn script(&self) -> Option<Command> {
+        let line = match self.program {
             Program::SystemInit => self.config.rcs,
+            Program::Boot => self.config.boot,
+            Program::Runlevel(b'0') => self.config.rc0,
+            Program::Runlevel(b'1') => self.config.rc1,
+            Program::Runlevel(b'6') => self.config.rc6,
             Program::Runlevel(_) => self.config.rc,
             Program::Single => Some(SULOGIN),
             Program::Payload => None,
-        }
+        };
+        Command::new(line?, self.level)
     }
 
     fn child(&self) -> ! {
@@ -69,21 +75,19 @@ impl Spawn<'_> {
         }
         sys::block_signals(0);
         let Errno(errno) = match self.script() {
-            Some(path) => self.execute_script(path),
+            Some(script) => self.execute_script(&script),
             None => self.execute_payload(),
         };
         report(Step::Execute, errno);
         sys::exit(if matches!(errno, sys::ENOENT | sys::ENOTDIR) { 127 } else { 126 })
     }
 
-    fn execute_script(&self, path: &CStr) -> Errno {
-        let level = [self.level, 0];
+    fn execute_script(&self, script: &Command) -> Errno {
         let runlevel = [b'R', b'U', b'N', b'L', b'E', b'V', b'E', b'L', b'=', self.level, 0];
         let prevlevel = [b'P', b'R', b'E', b'V', b'L', b'E', b'V', b'E', b'L', b'=', self.previous, 0];
-        let mut argv = List::<4>::new();
-        argv.push(path);
-        if let (Program::Runlevel(_), Ok(level)) = (self.program, CStr::from_bytes_with_nul(&level)) {
-            argv.push(level);
+        let mut argv = List::<16>::new();
+        for word in script.words() {
+            argv.push(word);
         }
         let mut environment = List::<128>::new();
         environment.push(c"INIT_VERSION=sysvinit-2.96");
@@ -108,7 +112,7 @@ impl Spawn<'_> {
                 environment.push(variable);
             }
         }
-        execute(path, argv.pointers(), environment.pointers())
+        execute(script.path(), argv.pointers(), environment.pointers())
     }
 
     fn execute_payload(&self) -> Errno {

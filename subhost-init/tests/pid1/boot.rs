@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use subhost_init::handoff::{Message, Pid1Args, Program, Request};
 
+use subhost_init::layout::Scripts;
+
 use crate::guest::{Guest, request};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
@@ -57,8 +59,9 @@ fn scripts_get_the_environment_of_sysvinit() {
 
 fn scripts_that_are_missing_are_skipped() {
     let guest = Guest::new();
-    let mut running =
-        guest.start(&Pid1Args { rcs: Some(c"/no/rcS".into()), rc: None, ..Pid1Args::default() });
+    let scripts =
+        Scripts { start: Some(c"/no/rcS".into()), level: None, power_off: None, ..Scripts::default() };
+    let mut running = guest.start(&Pid1Args { scripts, ..Pid1Args::default() });
     running.ready().ask(Request::PowerOff);
     let ended = running.end();
     assert_eq!(

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use subhost_init::handoff::{Message, Pid1Args, Request};
+use subhost_init::layout::Scripts;
 use subhost_init::pid1::IMAGE;
 use tempfile::TempDir;
 
@@ -87,8 +88,10 @@ impl Guest {
     /// Arguments to boot with these scripts; both also note `name level` in the file `log`.
     pub(crate) fn boot(&self, rcs: &str, rc: &str) -> Pid1Args {
         Pid1Args {
-            rcs: Some(self.script("rcS", &format!("echo rcS >> $D/log\n{rcs}"))),
-            rc: Some(self.script("rc", &format!("echo rc $1 >> $D/log\n{rc}"))),
+            scripts: scripts(
+                self.script("rcS", &format!("echo rcS >> $D/log\n{rcs}")),
+                &self.script("rc", &format!("echo rc $1 >> $D/log\n{rc}")),
+            ),
             stop: Duration::from_secs(10),
             grace: Duration::from_secs(5),
             ..Pid1Args::default()
@@ -273,6 +276,19 @@ impl Ended {
 
     pub(crate) fn signal(&self) -> i32 {
         self.status.signal().unwrap_or_else(|| panic!("{self:?}"))
+    }
+}
+
+/// Those of sysvinit, at these paths.
+fn scripts(start: CString, rc: &CString) -> Scripts {
+    let line = Some(CString::new([rc.to_bytes(), b" %"].concat()).unwrap());
+    Scripts {
+        start: Some(start),
+        level: line.clone(),
+        single: line.clone(),
+        power_off: line.clone(),
+        reboot: line,
+        ..Scripts::default()
     }
 }
 

@@ -30,6 +30,21 @@ pub(crate) fn add_address(index: u32, name: &str, address: Prefixed) -> Request 
     Request::new("add address", object, flags, RouteNetlinkMessage::NewAddress(message))
 }
 
+/// Takes an address from an interface.
+pub(crate) fn delete_address(index: u32, address: Prefixed) -> Request {
+    let length = address.length();
+    let message = match address.address() {
+        IpAddr::V4(ip) => {
+            AddressMessageBuilder::<std::net::Ipv4Addr>::new().index(index).address(ip, length).build()
+        }
+        IpAddr::V6(ip) => {
+            AddressMessageBuilder::<std::net::Ipv6Addr>::new().index(index).address(ip, length).build()
+        }
+    };
+    let object = format!("{address} of interface {index}");
+    Request::new("delete address", object, NLM_F_ACK, RouteNetlinkMessage::DelAddress(message))
+}
+
 /// Adds a route.
 pub(crate) fn add_route(route: &Route, interface: Option<u32>) -> Request {
     let is_v4 = match (route.to, route.via) {

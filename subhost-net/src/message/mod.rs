@@ -24,7 +24,7 @@ use crate::cable::Cable;
 use crate::mac::Mac;
 use crate::name::LINK_NAME_MAX;
 
-pub(crate) use address::{add_address, add_route, dump_addresses};
+pub(crate) use address::{add_address, add_route, delete_address, dump_addresses};
 pub(crate) use limit::{add_bucket, add_ingress, create_ifb, delete_ingress, delete_root, redirect_ingress};
 pub(crate) use port::{add_static_address, dump_vlans, join_vlan, leave_vlan, set_port};
 pub(crate) use uplink::{create_macvlan, get_netns_id, move_link, restore_link};

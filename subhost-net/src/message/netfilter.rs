@@ -89,6 +89,19 @@ pub(crate) fn allow_all(link: &str) -> Vec<Request> {
     transaction(link, vec![new_table(link), delete_table(link)])
 }
 
+/// One transaction after which there is no table at all in the network namespace.
+pub(crate) fn delete_all() -> Vec<Request> {
+    let body = header(0, 0);
+    let delete = Request::raw(
+        "delete all nftables tables of",
+        "this network namespace",
+        NLM_F_ACK,
+        NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE,
+        body,
+    );
+    transaction("this network namespace", vec![delete])
+}
+
 fn transaction(link: &str, requests: Vec<Request>) -> Vec<Request> {
     let mark = |kind| {
         let body = header(0, NFNL_SUBSYS_NFTABLES);

@@ -11,6 +11,7 @@ mod makers;
 mod namespaces;
 mod pins;
 mod ports;
+mod replugs;
 mod traffic;
 mod uplinks;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         namespaces::TESTS,
         pins::TESTS,
         ports::TESTS,
+        replugs::TESTS,
         traffic::TESTS,
         uplinks::TESTS,
     ]

@@ -114,7 +114,11 @@ fn system_call(host: &Host) -> Verdict {
 }
 
 /// The next life of a guest, with its network up.
-fn booted_again(host: &Host, name: &str, before: &Guest) -> Result<Guest, Box<dyn std::error::Error>> {
+pub(crate) fn booted_again(
+    host: &Host,
+    name: &str,
+    before: &Guest,
+) -> Result<Guest, Box<dyn std::error::Error>> {
     assert!(before.ends(PATIENCE)?, "still there after a reboot");
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {

@@ -22,6 +22,7 @@ mod names;
 mod network;
 mod nodes;
 mod paths;
+mod pid1;
 mod refuse;
 mod run;
 mod shared;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         names::CASES,
         nodes::CASES,
         paths::CASES,
+        pid1::CASES,
         mounts::CASES,
         network::CASES,
         refuse::CASES,

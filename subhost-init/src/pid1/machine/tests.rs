@@ -3,8 +3,16 @@
 use super::*;
 use proptest::prelude::*;
 
-const BOOT: Policy =
-    Policy { runlevel: b'2', stop_ms: 30_000, grace_ms: 5_000, immediate: false, payload: false };
+const BOOT: Policy = Policy {
+    runlevel: b'2',
+    boot_ms: 300_000,
+    stop_ms: 30_000,
+    grace_ms: 5_000,
+    immediate: false,
+    boot: false,
+    stays: false,
+    payload: false,
+};
 
 const EVENTS: [(&str, Event); 24] = [
     ("start", Event::Start),
@@ -35,53 +43,55 @@ const EVENTS: [(&str, Event); 24] = [
 
 /// State, events, and what comes of each: the state after it, when its deadline is, the effects. `-` for nothing.
 const TABLE: &str = "
-Start | start | SystemInit: utmp boot, utmp NS, spawn rcS NS
+Start | start | SystemInit @300000: utmp boot, utmp NS, spawn rcS NS
 Start | spawned not-spawned exited orphan init-2 init-3 init-S USR1-held USR1-lost host-signal deadline nobody | -
-Start | init-0 powerfail | ShuttingDown @30000: stopping PowerOff Initctl, utmp N0, spawn rc 0 N0
-Start | init-6 | ShuttingDown @30000: stopping Reboot Initctl, utmp N6, spawn rc 6 N6
-Start | stray | ShuttingDown @30000: stopping PowerOff StrayBytes, utmp N0, spawn rc 0 N0
-Start | INT TERM | ShuttingDown @30000: stopping Reboot Signal, utmp N6, spawn rc 6 N6
-Start | USR2 | ShuttingDown @30000: stopping PowerOff Signal, utmp N0, spawn rc 0 N0
-Start | host-off | ShuttingDown @30000: stopping PowerOff Host, utmp N0, spawn rc 0 N0
-Start | host-reboot | ShuttingDown @30000: stopping Reboot Host, utmp N6, spawn rc 6 N6
+Start | init-0 powerfail | ShuttingDown @29500: stopping PowerOff Initctl, utmp N0, spawn rc 0 N0
+Start | init-6 | ShuttingDown @29500: stopping Reboot Initctl, utmp N6, spawn rc 6 N6
+Start | stray | ShuttingDown @29500: stopping PowerOff StrayBytes, utmp N0, spawn rc 0 N0
+Start | INT TERM | ShuttingDown @29500: stopping Reboot Signal, utmp N6, spawn rc 6 N6
+Start | USR2 | ShuttingDown @29500: stopping PowerOff Signal, utmp N0, spawn rc 0 N0
+Start | host-off | ShuttingDown @29500: stopping PowerOff Host, utmp N0, spawn rc 0 N0
+Start | host-reboot | ShuttingDown @29500: stopping Reboot Host, utmp N6, spawn rc 6 N6
 Start | host-kill | Killing @500: stopping PowerOff Host, all 9
 Start | host-gone | Start: drain
-SystemInit | start orphan init-2 init-3 init-S USR1-held USR1-lost host-signal deadline nobody | -
-SystemInit | spawned | SystemInit: started rcS
-SystemInit | not-spawned | Runlevel: skipped rcS 2, renew, utmp boot, utmp N2, spawn rc 2 N2
-SystemInit | exited | Runlevel: ended rcS 7, renew, utmp boot, utmp N2, spawn rc 2 N2
-SystemInit | init-0 powerfail | ShuttingDown @30000: stopping PowerOff Initctl, group 10 15, utmp N0, spawn rc 0 N0
-SystemInit | init-6 | ShuttingDown @30000: stopping Reboot Initctl, group 10 15, utmp N6, spawn rc 6 N6
-SystemInit | stray | ShuttingDown @30000: stopping PowerOff StrayBytes, group 10 15, utmp N0, spawn rc 0 N0
-SystemInit | INT TERM | ShuttingDown @30000: stopping Reboot Signal, group 10 15, utmp N6, spawn rc 6 N6
-SystemInit | USR2 | ShuttingDown @30000: stopping PowerOff Signal, group 10 15, utmp N0, spawn rc 0 N0
-SystemInit | host-off | ShuttingDown @30000: stopping PowerOff Host, group 10 15, utmp N0, spawn rc 0 N0
-SystemInit | host-reboot | ShuttingDown @30000: stopping Reboot Host, group 10 15, utmp N6, spawn rc 6 N6
+SystemInit | start orphan init-2 init-3 init-S USR1-held USR1-lost host-signal nobody | -
+SystemInit | spawned | SystemInit @300000: started rcS
+SystemInit | not-spawned | Runlevel @300000: skipped rcS 2, renew, utmp boot, utmp N2, spawn rc 2 N2
+SystemInit | exited | Runlevel @300000: ended rcS 7, renew, utmp boot, utmp N2, spawn rc 2 N2
+SystemInit | init-0 powerfail | ShuttingDown @29500: stopping PowerOff Initctl, group 10 15, utmp N0, spawn rc 0 N0
+SystemInit | init-6 | ShuttingDown @29500: stopping Reboot Initctl, group 10 15, utmp N6, spawn rc 6 N6
+SystemInit | stray | ShuttingDown @29500: stopping PowerOff StrayBytes, group 10 15, utmp N0, spawn rc 0 N0
+SystemInit | INT TERM | ShuttingDown @29500: stopping Reboot Signal, group 10 15, utmp N6, spawn rc 6 N6
+SystemInit | USR2 | ShuttingDown @29500: stopping PowerOff Signal, group 10 15, utmp N0, spawn rc 0 N0
+SystemInit | host-off | ShuttingDown @29500: stopping PowerOff Host, group 10 15, utmp N0, spawn rc 0 N0
+SystemInit | host-reboot | ShuttingDown @29500: stopping Reboot Host, group 10 15, utmp N6, spawn rc 6 N6
 SystemInit | host-kill | Killing @500: stopping PowerOff Host, all 9
-SystemInit | host-gone | SystemInit: drain
-Runlevel | start orphan init-2 init-3 init-S USR1-held USR1-lost host-signal deadline nobody | -
-Runlevel | spawned | Runlevel: started rc 2
+SystemInit | host-gone | SystemInit @300000: drain
+SystemInit | deadline | SystemInit: late rcS 10
+Runlevel | start orphan init-2 init-3 init-S USR1-held USR1-lost host-signal nobody | -
+Runlevel | spawned | Runlevel @300000: started rc 2
 Runlevel | not-spawned | Running: skipped rc 2 2, renew, ready 0
 Runlevel | exited | Running: ended rc 2 7, renew, ready 7
-Runlevel | init-0 powerfail | ShuttingDown @30000: stopping PowerOff Initctl, group 10 15, utmp 20, spawn rc 0 20
-Runlevel | init-6 | ShuttingDown @30000: stopping Reboot Initctl, group 10 15, utmp 26, spawn rc 6 26
-Runlevel | stray | ShuttingDown @30000: stopping PowerOff StrayBytes, group 10 15, utmp 20, spawn rc 0 20
-Runlevel | INT TERM | ShuttingDown @30000: stopping Reboot Signal, group 10 15, utmp 26, spawn rc 6 26
-Runlevel | USR2 | ShuttingDown @30000: stopping PowerOff Signal, group 10 15, utmp 20, spawn rc 0 20
-Runlevel | host-off | ShuttingDown @30000: stopping PowerOff Host, group 10 15, utmp 20, spawn rc 0 20
-Runlevel | host-reboot | ShuttingDown @30000: stopping Reboot Host, group 10 15, utmp 26, spawn rc 6 26
+Runlevel | init-0 powerfail | ShuttingDown @29500: stopping PowerOff Initctl, group 10 15, utmp 20, spawn rc 0 20
+Runlevel | init-6 | ShuttingDown @29500: stopping Reboot Initctl, group 10 15, utmp 26, spawn rc 6 26
+Runlevel | stray | ShuttingDown @29500: stopping PowerOff StrayBytes, group 10 15, utmp 20, spawn rc 0 20
+Runlevel | INT TERM | ShuttingDown @29500: stopping Reboot Signal, group 10 15, utmp 26, spawn rc 6 26
+Runlevel | USR2 | ShuttingDown @29500: stopping PowerOff Signal, group 10 15, utmp 20, spawn rc 0 20
+Runlevel | host-off | ShuttingDown @29500: stopping PowerOff Host, group 10 15, utmp 20, spawn rc 0 20
+Runlevel | host-reboot | ShuttingDown @29500: stopping Reboot Host, group 10 15, utmp 26, spawn rc 6 26
 Runlevel | host-kill | Killing @500: stopping PowerOff Host, all 9
-Runlevel | host-gone | Runlevel: drain
+Runlevel | host-gone | Runlevel @300000: drain
+Runlevel | deadline | Runlevel: late rc 2 10
 Running | start spawned not-spawned exited orphan init-2 USR1-lost host-signal deadline nobody | -
-Running | init-0 powerfail | ShuttingDown @30000: stopping PowerOff Initctl, utmp 20, spawn rc 0 20
-Running | init-6 | ShuttingDown @30000: stopping Reboot Initctl, utmp 26, spawn rc 6 26
+Running | init-0 powerfail | ShuttingDown @29500: stopping PowerOff Initctl, utmp 20, spawn rc 0 20
+Running | init-6 | ShuttingDown @29500: stopping Reboot Initctl, utmp 26, spawn rc 6 26
 Running | init-3 | Runlevel: utmp 23, spawn rc 3 23
 Running | init-S | Runlevel: utmp 2S, spawn sulogin 2S
-Running | stray | ShuttingDown @30000: stopping PowerOff StrayBytes, utmp 20, spawn rc 0 20
-Running | INT TERM | ShuttingDown @30000: stopping Reboot Signal, utmp 26, spawn rc 6 26
-Running | USR2 USR1-held | ShuttingDown @30000: stopping PowerOff Signal, utmp 20, spawn rc 0 20
-Running | host-off | ShuttingDown @30000: stopping PowerOff Host, utmp 20, spawn rc 0 20
-Running | host-reboot | ShuttingDown @30000: stopping Reboot Host, utmp 26, spawn rc 6 26
+Running | stray | ShuttingDown @29500: stopping PowerOff StrayBytes, utmp 20, spawn rc 0 20
+Running | INT TERM | ShuttingDown @29500: stopping Reboot Signal, utmp 26, spawn rc 6 26
+Running | USR2 USR1-held | ShuttingDown @29500: stopping PowerOff Signal, utmp 20, spawn rc 0 20
+Running | host-off | ShuttingDown @29500: stopping PowerOff Host, utmp 20, spawn rc 0 20
+Running | host-reboot | ShuttingDown @29500: stopping Reboot Host, utmp 26, spawn rc 6 26
 Running | host-kill | Killing @500: stopping PowerOff Host, all 9
 Running | host-gone | Running: drain
 Payload | start orphan init-2 init-3 init-S USR1-lost deadline nobody | -
@@ -99,12 +109,12 @@ Payload | host-kill | Killing @500: stopping PowerOff Host, all 9
 Payload | host-signal | Payload: group 10 1
 Payload | host-gone | Payload: drain
 ShuttingDown | start orphan init-0 init-6 init-2 init-3 init-S powerfail stray INT USR2 TERM USR1-held USR1-lost host-off host-reboot host-signal nobody | -
-ShuttingDown | spawned | ShuttingDown @30000: started rc 0
+ShuttingDown | spawned | ShuttingDown @29500: started rc 0
 ShuttingDown | not-spawned | Terminating @5000: skipped rc 0 2, all 15, all 18
 ShuttingDown | exited | Terminating @5000: ended rc 0 7, all 15, all 18
 ShuttingDown | host-kill | Killing @500: all 9
-ShuttingDown | host-gone | ShuttingDown @30000: drain
-ShuttingDown | deadline | Terminating @5000: timed out rc 0, all 15, all 18
+ShuttingDown | host-gone | ShuttingDown @29500: drain
+ShuttingDown | deadline | ShuttingDown @30000: late rc 0 10
 Terminating | start spawned not-spawned exited orphan init-0 init-6 init-2 init-3 init-S powerfail stray INT USR2 TERM USR1-held USR1-lost host-off host-reboot host-signal | -
 Terminating | host-kill deadline | Killing @500: all 9
 Terminating | host-gone | Terminating @5000: drain
@@ -151,6 +161,7 @@ fn in_state(state: State) -> Machine {
 fn name(effect: Effect) -> String {
     let program = |program| match program {
         Program::SystemInit => "rcS".to_owned(),
+        Program::Boot => "boot".to_owned(),
         Program::Runlevel(level) => format!("rc {}", char::from(level)),
         Program::Single => "sulogin".to_owned(),
         Program::Payload => "payload".to_owned(),
@@ -171,6 +182,7 @@ fn name(effect: Effect) -> String {
             Message::Ended { program: which, status } => format!("ended {} {status}", program(which)),
             Message::Skipped { program: which, errno } => format!("skipped {} {errno}", program(which)),
             Message::Ready { status } => format!("ready {status}"),
+            Message::Late { program: which, pid } => format!("late {} {pid}", program(which)),
             Message::PayloadExited { status } => format!("payload exited {status}"),
             Message::Stopping { end, why } => format!("stopping {end:?} {why:?}"),
             Message::TimedOut(which) => format!("timed out {}", program(which)),
@@ -260,13 +272,13 @@ fn a_guest_boots_and_powers_off_in_order() {
     assert_eq!(
         told,
         [
-            "SystemInit: utmp boot, utmp NS, spawn rcS NS",
-            "SystemInit: started rcS",
-            "Runlevel: ended rcS 0, renew, utmp boot, utmp N2, spawn rc 2 N2",
-            "Runlevel: started rc 2",
+            "SystemInit @300000: utmp boot, utmp NS, spawn rcS NS",
+            "SystemInit @300000: started rcS",
+            "Runlevel @300000: ended rcS 0, renew, utmp boot, utmp N2, spawn rc 2 N2",
+            "Runlevel @300000: started rc 2",
             "Running: ended rc 2 1, renew, ready 1",
-            "ShuttingDown @39000: stopping PowerOff Initctl, utmp 20, spawn rc 0 20",
-            "ShuttingDown @39000: started rc 0",
+            "ShuttingDown @38500: stopping PowerOff Initctl, utmp 20, spawn rc 0 20",
+            "ShuttingDown @38500: started rc 0",
             "Terminating @15000: ended rc 0 0, all 15, all 18",
             "Done: sync, ending PowerOff, finish PowerOff",
         ]
@@ -280,6 +292,7 @@ fn the_whole_end_is_bounded_by_the_stop_time_and_two_seconds() {
         &[
             (0, Event::Host(Request::Reboot)),
             (0, Event::Spawned(9)),
+            (29_500, Event::Deadline),
             (30_000, Event::Deadline),
             (31_000, Event::Deadline),
             (31_500, Event::Deadline),
@@ -288,11 +301,82 @@ fn the_whole_end_is_bounded_by_the_stop_time_and_two_seconds() {
     assert_eq!(
         told[2..],
         [
+            "ShuttingDown @30000: late rc 6 9",
             "Terminating @31000: timed out rc 6, all 15, all 18",
             "Killing @31500: all 9",
             "Done: sync, ending Reboot, finish Reboot",
         ]
     );
+}
+
+#[test]
+fn what_runs_behind_the_start_script_runs_before_the_level() {
+    let told = way(
+        Policy { boot: true, ..BOOT },
+        &[
+            (0, Event::Start),
+            (0, Event::Spawned(2)),
+            (0, exited(2, 0)),
+            (0, Event::Spawned(3)),
+            (0, exited(3, 0)),
+        ],
+    );
+    assert_eq!(
+        told[2..],
+        [
+            "SystemInit @300000: ended rcS 0, renew, spawn boot NS",
+            "SystemInit @300000: started boot",
+            "Runlevel @300000: ended boot 0, renew, utmp boot, utmp N2, spawn rc 2 N2",
+        ]
+    );
+}
+
+#[test]
+fn a_program_that_stays_makes_the_guest_ready_and_ends_it() {
+    let stays = Policy { stays: true, ..BOOT };
+    let up = [(0, Event::Start), (0, Event::Spawned(2)), (0, exited(2, 0)), (0, Event::Spawned(3))];
+    let events =
+        [&up[..], &[(9, Event::Initctl(Order::Level(b'3'))), (9, exited(3, 1)), (9, Event::Spawned(4))]]
+            .concat();
+    assert_eq!(
+        way(stays, &events)[3..],
+        [
+            "Running: started rc 2, renew, ready 0",
+            "-",
+            "ShuttingDown @29509: ended rc 2 1, stopping PowerOff Payload, utmp 20, spawn rc 0 20",
+            "ShuttingDown @29509: started rc 0",
+        ]
+    );
+    let events = [&up[..], &[(9, Event::Initctl(Order::Level(b'6')))]].concat();
+    assert_eq!(
+        way(stays, &events)[4],
+        "ShuttingDown @29509: stopping Reboot Initctl, group 3 15, utmp 26, spawn rc 6 26"
+    );
+}
+
+#[test]
+fn a_script_that_is_late_is_told_of_once_and_waited_for() {
+    let events = [
+        (0, Event::Start),
+        (0, Event::Spawned(2)),
+        (300_000, Event::Deadline),
+        (900_000, exited(2, 0)),
+        (900_000, Event::Spawned(3)),
+        (900_000, Event::Deadline),
+        (900_000, exited(3, 0)),
+    ];
+    assert_eq!(
+        way(BOOT, &events)[2..],
+        [
+            "SystemInit: late rcS 2",
+            "Runlevel: ended rcS 0, renew, utmp boot, utmp N2, spawn rc 2 N2",
+            "Runlevel: started rc 2",
+            "Runlevel: late rc 2 3",
+            "Running: ended rc 2 0, renew, ready 0",
+        ]
+    );
+    let patient = Policy { boot_ms: 0, ..BOOT };
+    assert_eq!(way(patient, &events[..1]), ["SystemInit: utmp boot, utmp NS, spawn rcS NS"]);
 }
 
 #[test]
@@ -307,7 +391,7 @@ fn stray_bytes_skip_rc_where_power_off_is_immediate() {
     let events = [&running[..], &[(7, Event::Host(Request::PowerOff))]].concat();
     assert_eq!(
         way(immediate, &events).last().unwrap(),
-        "ShuttingDown @30007: stopping PowerOff Host, group 3 15, utmp 20, spawn rc 0 20"
+        "ShuttingDown @29507: stopping PowerOff Host, group 3 15, utmp 20, spawn rc 0 20"
     );
 }
 
@@ -329,8 +413,8 @@ fn a_level_asked_for_while_a_script_runs_comes_after_it() {
     assert_eq!(
         told[3..],
         [
-            "Runlevel: ended rcS 0, renew, utmp boot, utmp N3, spawn rc 3 N3",
-            "Runlevel: started rc 3",
+            "Runlevel @300000: ended rcS 0, renew, utmp boot, utmp N3, spawn rc 3 N3",
+            "Runlevel @300000: started rc 3",
             "-",
             "-",
             "Runlevel: ended rc 3 0, renew, ready 0, utmp 35, spawn rc 5 35",

@@ -31,6 +31,7 @@ pub(crate) const SIGUSR1: u32 = 10;
 pub(crate) const SIGUSR2: u32 = 12;
 pub(crate) const SIGTERM: u32 = 15;
 pub(crate) const SIGCHLD: u32 = 17;
+pub(crate) const SIGCONT: u32 = 18;
 pub(crate) const SIGPWR: u32 = 30;
 
 pub(crate) const POLLIN: i16 = 1;
@@ -95,6 +96,11 @@ impl Drop for Fd {
 impl Identity {
     pub(crate) fn is_fifo(self) -> bool {
         self.mode & 0o170_000 == 0o010_000
+    }
+
+    /// Whether its owner may execute it.
+    pub(crate) fn is_executable(self) -> bool {
+        self.mode & 0o100 != 0
     }
 }
 
@@ -235,7 +241,7 @@ pub(crate) fn identify_fd(fd: i32) -> Result<Identity> {
 }
 
 fn statx(directory: usize, path: &CStr, flags: usize) -> Result<Identity> {
-    const STATX_TYPE_INO: usize = 0x101;
+    const STATX_TYPE_MODE_INO: usize = 0x103;
     /// `struct statx`, up to the device numbers.
     #[repr(C)]
     #[derive(Default)]
@@ -250,7 +256,7 @@ fn statx(directory: usize, path: &CStr, flags: usize) -> Result<Identity> {
     }
     const { assert!(size_of::<Statx>() == 256) };
     let mut found = Statx::default();
-    let args = [directory, path.as_ptr() as usize, flags, STATX_TYPE_INO, address_mut(&mut found), 0];
+    let args = [directory, path.as_ptr() as usize, flags, STATX_TYPE_MODE_INO, address_mut(&mut found), 0];
     call(arch::STATX, args)?;
     Ok(Identity { device: found.device, inode: found.inode, mode: found.mode })
 }
