@@ -90,6 +90,7 @@ pub mod handoff;
 pub mod launch;
 pub mod pid1;
 pub mod process;
+pub mod seccomp;
 mod sys;
 pub mod userns;
 
