@@ -8,6 +8,7 @@ use subhost_config::SubhostConfig;
 use subhost_config::schema::{CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 use subhost_mount::fstype::AllowedTypes;
 
+use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
 
@@ -51,6 +52,8 @@ pub struct Request {
     pub immediate: bool,
     /// Start scripts to leave out.
     pub skip_scripts: Vec<String>,
+    /// How far it is kept apart.
+    pub isolation: Isolation,
     /// Its id range.
     pub user_namespace: UserNs,
     /// A command to run instead of the start scripts.
@@ -83,6 +86,7 @@ impl Request {
             stop_timeout: config.stop_timeout.value,
             immediate: config.poweroff.value == PowerOff::Immediate,
             skip_scripts: config.skip_scripts.value.clone(),
+            isolation: Isolation::from_config(config),
             user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
@@ -106,6 +110,7 @@ impl Request {
             stop_timeout: Duration::from_secs(10),
             immediate: false,
             skip_scripts: Vec::new(),
+            isolation: Isolation::default(),
             user_namespace: UserNs::Auto,
             payload: Some(command),
             // As the overlay's own path is: without links.
