@@ -10,6 +10,7 @@ mod fsck;
 mod hostile;
 mod include;
 mod initctl;
+mod isolation;
 mod kill;
 mod layers;
 mod look;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         config_exec::CASES,
         include::CASES,
         initctl::CASES,
+        isolation::CASES,
         kill::CASES,
         layers::CASES,
         look::CASES,
