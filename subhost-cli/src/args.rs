@@ -302,6 +302,9 @@ pub struct Run {
     /// Root: this folder of the host, itself
     #[arg(long, value_name = "DIR", conflicts_with = "disks")]
     pub root: Option<PathBuf>,
+    /// Let the command mount, and make user namespaces, as containers inside need
+    #[arg(long)]
+    pub nesting: bool,
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     pub command: Vec<OsString>,

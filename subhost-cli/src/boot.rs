@@ -286,6 +286,7 @@ fn launch(
     let netns = namespace(resources.netns.as_fd())?;
     let record = draft.commit_fd().step("duplicate the record's fd")?;
     let hostname = plan.hostname.clone();
+    let isolation = plan.isolation.clone();
     let args = Pid1Args {
         runlevel: u8::try_from(plan.runlevel).unwrap_or(b'2'),
         boot: Duration::from_millis(plan.boot_timeout_ms),
@@ -330,6 +331,9 @@ fn launch(
             .console_master(console_master)
             .controlling_terminal(foreign)
             .record(record)
+            .drop_capabilities(isolation.dropped().step("launch")?)
+            .filter(isolation.filter())
+            .writable_sys(isolation.writable_sys)
             .start()
             .step("launch")?;
         Ok((prepared, staged))
@@ -399,6 +403,7 @@ fn make_record(
         pinned: plan.netns.is_some(),
         cables,
         disks: plan.disks.iter().zip(resources.devices.iter()).map(disk).collect(),
+        isolation: plan.isolation.clone(),
         stop_timeout_ms: plan.stop_timeout_ms,
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     })

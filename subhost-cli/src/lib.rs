@@ -15,6 +15,7 @@ pub mod fsck;
 pub mod fstab;
 pub mod guest;
 pub mod idrange;
+pub mod isolation;
 pub mod json;
 pub mod layout;
 pub mod lock;

@@ -8,6 +8,7 @@ use subhost_mount::device::Device;
 use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
 
 use crate::error::Complaint;
+use crate::isolation::Isolation;
 use crate::layout::Layout;
 use crate::network::{self, PlannedNetwork};
 use crate::observe::{BindSource, Observed};
@@ -113,6 +114,8 @@ pub struct Plan {
     /// Cables, addresses and routes.
     #[serde(flatten)]
     pub network: PlannedNetwork,
+    /// How far it is kept apart.
+    pub isolation: Isolation,
     /// First host id and number of ids, if they are fixed by the configuration.
     pub id_range: Option<(u32, u32)>,
     /// Host name inside.
@@ -179,6 +182,7 @@ impl Plan {
                 reads_disks: request.reads_disks,
                 root,
                 network,
+                isolation: request.isolation.clone(),
                 id_range: match request.user_namespace {
                     UserNs::Range { first, count } => Some((first, count)),
                     _ => None,
@@ -286,6 +290,7 @@ impl Plan {
                 lines.push(format!("mount --bind NO-OP {live}/etc/init.d/{script}  # if it is there"));
             }
         }
+        lines.extend(self.isolation.open().iter().map(|open| format!("# open to the guest: {open}")));
         let program = match &self.init {
             PlannedInit::Subhost => format!("subhost-init runlevel={}", self.runlevel),
             PlannedInit::Payload => "subhost-init -- CMD".to_owned(),
@@ -293,8 +298,9 @@ impl Plan {
             PlannedInit::Guest(path) => path.clone(),
         };
         lines.push(format!(
-            "nsenter --user --net unshare --fork --pid --mount --uts --ipc --cgroup  # pivot_root {live}, hostname {}, fewer capabilities, then PID 1: {program}",
-            self.hostname
+            "nsenter --user --net unshare --fork --pid --mount --uts --ipc --cgroup  # pivot_root {live}, hostname {}, fewer capabilities{}, then PID 1: {program}",
+            self.hostname,
+            if self.isolation.seccomp { ", system call filter" } else { "" },
         ));
         lines
     }
@@ -397,6 +403,7 @@ mod tests {
             stop_timeout: Duration::from_secs(30),
             immediate: false,
             skip_scripts: Vec::new(),
+            isolation: Isolation::default(),
             user_namespace: UserNs::Range { first: 600_000, count: 65_536 },
             payload: None,
             hidden: Vec::new(),

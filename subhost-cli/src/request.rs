@@ -9,6 +9,7 @@ use subhost_config::SubhostConfig;
 use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 use subhost_mount::fstype::AllowedTypes;
 
+use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
 
@@ -72,6 +73,8 @@ pub struct Request {
     pub immediate: bool,
     /// Start scripts to leave out.
     pub skip_scripts: Vec<String>,
+    /// How far it is kept apart.
+    pub isolation: Isolation,
     /// Its id range.
     pub user_namespace: UserNs,
     /// A command to run instead of the start scripts.
@@ -117,6 +120,7 @@ impl Request {
             boot_timeout: config.boot_timeout.value,
             immediate: config.poweroff.value == PowerOff::Immediate,
             skip_scripts: config.skip_scripts.value.clone(),
+            isolation: Isolation::from_config(config),
             user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
@@ -144,6 +148,7 @@ impl Request {
             boot_timeout: Duration::ZERO,
             immediate: false,
             skip_scripts: Vec::new(),
+            isolation: Isolation::default(),
             user_namespace: UserNs::Auto,
             payload: Some(command),
             // As the overlay's own path is: without links.

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use subhost_init::process::ProcessIdentity;
 
+use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::lock::make_private_dir;
 
@@ -103,6 +104,8 @@ pub struct Record {
     pub cables: Vec<CableRecord>,
     /// Disks, in order; the first holds the root file system.
     pub disks: Vec<DiskRecord>,
+    /// How far it is kept apart: what enters it is bound by the same.
+    pub isolation: Isolation,
     /// Longest orderly stop, in milliseconds.
     pub stop_timeout_ms: u64,
     /// Seconds since 1970 when it was committed.

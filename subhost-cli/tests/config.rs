@@ -212,7 +212,7 @@ fn show_has_all_settings_as_json() {
         (&setting("LOG_SIZE")["value"], &setting("LOG_SIZE")["support"]),
         (&"2M".into(), &"ignored".into())
     );
-    assert_eq!(setting("SECCOMP")["support"], "refused");
+    assert_eq!(setting("MEMORY")["support"], "refused");
     assert_eq!(shown["diagnostics"][0]["code"], "W1102");
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use subhost_config::schema::{
     BindSpec, CableSpec, Capability, DeviceSpec, DiskSpec, Environment, InitChoice, Origin, PowerOff,
-    Restart, SETTINGS, Setting, SubhostConfig, Support, UserNs, Written,
+    ProcSys, Restart, SETTINGS, Seccomp, Setting, SubhostConfig, Support, UserNs, Written,
 };
 use subhost_config::{Diagnostic, Evaluator, IncludePolicy, Location, Source, parse};
 
@@ -121,7 +121,7 @@ fn a_setting_of_an_included_file_has_its_place_there() {
 #[test]
 fn reads_every_setting_that_has_no_effect_yet() {
     let text = "BASE=( /base/top /base/bottom )\nROOT=/srv/web/root\nWORK=/srv/web/work\nCMDLINE='quiet ro'\n\
-                CAPS_ADD=mknod\nNESTING=no\nBINDS=( /a:/b:ro )\nDEVICES=( /dev/fuse )\n\
+                BINDS=( /a:/b:ro )\nDEVICES=( /dev/fuse )\n\
                 ADDRESSES=( 192.0.2.7/24 eth1=2001:db8::7/64 )\nROUTES=10.8.0.0/16=192.0.2.1\n\
                 GATEWAY=192.0.2.1\nDNS=( 192.0.2.53 )\nMTU=1400\nRESTART=on-failure\nAUTOSTART=on\n\
                 AFTER=( db )\nSTART_DELAY=500ms\nLOG_SIZE=1M\nENVIRONMENT=( $'A=b\\xff c' )\n";
@@ -130,8 +130,6 @@ fn reads_every_setting_that_has_no_effect_yet() {
     assert_eq!(config.root.value.as_deref(), Some(Path::new("/srv/web/root")));
     assert_eq!(config.work.value.as_deref(), Some(Path::new("/srv/web/work")));
     assert_eq!(config.cmdline.value, Some("quiet ro".into()));
-    assert_eq!(config.caps_add.value, [Capability::parse(b"CAP_MKNOD").unwrap()]);
-    assert_eq!(config.nesting.value, Some(false));
     assert_eq!(config.binds.value, [BindSpec::parse(b"/a:/b:ro").unwrap()]);
     assert_eq!(config.devices.value, [DeviceSpec::parse(b"/dev/fuse").unwrap()]);
     assert_eq!(config.addresses.value[1].to_string(), "eth1=2001:db8::7/64");
@@ -143,6 +141,18 @@ fn reads_every_setting_that_has_no_effect_yet() {
     assert_eq!(config.after.value, ["db"]);
     assert_eq!(config.start_delay.value, Some(Duration::from_millis(500)));
     assert_eq!(config.environment.value[0].value, OsString::from_vec(b"b\xff c".to_vec()));
+}
+
+#[test]
+fn isolation_is_closed_until_it_is_opened() {
+    let closed = config("", &[]);
+    assert_eq!((closed.seccomp.value, closed.proc_sys.value), (Seccomp::Default, ProcSys::ReadOnly));
+    assert!(!closed.nesting.value && closed.caps_add.value.is_empty() && closed.caps_drop.value.is_empty());
+    let open = config("SECCOMP=no\nPROC_SYS=rw\nNESTING=on\nCAPS_ADD=mknod\nCAPS_DROP=( net_raw )\n", &[]);
+    assert_eq!((open.seccomp.value, open.proc_sys.value), (Seccomp::Off, ProcSys::Writable));
+    assert!(open.nesting.value);
+    assert_eq!(open.caps_add.value, [Capability::parse(b"CAP_MKNOD").unwrap()]);
+    assert_eq!(open.caps_drop.value, [Capability::parse(b"CAP_NET_RAW").unwrap()]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::capability::CapabilitySet;
 use crate::child::{Channel, Credentials, Failure, Status, Stdio, at, keep_list, null_stdio, spawn, wait};
+use crate::seccomp::Filter;
 use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step, sys};
 
@@ -31,6 +32,7 @@ pub struct Enter<'fd> {
     user: (u32, u32, Vec<u32>),
     cgroup: Option<OwnedFd>,
     dropped: CapabilitySet,
+    filter: Option<Filter>,
 }
 
 impl<'fd> Enter<'fd> {
@@ -47,6 +49,7 @@ impl<'fd> Enter<'fd> {
             user: (0, 0, Vec::new()),
             cgroup: None,
             dropped: CapabilitySet::dropped_by_default(),
+            filter: Some(Filter::default()),
         }
     }
 
@@ -107,6 +110,13 @@ impl<'fd> Enter<'fd> {
         self
     }
 
+    /// The system call filter of the command: that of the guest, so that it can do no more than the guest.
+    #[must_use]
+    pub fn filter(mut self, filter: Option<Filter>) -> Self {
+        self.filter = filter;
+        self
+    }
+
     /// Runs it; returns when the command is executed.
     ///
     /// # Errors
@@ -135,9 +145,10 @@ impl<'fd> Enter<'fd> {
         let keep = keep_list(&kept);
         let (uid, gid, groups) = self.user;
         let groups = groups.into_iter().map(Gid::from_raw).collect();
+        let filter = self.filter.as_ref().map_or(Ok(Vec::new()), Filter::compile)?;
         let child = Child {
             keep: &keep,
-            credentials: &Credentials { uid, gid, groups, dropped: self.dropped },
+            credentials: &Credentials { uid, gid, groups, dropped: self.dropped, filter },
             stdio: &stdio,
             controlling_terminal: self.controlling_terminal,
             working_directory: &self.working_directory,
@@ -185,6 +196,7 @@ impl Child<'_> {
         at(Step::CloseInherited, sys::files::close_all_but(&[0, 1, 2, channel]))?;
         sys::signals::reset_dispositions();
         at(Step::Execute, sys::signals::unblock_all())?;
+        self.credentials.confine()?;
         let mut failure = io::Error::from_raw_os_error(libc::ENOENT);
         for path in self.candidates {
             let error = sys::exec::execve(path, self.argv, self.environment);

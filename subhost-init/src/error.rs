@@ -147,4 +147,8 @@ steps! {
     AwaitGo = 27, "wait for the go-ahead of";
     /// Executing the program.
     Execute = 28, "execute";
+    /// Setting the resource limits.
+    Limits = 31, "set the resource limits of";
+    /// Loading the system call filter.
+    Filter = 32, "load the system call filter of";
 }

@@ -91,6 +91,7 @@ pub mod launch;
 pub mod layout;
 pub mod pid1;
 pub mod process;
+pub mod seccomp;
 mod sys;
 pub mod userns;
 

@@ -9,5 +9,6 @@ pub mod guest;
 pub mod host;
 pub mod isolate;
 pub mod leak;
+pub mod probe;
 pub mod program;
 pub mod wire;

@@ -41,7 +41,12 @@ pub(super) fn enter(context: &Context, args: args::Enter) -> Result<u8, Error> {
     let signals = Signals::block()?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let input = std::io::stdin();
-    let enter = Enter::new(init.as_fd()).argv(argv).environment(environment());
+    let dropped = record.isolation.dropped().step(format!("enter {name}"))?;
+    let enter = Enter::new(init.as_fd())
+        .argv(argv)
+        .environment(environment())
+        .drop_capabilities(dropped)
+        .filter(record.isolation.filter());
     let (mut entered, relay, pty, _raw) = if terminal {
         let pty = Pty::open().step("open a pseudo-terminal")?;
         pty.set_owner(record.first_id, record.first_id + 5).step("own the pseudo-terminal")?;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{Context, need_root};
 use crate::error::{Complaint, Context as _, Error};
+use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
 use crate::observe::{State, state_of};
 use crate::report;
@@ -33,7 +34,8 @@ struct Isolation {
     id_count: u32,
     idmapped_root: bool,
     locked_mounts: bool,
-    seccomp: bool,
+    #[serde(flatten)]
+    settings: Settings,
     device_filter: bool,
     cgroup: bool,
 }
@@ -113,7 +115,10 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     if let Some(isolation) = shown.isolation {
         let last = u64::from(isolation.first_id) + u64::from(isolation.id_count) - 1;
         row("ids", format!("{}-{last}", isolation.first_id));
-        row("not isolated", "seccomp, device filter and cgroup limits are not in place".to_owned());
+        for open in isolation.settings.open() {
+            row("open", open);
+        }
+        row("not isolated", "device filter and cgroup limits are not in place".to_owned());
     }
     report::print(&report::table(&["WHAT", "VALUE"], &rows))?;
     Ok(0)
@@ -161,7 +166,7 @@ fn look(context: &Context, name: &Name) -> Shown {
                 id_count: record.id_count,
                 idmapped_root: true,
                 locked_mounts: true,
-                seccomp: false,
+                settings: record.isolation,
                 device_filter: false,
                 cgroup: false,
             }),

@@ -14,6 +14,7 @@ use super::{Context, need_root, shell_status};
 use crate::args;
 use crate::boot::{Streams, boot as apply};
 use crate::error::{Complaint, Context as _, Error};
+use crate::isolation::Isolation;
 use crate::layout::is_plain_absolute;
 use crate::report;
 use crate::request::{Changes, Request, Root};
@@ -112,8 +113,10 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
         ));
     }
     let payload = payload.map_err(|_| Error::refused(Complaint::new("the command holds a NUL byte")))?;
+    let isolation = Isolation { nesting: args.nesting, ..Isolation::default() };
     Ok(Request {
         named,
+        isolation,
         disks: args.devices.disks,
         changes: match (args.devices.ephemeral, args.devices.read_only) {
             (true, _) => Changes::Ephemeral,

@@ -29,7 +29,7 @@ pub enum Seccomp {
     Off,
 }
 
-/// Whether the guest may write to `/proc/sys` and `/sys`: `PROC_SYS`.
+/// Whether the guest may write to `/sys`: `PROC_SYS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProcSys {

@@ -106,6 +106,16 @@ settings! {
     /// `FILESYSTEMS`: types that disks may hold beside those that always may.
     filesystems: list String =
         "FILESYSTEMS", Vec::new(), choice::filesystem, |it| choice::written_text(it), no_check;
+    /// `CAPS_ADD`
+    caps_add: list Capability = "CAPS_ADD", Vec::new(), Capability::parse, choice::written, no_check;
+    /// `CAPS_DROP`
+    caps_drop: list Capability = "CAPS_DROP", Vec::new(), Capability::parse, choice::written, no_check;
+    /// `SECCOMP`
+    seccomp: one Seccomp = "SECCOMP", Seccomp::Default, choice::seccomp, choice::written;
+    /// `PROC_SYS`
+    proc_sys: one ProcSys = "PROC_SYS", ProcSys::ReadOnly, choice::proc_sys, choice::written;
+    /// `NESTING`
+    nesting: one bool = "NESTING", false, choice::yes_no, choice::written_yes_no;
     /// `BASE`: the read-only layers, topmost first.
     base: list PathBuf = "BASE", Vec::new(), path::absolute, |it| path::written(it), path::check_layers;
     /// `ROOT`: the guest's own tree; none for `root` in the subhost's folder.
@@ -114,16 +124,6 @@ settings! {
     work: maybe PathBuf = "WORK", None, path::absolute, |it| path::written(it);
     /// `CMDLINE`: what the guest sees in `/proc/cmdline`.
     cmdline: maybe OsString = "CMDLINE", None, choice::command_line, |it| choice::written_os(it);
-    /// `CAPS_ADD`
-    caps_add: list Capability = "CAPS_ADD", Vec::new(), Capability::parse, choice::written, no_check;
-    /// `CAPS_DROP`
-    caps_drop: list Capability = "CAPS_DROP", Vec::new(), Capability::parse, choice::written, no_check;
-    /// `SECCOMP`
-    seccomp: maybe Seccomp = "SECCOMP", None, choice::seccomp, choice::written;
-    /// `PROC_SYS`
-    proc_sys: maybe ProcSys = "PROC_SYS", None, choice::proc_sys, choice::written;
-    /// `NESTING`
-    nesting: maybe bool = "NESTING", None, choice::yes_no, choice::written_yes_no;
     /// `CPUS` in thousandths of a processor.
     cpu_thousandths: maybe u32 = "CPUS", None, quantity::cpus, quantity::written_cpus;
     /// `MEMORY` in bytes.

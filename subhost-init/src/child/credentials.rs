@@ -1,13 +1,16 @@
-//! Ids, groups, capabilities and keyring of a child.
+//! Ids, groups, capabilities, keyring and system call filter of a child.
 
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet as Mask, CapabilitySets, capabilities, capabilities_secure_bits,
     clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
-    set_capabilities_secure_bits, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    set_capabilities_secure_bits, set_keep_capabilities, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
 };
+use seccompiler::BpfProgram;
 
+use super::limits;
 use super::report::{Failure, at};
 use crate::capability::CapabilitySet;
 use crate::{Step, sys};
@@ -19,12 +22,15 @@ pub(crate) struct Credentials {
     pub(crate) gid: u32,
     pub(crate) groups: Vec<Gid>,
     pub(crate) dropped: CapabilitySet,
+    /// The programs of the system call filter; none for no filter.
+    pub(crate) filter: Vec<BpfProgram>,
 }
 
 impl Credentials {
     /// In the child, which has all capabilities in its user namespace. The calls are those of a single thread: the
     /// ones of the C library would talk to threads that exist in the parent only.
     pub(crate) fn take(&self) -> Result<(), Failure> {
+        limits::lower_open_files()?;
         self.drop_from_bounding_set()?;
         // A caller that keeps its capabilities across a change of ids must not hand that on.
         let bits = at(Step::ClearCapabilities, capabilities_secure_bits())?;
@@ -33,14 +39,18 @@ impl Credentials {
             at(Step::ClearCapabilities, set_capabilities_secure_bits(none))?;
         }
         at(Step::Groups, set_thread_groups(&self.groups))?;
+        let is_root = self.uid == 0;
+        if !is_root {
+            at(Step::ClearCapabilities, set_keep_capabilities(true))?;
+        }
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         at(Step::Ids, set_thread_res_gid(gid, gid, gid))?;
         at(Step::Ids, set_thread_res_uid(uid, uid, uid))?;
         let held = at(Step::ClearCapabilities, capabilities(None))?;
-        let kept = if self.uid == 0 {
+        let kept = if is_root {
             CapabilitySets { inheritable: Mask::empty(), ..held }
         } else {
-            CapabilitySets { effective: Mask::empty(), permitted: Mask::empty(), inheritable: Mask::empty() }
+            only(Mask::SYS_ADMIN)
         };
         at(Step::ClearCapabilities, clear_ambient_capability_set())?;
         at(Step::ClearCapabilities, set_capabilities(None, kept))?;
@@ -48,6 +58,19 @@ impl Credentials {
             // A kernel without keyrings has nothing to leave.
             Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
             result => at(Step::Keyring, result),
+        }
+    }
+
+    /// The last step before the program is executed: loads the filter. That takes the `CAP_SYS_ADMIN` which even a user
+    /// without capabilities has been left until here; one that is only missing from the bounding set goes with the execution.
+    pub(crate) fn confine(&self) -> Result<(), Failure> {
+        for program in &self.filter {
+            at(Step::Filter, sys::seccomp::load(program))?;
+        }
+        if self.uid == 0 {
+            Ok(())
+        } else {
+            at(Step::ClearCapabilities, set_capabilities(None, only(Mask::empty())))
         }
     }
 
@@ -65,4 +88,9 @@ impl Credentials {
         }
         Ok(())
     }
+}
+
+/// These, effective and permitted.
+fn only(mask: Mask) -> CapabilitySets {
+    CapabilitySets { effective: mask, permitted: mask, inheritable: Mask::empty() }
 }

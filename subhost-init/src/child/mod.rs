@@ -5,6 +5,7 @@
 
 mod credentials;
 mod files;
+mod limits;
 mod report;
 mod spawn;
 mod wait;

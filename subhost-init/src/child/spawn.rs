@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
+use super::limits;
 use super::report::{Channel, Failure, Report, at};
 use super::wait::wait;
 use crate::{Error, Result, Step, sys};
@@ -47,6 +48,7 @@ pub(crate) fn spawn(
     let intermediate = || {
         let channel = &child_end;
         let result = at(Step::Seal, set_dumpable_behavior(DumpableBehavior::NotDumpable))
+            .and_then(|()| limits::set())
             .and_then(|()| join())
             .and_then(|()| {
                 let flags = flags | libc::CLONE_PARENT.cast_unsigned();

@@ -18,6 +18,7 @@ pub(super) struct Child<'a> {
     /// The descriptors that it keeps, sorted.
     pub(super) keep: &'a [RawFd],
     pub(super) root: &'a CStr,
+    pub(super) writable_sys: bool,
     pub(super) hostname: Option<&'a str>,
     pub(super) credentials: &'a Credentials,
     pub(super) stdio: &'a Stdio,
@@ -40,7 +41,7 @@ impl Child<'_> {
     /// Runs in the child; returns only what went wrong.
     pub(super) fn run(&self, channel: &Channel) -> Result<Infallible, Failure> {
         at(Step::CloseInherited, sys::files::close_all_but(self.keep))?;
-        take_root(self.root)?;
+        take_root(self.root, self.writable_sys)?;
         if let Some(name) = self.hostname {
             at(Step::HostName, rustix::system::sethostname(name.as_bytes()))?;
         }
@@ -57,6 +58,7 @@ impl Child<'_> {
             sys::clone::exit(0);
         }
         at(Step::Execute, sys::signals::unblock_all())?;
+        self.credentials.confine()?;
         let error = match self.program {
             Executable::File(file) => sys::exec::fexecve(file.as_fd(), self.argv, self.environment),
             Executable::Path(path) => sys::exec::execve(path, self.argv, self.environment),

@@ -11,6 +11,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::capability::CapabilitySet;
 use crate::child::{Channel, Credentials, Failure, Stdio, at, keep_list, null_stdio, raise, spawn};
+use crate::seccomp::Filter;
 use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step};
 
@@ -57,6 +58,8 @@ pub struct Launch<'fd> {
     record: Option<OwnedFd>,
     cgroup: Option<OwnedFd>,
     dropped: CapabilitySet,
+    filter: Option<Filter>,
+    writable_sys: bool,
 }
 
 impl<'fd> Launch<'fd> {
@@ -77,6 +80,8 @@ impl<'fd> Launch<'fd> {
             record: None,
             cgroup: None,
             dropped: CapabilitySet::dropped_by_default(),
+            filter: Some(Filter::default()),
+            writable_sys: false,
         }
     }
 
@@ -169,6 +174,21 @@ impl<'fd> Launch<'fd> {
         self
     }
 
+    /// The system call filter of the guest; [`Filter::default`] by default. Without one, what of the kernel can be reached
+    /// from its user namespace is left to the kernel.
+    #[must_use]
+    pub fn filter(mut self, filter: Option<Filter>) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Whether sysfs is mounted writable, for what the guest's user namespace owns in it; read-only by default.
+    #[must_use]
+    pub fn writable_sys(mut self, yes: bool) -> Self {
+        self.writable_sys = yes;
+        self
+    }
+
     /// Does everything but the last step: returns when the child has its namespaces, root and ids and waits for the
     /// go-ahead. To be called on the thread whose mount namespace holds the tree.
     ///
@@ -215,7 +235,8 @@ impl<'fd> Launch<'fd> {
         let record = self.record.map(raise).transpose().map_err(|e| system("move a descriptor for", e))?;
         let argv = StringArray::new(argv);
         let environment = StringArray::new(self.environment);
-        let credentials = Credentials { uid: 0, gid: 0, groups: Vec::new(), dropped: self.dropped };
+        let filter = self.filter.as_ref().map_or(Ok(Vec::new()), Filter::compile)?;
+        let credentials = Credentials { uid: 0, gid: 0, groups: Vec::new(), dropped: self.dropped, filter };
         let channels = Channel::pair().map_err(|e| system("make a socket for", e))?;
 
         let mut kept: Vec<BorrowedFd<'_>> = stdio.fds().collect();
@@ -228,6 +249,7 @@ impl<'fd> Launch<'fd> {
         let child = Child {
             keep: &keep,
             root: &root_path,
+            writable_sys: self.writable_sys,
             hostname: self.hostname.as_deref(),
             credentials: &credentials,
             stdio: &stdio,

@@ -14,7 +14,7 @@ use crate::Step;
 use crate::child::{Failure, at};
 
 /// Leaves the caller's tree for the one at `root`, and attaches new instances of proc and sysfs there.
-pub(super) fn take_root(root: &CStr) -> Result<(), Failure> {
+pub(super) fn take_root(root: &CStr, writable_sys: bool) -> Result<(), Failure> {
     // The copy of a mount namespace for another user namespace receives what is mounted in the original; cut that.
     at(Step::PrivateMounts, mount_change(c"/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC))?;
     // Made now, while the caller's are still seen: in a user namespace the kernel gives a new proc or sysfs only to one who
@@ -23,7 +23,8 @@ pub(super) fn take_root(root: &CStr) -> Result<(), Failure> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let proc = at(Step::MountProc, detached(c"proc", confined))?;
-    let sys = at(Step::MountSys, detached(c"sysfs", confined | MountAttrFlags::MOUNT_ATTR_RDONLY))?;
+    let read_only = if writable_sys { MountAttrFlags::empty() } else { MountAttrFlags::MOUNT_ATTR_RDONLY };
+    let sys = at(Step::MountSys, detached(c"sysfs", confined | read_only))?;
 
     // The copied mounts are locked together, and pivot_root refuses a locked one; the top of a clone is free. By path, as a
     // descriptor of the caller's is of a mount in another namespace.

@@ -188,6 +188,7 @@ fn guest_without_user_namespace() {
             "id -u; stat -c %u /bin; grep ^CapBnd /proc/self/status; mount -o remount,rw /sys || exit 3";
         let (stdio, mut output) = output_pipe();
         let mut running = Launch::new(&stage.live)
+            .filter(None)
             .program(Program::Guest { path: c"/bin/sh".to_owned(), argv: strings(&["sh", "-c", script]) })
             .environment(strings(&["PATH=/bin"]))
             .stdio(stdio)

@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod commit;
+mod confinement;
 mod entering;
 mod failures;
 mod isolation;
@@ -25,8 +26,9 @@ fn main() {
         _ => {}
     }
     let root = nix::unistd::geteuid().is_root();
-    let tests: [&[Test]; 7] = [
+    let tests: [&[Test]; 8] = [
         &commit::TESTS,
+        &confinement::TESTS,
         &entering::TESTS,
         &failures::TESTS,
         &isolation::TESTS,

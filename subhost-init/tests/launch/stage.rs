@@ -11,6 +11,7 @@ use std::process::Command;
 
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use subhost_init::launch::{Ended, Launch, Program, Running};
+use subhost_init::seccomp::Filter;
 use subhost_init::userns::{IdMap, UserNamespace};
 
 /// The host id of the guest's root.
@@ -80,10 +81,12 @@ impl Stage {
         self.launch(Program::Guest { path: c"/bin/busybox".to_owned(), argv: strings(&["sh", "-c", script]) })
     }
 
+    /// Nesting, as guests here attack by mounting.
     pub(crate) fn launch(&self, program: Program) -> Launch<'_> {
         Launch::new(&self.live)
             .user_namespace(self.user_namespace.as_fd())
             .program(program)
+            .filter(Some(Filter::default().nesting(true)))
             .environment(strings(&["PATH=/bin"]))
     }
 

@@ -41,7 +41,7 @@ fn locked(host: &Host) -> Verdict {
         "echo b >/proc/sysrq-trigger",
     ] {
         // A redirection that fails ends a shell with 1, or 2 in some.
-        let outcome = host.subhostctl(&["run", "--disk", &disk, "--", "sh", "-c", script])?;
+        let outcome = host.subhostctl(&["run", "--nesting", "--disk", &disk, "--", "sh", "-c", script])?;
         assert!(![0, 125, 126, 127].contains(&outcome.code), "{script}: {outcome}");
     }
     Ok(())

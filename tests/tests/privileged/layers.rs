@@ -77,7 +77,10 @@ fn image(host: &Host) -> Verdict {
     let tree = Fixture::TinyTree.path()?;
     let data = host.ext4_of(&tree, "data.ext4")?;
     let name = host.name("tiny");
-    host.config(&name, &format!("DISKS=( vda:1:{} vdb:0:{} )\n", root.display(), data.display()))?;
+    host.config(
+        &name,
+        &format!("DISKS=( vda:1:{} vdb:0:{} )\nNESTING=yes\n", root.display(), data.display()),
+    )?;
     fs::write(host.folder().join("fstab"), "/dev/vdb /mnt ext4 ro 0 2\n")?;
     insert(host, &root, "fstab", "/etc/fstab", 0o100_644)?;
 
@@ -154,11 +157,11 @@ fn pointing(host: &Host) -> Verdict {
         done 2>/dev/null
         echo tried";
     let path = tree.to_string_lossy();
-    let outcome = host.subhostctl(&["run", "--overlay", &path, "--", "sh", "-c", script])?;
+    let outcome = host.subhostctl(&["run", "--nesting", "--overlay", &path, "--", "sh", "-c", script])?;
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "tried\n"), "{outcome}");
     canary.unharmed()?;
     // The witness: where nothing is hidden, it is found.
-    let outside = host.subhostctl(&["run", "--root", &path, "--", "sh", "-c", script])?;
+    let outside = host.subhostctl(&["run", "--nesting", "--root", &path, "--", "sh", "-c", script])?;
     assert_eq!(outside.stdout.matches("hidden secret\n").count(), 3, "{outside}");
     Ok(())
 }

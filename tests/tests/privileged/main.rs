@@ -14,6 +14,7 @@ mod fsck;
 mod hostile;
 mod include;
 mod initctl;
+mod isolation;
 mod kill;
 mod layers;
 mod look;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         cp::CASES,
         include::CASES,
         initctl::CASES,
+        isolation::CASES,
         kill::CASES,
         layers::CASES,
         look::CASES,

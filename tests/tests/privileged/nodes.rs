@@ -72,7 +72,7 @@ fn make_nodes(host: &Host, folder: &str) -> Verdict {
     Ok(())
 }
 
-/// Tries to lift `nodev` from every mount, and says where it was told that it has. A mount of its own shows that this
+/// Tries to lift `nodev` from every mount, which takes a guest that may mount, and says where it was told that it has. A mount of its own shows that this
 /// is how it is lifted.
 const REMOUNT: &str = r#"
     mkdir -p /root/own && mount -t tmpfs -o nodev own /root/own
@@ -151,7 +151,10 @@ fn images(host: &Host) -> Verdict {
     let root = host.ext4_of(&tree, "root.ext4")?;
     let data = host.ext4_of(&tree, "data.ext4")?;
     let name = host.name("tiny");
-    host.config(&name, &format!("DISKS=( vda:0:{} vdb:0:{} )\n", root.display(), data.display()))?;
+    host.config(
+        &name,
+        &format!("DISKS=( vda:0:{} vdb:0:{} )\nNESTING=yes\n", root.display(), data.display()),
+    )?;
     let guest = boot(host, &name)?;
     // As the host sees them: the guest's words would not do.
     let without_nodes = || -> std::io::Result<BTreeSet<String>> {
@@ -178,7 +181,8 @@ fn folders(host: &Host, option: &str) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?;
     make_nodes(host, &tree.join("nodes").to_string_lossy())?;
     let script = format!("NODES=/nodes\n{REMOUNT}{OPEN}");
-    let outcome = host.subhostctl(&["run", option, &tree.to_string_lossy(), "--", "sh", "-c", &script])?;
+    let outcome =
+        host.subhostctl(&["run", "--nesting", option, &tree.to_string_lossy(), "--", "sh", "-c", &script])?;
     check(&outcome, &["/nodes"])?;
     canary.unharmed()
 }

@@ -52,13 +52,13 @@ fn shared(host: &Host) -> Verdict {
 
     let before = table()?;
     for root in [["--root", &path], ["--overlay", &path]] {
-        let words = [&["run"], &root[..], &["--", "sh", "-c", MOUNTS]].concat();
+        let words = [&["run", "--nesting"], &root[..], &["--", "sh", "-c", MOUNTS]].concat();
         let count = host.done(&words)?;
         assert!(count.trim().parse().is_ok_and(|count: u32| count >= 50), "{count}");
         assert_eq!(table()?, before, "{root:?}");
     }
     let name = host.name("tiny");
-    host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
+    host.config(&name, &format!("DISKS=( vda:1:{} )\nNESTING=yes\n", image.display()))?;
     let guest = boot(host, &name)?;
     let count = host.done(&["enter", &name, "--", "sh", "-c", MOUNTS])?;
     assert!(count.trim().parse().is_ok_and(|count: u32| count >= 50), "{count}");
