@@ -182,10 +182,18 @@ fn tools(host: &Host, fixture: Fixture, without: &[&str], tools: Tools) -> Verdi
             None => boot(host, &name)?,
         };
         // Its status may not come back: it can die with the guest.
+        // Shown if it fails.
+        eprintln!("{tool}");
         host.subhostctl(&["enter", &name, "--", "sh", "-c", tool])?;
         match after {
             After::Off => is_off(host, &name, &guest, tool)?,
-            After::Again => running = Some(booted_again(host, &name, &guest)?),
+            After::Again => {
+                let guest = booted_again(host, &name, &guest)?;
+                if fixture == Fixture::DebianRunit {
+                    has_runits_files(&guest)?;
+                }
+                running = Some(guest);
+            }
             After::Stays => {
                 assert!(!guest.ends(WATCH)?, "{tool} ended the guest");
                 running = Some(guest);
@@ -193,6 +201,16 @@ fn tools(host: &Host, fixture: Fixture, without: &[&str], tools: Tools) -> Verdi
         }
     }
     assert!(running.is_none(), "the last one is to power off");
+    Ok(())
+}
+
+/// What runit's tools mark for init is taken back by a start script that still runs.
+fn has_runits_files(guest: &Guest) -> Verdict {
+    let deadline = Instant::now() + PATIENCE;
+    while !guest.file("/run/runit.reboot").exists() {
+        assert!(!guest.ends(Duration::from_millis(10))?, "it has ended");
+        assert!(Instant::now() < deadline, "its first stage has not come to its end");
+    }
     Ok(())
 }
 
