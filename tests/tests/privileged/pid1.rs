@@ -36,6 +36,11 @@ pub(crate) const CASES: &[Case] = &[
         body: stop_hangs,
     },
     Case {
+        name: "a_pid_1_that_does_not_answer_is_killed_in_time",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: frozen,
+    },
+    Case {
         name: "a_guest_with_rcs_alone_boots_and_powers_off",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: start_script_alone,
@@ -333,6 +338,19 @@ fn stop_hangs(host: &Host) -> Verdict {
         "{outcome}"
     );
     Ok(())
+}
+
+/// As if something of the guest made PID 1 itself wait.
+fn frozen(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} )\nSTOP_TIMEOUT=500ms\n", image.display()))?;
+    let guest = boot(host, &name)?;
+    guest.signal_init(rustix::process::Signal::STOP)?;
+    let outcome = host.subhostctl(&["stop", &name])?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    assert!(outcome.stderr.contains("did not stop in time, and was killed"), "{outcome}");
+    is_off(host, &name, &guest, "stop")
 }
 
 fn start_script_alone(host: &Host) -> Verdict {
