@@ -219,6 +219,18 @@ impl Running {
         [after[0] - before[0], after[1] - before[1]]
     }
 
+    /// How many children PID 1 has, and how many of them have ended and are not reaped yet.
+    pub(crate) fn children(&self) -> [usize; 2] {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let is_zombie = |pid: &&&str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z"))
+        };
+        let children: Vec<_> = children.split_whitespace().collect();
+        [children.len(), children.iter().filter(is_zombie).count()]
+    }
+
     /// A figure of PID 1 in `/proc`.
     pub(crate) fn figure(&self, name: &str, file: &str) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap();

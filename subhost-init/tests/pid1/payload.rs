@@ -85,16 +85,34 @@ fn starts_clean() {
 }
 
 fn orphans_are_reaped() {
-    // Each subshell leaves a child to PID 1. In the end no zombie may stay; the looking itself takes the time.
-    let command = "i=0
-        while [ $i -lt 2000 ]; do (: &) ; i=$((i + 1)); done
-        looks=0
-        while [ $looks -lt 1000 ]; do
-            cat /proc/[0-9]*/stat 2>/dev/null | grep -q '^[0-9]* (.*) Z' || exit 0
-            looks=$((looks + 1))
-        done
-        exit 1";
-    assert_eq!(Guest::new().start(&Guest::payload(command)).end().code(), 0);
+    const ROUNDS: usize = 25_000;
+    // Each subshell leaves four children to PID 1. Then the payload waits to be looked at.
+    let orphans = [": &"; 4].join(" ");
+    let guest = Guest::new();
+    let text = format!(
+        "i=0\nwhile [ $i -lt {ROUNDS} ]; do ({orphans}); i=$((i + 1)); done\necho > $D/done\nread line < $D/fifo"
+    );
+    let payload = guest.script("command", &text);
+    assert!(Command::new("mkfifo").arg(guest.path("fifo")).status().unwrap().success());
+    let mut running = guest.start(&Pid1Args { payload: Some(vec![payload]), ..Pid1Args::default() });
+    running.wait_for(Message::Started(Program::Payload));
+    let mut zombies = Vec::new();
+    while !guest.path("done").exists() {
+        zombies.push(running.children()[1]);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    zombies.sort_unstable();
+    let (usual, most) = (zombies[zombies.len() / 2], zombies[zombies.len() - 1]);
+    eprintln!("figure: 100000 orphans: {usual} zombies usually, {most} at most, in {} looks", zombies.len());
+    // On a busy machine PID 1 has to wait for its turn as all do: what counts is that it keeps up.
+    assert!(usual <= 64, "{usual} zombies at once");
+    // In the end there is only the payload.
+    let begun = std::time::Instant::now();
+    while running.children() != [1, 0] {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?} are left", running.children());
+    }
+    std::fs::write(guest.path("fifo"), "go\n").unwrap();
+    assert_eq!(running.end().code(), 0);
 }
 
 fn what_it_leaves_behind_is_killed() {

@@ -75,7 +75,8 @@ fn a_cable_that_is_not_whole_is_not_renewed() {
             let bridge = Observed::read().unwrap().by_name("br0").unwrap().index;
             let cable = cable("web0", 1, Some(bridge));
             let netns = Netns::create(None).unwrap();
-            let [CreatedCable { host_ifindex }] = create_all(netns.as_fd(), &[cable.clone()]).unwrap()[..]
+            let [CreatedCable { host_ifindex }] =
+                create_all(netns.as_fd(), std::slice::from_ref(&cable)).unwrap()[..]
             else {
                 panic!("one cable")
             };

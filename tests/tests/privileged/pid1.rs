@@ -36,6 +36,11 @@ pub(crate) const CASES: &[Case] = &[
         body: stop_hangs,
     },
     Case {
+        name: "a_pid_1_that_does_not_answer_is_killed_in_time",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: frozen,
+    },
+    Case {
         name: "a_guest_with_rcs_alone_boots_and_powers_off",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: start_script_alone,
@@ -182,10 +187,18 @@ fn tools(host: &Host, fixture: Fixture, without: &[&str], tools: Tools) -> Verdi
             None => boot(host, &name)?,
         };
         // Its status may not come back: it can die with the guest.
+        // Shown if it fails.
+        eprintln!("{tool}");
         host.subhostctl(&["enter", &name, "--", "sh", "-c", tool])?;
         match after {
             After::Off => is_off(host, &name, &guest, tool)?,
-            After::Again => running = Some(booted_again(host, &name, &guest)?),
+            After::Again => {
+                let guest = booted_again(host, &name, &guest)?;
+                if fixture == Fixture::DebianRunit {
+                    has_runits_files(&guest)?;
+                }
+                running = Some(guest);
+            }
             After::Stays => {
                 assert!(!guest.ends(WATCH)?, "{tool} ended the guest");
                 running = Some(guest);
@@ -193,6 +206,16 @@ fn tools(host: &Host, fixture: Fixture, without: &[&str], tools: Tools) -> Verdi
         }
     }
     assert!(running.is_none(), "the last one is to power off");
+    Ok(())
+}
+
+/// What runit's tools mark for init is taken back by a start script that still runs.
+fn has_runits_files(guest: &Guest) -> Verdict {
+    let deadline = Instant::now() + PATIENCE;
+    while !guest.file("/run/runit.reboot").exists() {
+        assert!(!guest.ends(Duration::from_millis(10))?, "it has ended");
+        assert!(Instant::now() < deadline, "its first stage has not come to its end");
+    }
     Ok(())
 }
 
@@ -315,6 +338,19 @@ fn stop_hangs(host: &Host) -> Verdict {
         "{outcome}"
     );
     Ok(())
+}
+
+/// As if something of the guest made PID 1 itself wait.
+fn frozen(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} )\nSTOP_TIMEOUT=500ms\n", image.display()))?;
+    let guest = boot(host, &name)?;
+    guest.signal_init(rustix::process::Signal::STOP)?;
+    let outcome = host.subhostctl(&["stop", &name])?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    assert!(outcome.stderr.contains("did not stop in time, and was killed"), "{outcome}");
+    is_off(host, &name, &guest, "stop")
 }
 
 fn start_script_alone(host: &Host) -> Verdict {
