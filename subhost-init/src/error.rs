@@ -147,4 +147,6 @@ steps! {
     AwaitGo = 27, "wait for the go-ahead of";
     /// Executing the program.
     Execute = 28, "execute";
+    /// Entering the cgroups of version 1.
+    JoinCgroups = 40, "enter the cgroups of";
 }
