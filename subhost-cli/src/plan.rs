@@ -7,6 +7,7 @@ use subhost_config::schema::{InitChoice, UserNs};
 use subhost_mount::device::Device;
 use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
 
+use crate::cgroup::PlannedCgroup;
 use crate::error::Complaint;
 use crate::layout::Layout;
 use crate::network::{self, PlannedNetwork};
@@ -91,6 +92,8 @@ pub struct Plan {
     /// Cables, addresses and routes.
     #[serde(flatten)]
     pub network: PlannedNetwork,
+    /// Limits, devices of the host, and what of that is not enforced.
+    pub cgroup: PlannedCgroup,
     /// First host id and number of ids, if they are fixed by the configuration.
     pub id_range: Option<(u32, u32)>,
     /// Host name inside.
@@ -152,6 +155,7 @@ impl Plan {
                 reads_disks: request.reads_disks,
                 root,
                 network,
+                cgroup: observed.cgroup.plan(&request.cgroup),
                 id_range: match request.user_namespace {
                     UserNs::Range { first, count } => Some((first, count)),
                     _ => None,
@@ -237,12 +241,18 @@ impl Plan {
         for (kind, at) in [("tmpfs", "dev"), ("devpts", "dev/pts"), ("tmpfs", "dev/shm"), ("tmpfs", "run")] {
             lines.push(format!("mount -t {kind} {kind} {live}/{at}"));
         }
+        for device in &self.cgroup.devices {
+            let name = shell::quote(&device.name);
+            let mode = if device.read_only { "  # to be read alone" } else { "" };
+            lines.push(format!("cp -aL /dev/{name} {live}/dev/{name}{mode}"));
+        }
         if self.init != PlannedInit::Payload {
             lines.push(format!("mkfifo -m 600 {live}/run/initctl"));
             for script in &self.skip_scripts {
                 lines.push(format!("mount --bind NO-OP {live}/etc/init.d/{script}  # if it is there"));
             }
         }
+        lines.extend(self.cgroup.commands());
         let program = match &self.init {
             PlannedInit::Subhost => format!("subhost-init runlevel={}", self.runlevel),
             PlannedInit::Payload => "subhost-init -- CMD".to_owned(),
@@ -330,6 +340,7 @@ mod tests {
             disks: Vec::new(),
             filesystems: Vec::new(),
             network: Wanted::default(),
+            cgroup: crate::cgroup::Wanted::default(),
             cables: cables
                 .iter()
                 .map(|(bridge, mac)| CableSpec { bridge: bridge.map(str::to_owned), mac: *mac })

@@ -55,6 +55,8 @@ pub fn stop(record: &Record, timeout: Duration) -> Result<Stopped, Error> {
             break;
         }
     }
+    // Also what is in its cgroup but not below its PID 1; where the kernel cannot, the rest ends with PID 1.
+    let _ = record.cgroup.open().and_then(|cgroup| cgroup.kill());
     init.signal(SIGKILL).step(step())?;
     Ok(if init.wait_gone(Instant::now() + AFTER_KILL).step(step())? {
         Stopped::Killed

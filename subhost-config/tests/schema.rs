@@ -157,7 +157,7 @@ fn elements_have_their_places() {
 
 #[test]
 fn a_wrong_value_without_effect_is_only_a_warning() {
-    let text = "BASE=images\nLOG_SIZE=(1 2)\nAFTER=( web ../x )\nMEMORY=512\n";
+    let text = "BASE=images\nLOG_SIZE=(1 2)\nAFTER=( web ../x )\nTMPFS_SIZE=512\n";
     let found: Vec<_> = complaints(text, &[])
         .into_iter()
         .map(|(code, place, message)| format!("{code} {place}: {message}"))
@@ -171,8 +171,8 @@ fn a_wrong_value_without_effect_is_only_a_warning() {
             "W1102 LOG_SIZE=(1 2): LOG_SIZE has no effect yet",
             "W1102 AFTER=( web ../x ): AFTER has no effect yet",
             "W1105 ../x: AFTER: `../x` is no name of a subhost",
-            "E1005 MEMORY=512: MEMORY: `512` is less than 1M",
-            "E1007 MEMORY=512: MEMORY is not supported yet",
+            "E1005 TMPFS_SIZE=512: TMPFS_SIZE: `512` is less than 4K",
+            "E1007 TMPFS_SIZE=512: TMPFS_SIZE is not supported yet",
         ]
     );
 }

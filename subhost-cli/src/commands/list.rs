@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Context, need_root};
+use crate::cgroup::CgroupRecord;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::Name;
 use crate::observe::{State, state_of};
@@ -22,6 +23,7 @@ struct Shown {
     cables: Vec<CableRecord>,
     disks: Vec<DiskRecord>,
     isolation: Option<Isolation>,
+    cgroup: Option<CgroupRecord>,
     started: Option<u64>,
 }
 
@@ -113,7 +115,21 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     if let Some(isolation) = shown.isolation {
         let last = u64::from(isolation.first_id) + u64::from(isolation.id_count) - 1;
         row("ids", format!("{}-{last}", isolation.first_id));
-        row("not isolated", "seccomp, device filter and cgroup limits are not in place".to_owned());
+        row(
+            "not isolated",
+            if isolation.device_filter { "seccomp" } else { "seccomp, device filter" }.to_owned(),
+        );
+    }
+    if let Some(cgroup) = shown.cgroup {
+        for directory in &cgroup.directories {
+            row("cgroup", directory.path.display().to_string());
+        }
+        for limit in cgroup.limits {
+            row("limit", limit);
+        }
+        for unenforced in cgroup.not_enforced {
+            row("limit", unenforced);
+        }
     }
     report::print(&report::table(&["WHAT", "VALUE"], &rows))?;
     Ok(0)
@@ -143,6 +159,7 @@ fn look(context: &Context, name: &Name) -> Shown {
             cables: Vec::new(),
             disks: Vec::new(),
             isolation: None,
+            cgroup: None,
             started: None,
         },
         Some(record) => Shown {
@@ -162,9 +179,10 @@ fn look(context: &Context, name: &Name) -> Shown {
                 idmapped_root: true,
                 locked_mounts: true,
                 seccomp: false,
-                device_filter: false,
-                cgroup: false,
+                device_filter: record.cgroup.device_filter,
+                cgroup: !record.cgroup.directories.is_empty(),
             }),
+            cgroup: Some(record.cgroup),
             started: Some(record.started),
         },
     }

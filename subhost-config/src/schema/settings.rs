@@ -194,16 +194,28 @@ pub const SETTINGS: &[SettingInfo] = &[
         "Whether the guest may write to `/proc/sys` and `/sys`.",
     ),
     later("NESTING", YES_NO, "none", "yes", "Whether containers may run inside."),
-    refused(
+    setting(
         "CPUS",
         "number of processors, three decimals at most",
         "none",
         "1.5",
         "How much processor time the guest gets.",
     ),
-    refused("MEMORY", SIZE, "none", "512M", "How much memory the guest gets; 1M at least."),
-    refused("TASKS", "number", "none", "500", "How many processes the guest gets."),
-    refused("IO_WEIGHT", "`1`–`10000`", "none", "100", "The guest's share of the disks."),
+    setting(
+        "MEMORY",
+        SIZE,
+        "none",
+        "512M",
+        "How much memory the guest gets, without swap beside it; 1M at least.",
+    ),
+    setting("TASKS", "number", "none", "500", "How many processes and threads the guest gets."),
+    setting(
+        "IO_WEIGHT",
+        "`1`–`10000`",
+        "none",
+        "100",
+        "The guest's share of the disks, where that of others is 100.",
+    ),
     later(
         "BINDS",
         "list of `host:guest` or `host:guest:ro`",
@@ -211,7 +223,7 @@ pub const SETTINGS: &[SettingInfo] = &[
         "( /srv/www:/var/www:ro )",
         "Folders and files of the host inside the guest.",
     ),
-    later(
+    setting(
         "DEVICES",
         "list of `path` or `path:ro`",
         "none",

@@ -3,15 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{OFlags, fstat};
 use rustix::io::Errno;
 
 use super::devices::{self, DeviceRule};
-use super::directory::{
-    check_name, make_directory, make_parent, open_below, open_hierarchy, system, write_file,
-};
+use super::directory::{check_name, make_directory, make_parent, open_hierarchy, system, write_file};
 use super::group::{Cgroup, Group};
-use super::plan::{CgroupPlan, PARENT, PlannedGroup, Subject, Version};
+use super::hierarchy::Hierarchies;
+use super::plan::{CgroupPlan, PARENT, PlannedGroup, Subject, Unenforced, Version};
 use crate::{Error, Result, sys};
 
 impl CgroupPlan {
@@ -36,22 +34,26 @@ impl CgroupPlan {
     }
 
     fn create_group(&self, planned: &PlannedGroup, cgroup: &mut Cgroup) -> Result<()> {
-        let parent_path = planned.mount_point.join(PARENT);
-        let path = parent_path.join(&self.name);
+        let path = planned.mount_point.join(PARENT).join(&self.name);
+        // Two controllers of version 1 may share a hierarchy.
+        if let Some(group) = cgroup.groups.iter().find(|group| group.path == path) {
+            let failed = group.write_all(&planned.settings);
+            cgroup.not_enforced(failed);
+            return Ok(());
+        }
         let made = open_hierarchy(&planned.mount_point).and_then(|(hierarchy, _)| {
             let parent = make_parent(hierarchy.as_fd())?;
-            make_directory(parent.as_fd(), &self.name)?;
-            Ok((hierarchy, parent))
+            let directory = make_directory(parent.as_fd(), &self.name)?;
+            Ok((hierarchy, parent, directory))
         });
-        let (hierarchy, parent) = match made {
+        let (hierarchy, parent, (directory, inode)) = match made {
             Ok(made) => made,
             Err(errno @ (Errno::ROFS | Errno::ACCESS | Errno::PERM)) => {
                 let reason = format!("{}: {}", path.display(), io::Error::from(errno));
                 let filter = (planned.version == Version::Unified).then_some(Subject::Devices);
                 let subjects = planned.settings.iter().filter(|it| !it.extra).map(|it| it.subject);
-                for subject in subjects.chain(filter) {
-                    cgroup.not_enforced(subject, &reason);
-                }
+                let unenforced = |subject| Unenforced { subject, reason: reason.clone() };
+                cgroup.not_enforced(subjects.chain(filter).map(unenforced).collect());
                 return Ok(());
             }
             Err(Errno::BUSY) => {
@@ -62,30 +64,28 @@ impl CgroupPlan {
             }
             Err(errno) => return Err(system("make the cgroup", &path, errno)),
         };
-        let directory = open_below(parent.as_fd(), &self.name, OFlags::RDONLY | OFlags::DIRECTORY)
-            .map_err(|errno| system("open the cgroup", &path, errno))?;
-        let inode = fstat(&directory).map_err(|errno| system("look at the cgroup", &path, errno))?.st_ino;
-        for controller in &planned.controllers {
-            // Where it cannot be turned on, the files below are missing, and what that means is told there.
-            let enable = format!("+{controller}");
-            let _ = write_file(hierarchy.as_fd(), "cgroup.subtree_control", &enable)
-                .and_then(|()| write_file(parent.as_fd(), "cgroup.subtree_control", &enable));
-        }
         let group = Group { version: planned.version, path, directory, inode };
-        for setting in &planned.settings {
-            if let Err(reason) = group.write(setting) {
-                cgroup.not_enforced(setting.subject, &reason);
+        let mut failed = Vec::new();
+        for controller in &planned.controllers {
+            let enable = format!("+{controller}");
+            let enabled = write_file(hierarchy.as_fd(), "cgroup.subtree_control", &enable)
+                .and_then(|()| write_file(parent.as_fd(), "cgroup.subtree_control", &enable));
+            if let Err(errno) = enabled {
+                let reason =
+                    format!("the controller {controller} cannot be turned on: {}", io::Error::from(errno));
+                let is_its = |file: &str| file.split('.').next() == Some(controller);
+                let its = planned.settings.iter().filter(|it| it.files.iter().any(|(file, _)| is_its(file)));
+                failed.extend(its.map(|it| Unenforced { subject: it.subject, reason: reason.clone() }));
             }
         }
-        let fd = group.directory.as_fd();
-        if planned.version == Version::Unified
-            && let Err(error) = self.filter_devices(parent.as_fd(), fd)
-        {
-            cgroup.groups.push(group);
-            return self.filter_devices_by_controller(cgroup, &error);
-        }
+        failed.extend(group.write_all(&planned.settings));
+        cgroup.not_enforced(failed);
+        let filtered = match planned.version {
+            Version::Unified => self.filter_devices(parent.as_fd(), group.directory.as_fd()),
+            Version::Legacy => Ok(()),
+        };
         cgroup.groups.push(group);
-        Ok(())
+        filtered.or_else(|error| self.filter_devices_by_controller(cgroup, &error))
     }
 
     /// One program for all guests on their parent, so that a guest without devices of its own costs nothing.
@@ -96,12 +96,15 @@ impl CgroupPlan {
 
     /// For kernels without such programs.
     fn filter_devices_by_controller(&self, cgroup: &mut Cgroup, error: &io::Error) -> Result<()> {
-        let Some(mount_point) = &self.device_controller else {
-            cgroup.not_enforced(Subject::Devices, &format!("the kernel takes no program for it: {error}"));
+        let host = Hierarchies::observe()?;
+        let Some(controller) = host.legacy_with("devices") else {
+            let reason = format!("the kernel takes no program for it: {error}");
+            cgroup.not_enforced(vec![Unenforced { subject: Subject::Devices, reason }]);
             return Ok(());
         };
         let settings = self.device_settings();
-        let group = PlannedGroup { settings, ..PlannedGroup::new(Version::Legacy, mount_point.clone()) };
+        let group =
+            PlannedGroup { settings, ..PlannedGroup::new(Version::Legacy, controller.mount_point.clone()) };
         self.create_group(&group, cgroup)
     }
 }

@@ -8,7 +8,7 @@ use std::result::Result;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
-use rustix::fs::{CWD, fstatfs, mkdirat, openat2, unlinkat};
+use rustix::fs::{CWD, fstat, fstatfs, mkdirat, openat2, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::hierarchy::Hierarchies;
@@ -89,16 +89,27 @@ pub(super) fn make_parent(hierarchy: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     open_below(hierarchy, PARENT, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
-/// Makes a new one, in the place of one that a killed boot left; `EBUSY` when there is one with processes.
-pub(super) fn make_directory(parent: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {
+/// Makes a new one, in the place of one that a killed boot left; gives it with its inode. `EBUSY` when there is one with
+/// processes.
+pub(super) fn make_directory(parent: BorrowedFd<'_>, name: &str) -> Result<(OwnedFd, u64), Errno> {
     let make = || mkdirat(parent, name, Mode::from_raw_mode(0o755));
     match make() {
         Err(Errno::EXIST) => {
             remove_directory(parent, name.as_ref(), Some(Instant::now() + PATIENCE))?;
-            make()
+            make()?;
         }
-        made => made,
+        made => made?,
     }
+    let open = || {
+        let directory = open_below(parent, name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let inode = fstat(&directory)?.st_ino;
+        Ok((directory, inode))
+    };
+    let opened = open();
+    if opened.is_err() {
+        let _ = unlinkat(parent, name, AtFlags::REMOVEDIR);
+    }
+    opened
 }
 
 /// Removes a directory with those in it; while it is busy again and again, until the deadline.

@@ -193,10 +193,13 @@ impl Cgroup {
         self.groups.iter().find(|group| group.version == Version::Unified)
     }
 
-    pub(super) fn not_enforced(&mut self, subject: Subject, reason: &str) {
-        self.has_device_filter &= subject != Subject::Devices;
-        if self.unenforced.iter().all(|it| it.subject != subject) {
-            self.unenforced.push(Unenforced { subject, reason: reason.to_owned() });
+    /// Notes it, once for each subject: the first reason is the cause.
+    pub(super) fn not_enforced(&mut self, unenforced: Vec<Unenforced>) {
+        for one in unenforced {
+            self.has_device_filter &= one.subject != Subject::Devices;
+            if self.unenforced.iter().all(|it| it.subject != one.subject) {
+                self.unenforced.push(one);
+            }
         }
     }
 }
@@ -210,23 +213,30 @@ impl Drop for Cgroup {
 }
 
 impl Group {
+    /// Writes the settings, and tells which could not be.
+    pub(super) fn write_all(&self, settings: &[Setting]) -> Vec<Unenforced> {
+        let failed = settings.iter().filter_map(|it| Some((it, self.write(it).err()?)));
+        failed
+            .filter(|(setting, _)| !setting.extra)
+            .map(|(setting, reason)| Unenforced { subject: setting.subject, reason })
+            .collect()
+    }
+
     /// The first of its files that is there gets its value.
-    pub(super) fn write(&self, setting: &Setting) -> std::result::Result<(), String> {
-        let mut result = Ok(());
+    fn write(&self, setting: &Setting) -> std::result::Result<(), String> {
+        let mut reason = String::new();
         for (file, value) in &setting.files {
             match write_file(self.directory.as_fd(), file, value) {
+                Ok(()) => return Ok(()),
                 Err(errno) => {
-                    let path = self.path.join(file);
-                    result = Err(format!("{}: {}", path.display(), io::Error::from(errno)));
-                    if errno == Errno::NOENT {
-                        continue;
+                    reason = format!("{}: {}", self.path.join(file).display(), io::Error::from(errno));
+                    if errno != Errno::NOENT {
+                        break;
                     }
                 }
-                Ok(()) => result = Ok(()),
             }
-            break;
         }
-        if setting.extra { Ok(()) } else { result }
+        Err(reason)
     }
 
     fn remove(&self, deadline: Option<Instant>) -> std::result::Result<(), Errno> {

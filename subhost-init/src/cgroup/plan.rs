@@ -15,7 +15,7 @@ const PERIOD: u64 = 100_000;
 /// How much of the host a guest gets. What is not given is not limited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Processor time, in thousandths of a processor; ten at least.
+    /// Processor time, in thousandths of a processor; less than ten count as ten.
     pub cpu_thousandths: Option<u32>,
     /// Memory in bytes. There is no swap beside it.
     pub memory_bytes: Option<u64>,
@@ -109,8 +109,6 @@ pub struct CgroupPlan {
     pub groups: Vec<PlannedGroup>,
     /// What may be opened, beside [`DeviceRule::ALWAYS`].
     pub devices: Vec<DeviceRule>,
-    /// The hierarchy of version 1 that devices are filtered by, if not by a program of version 2.
-    pub device_controller: Option<PathBuf>,
     /// What cannot be enforced here.
     pub unenforced: Vec<Unenforced>,
 }
@@ -124,7 +122,6 @@ impl CgroupPlan {
             name: name.to_owned(),
             groups: Vec::new(),
             devices: devices.to_vec(),
-            device_controller: host.legacy_with("devices").map(|it| it.mount_point.clone()),
             unenforced: Vec::new(),
         };
         if let Some(unified) = &host.unified {
@@ -146,7 +143,7 @@ impl CgroupPlan {
             }
         }
         if host.unified.is_none() {
-            match plan.device_controller.take() {
+            match host.legacy_with("devices").map(|it| it.mount_point.clone()) {
                 Some(mount_point) => {
                     let settings = plan.device_settings();
                     plan.legacy(mount_point).settings.extend(settings);
@@ -196,7 +193,8 @@ fn settings(limits: &Limits) -> Vec<(&'static str, Vec<Setting>, Vec<Setting>)> 
     let extra = |subject, file, value: String| Setting { extra: true, ..one(subject, file, value) };
     let mut all = Vec::new();
     if let Some(thousandths) = limits.cpu_thousandths {
-        let quota = u64::from(thousandths) * PERIOD / 1000;
+        // The kernel counts from a millisecond on.
+        let quota = (u64::from(thousandths) * PERIOD / 1000).max(1000);
         let subject = Subject::Cpu;
         all.push((
             "cpu",
@@ -293,7 +291,7 @@ mod tests {
             ]
         );
         assert_eq!(plan.groups[0].controllers, ["cpu", "memory", "pids", "io"]);
-        assert_eq!((plan.unenforced, plan.device_controller), (Vec::new(), None));
+        assert_eq!(plan.unenforced, []);
     }
 
     #[test]
@@ -319,7 +317,6 @@ mod tests {
             plan.unenforced[0].to_string(),
             "the weight of I/O is not enforced: no hierarchy of cgroups has the controller io"
         );
-        assert_eq!(plan.device_controller.unwrap().to_str(), Some("/cg/devices"));
     }
 
     #[test]
