@@ -48,7 +48,8 @@ impl CgroupPlan {
         });
         let (hierarchy, parent, (directory, inode)) = match made {
             Ok(made) => made,
-            Err(errno @ (Errno::ROFS | Errno::ACCESS | Errno::PERM)) => {
+            // Not to be written, or something else is mounted over it.
+            Err(errno @ (Errno::ROFS | Errno::ACCESS | Errno::PERM | Errno::NODEV | Errno::NOENT)) => {
                 let reason = format!("{}: {}", path.display(), io::Error::from(errno));
                 let filter = (planned.version == Version::Unified).then_some(Subject::Devices);
                 let subjects = planned.settings.iter().filter(|it| !it.extra).map(|it| it.subject);

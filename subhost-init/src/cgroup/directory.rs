@@ -11,13 +11,10 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::fs::{CWD, fstat, fstatfs, mkdirat, openat2, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::hierarchy::Hierarchies;
+use super::hierarchy::{CGROUP_MAGIC, CGROUP2_MAGIC, Hierarchies};
 use super::plan::{PARENT, Version};
 use crate::Error;
 
-/// `f_type` of the hierarchies of each version.
-const CGROUP_MAGIC: i64 = 0x0027_e0eb;
-const CGROUP2_MAGIC: i64 = 0x6367_7270;
 /// How long a directory whose last process is just ending is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked at again. No event tells of the end in version 1.

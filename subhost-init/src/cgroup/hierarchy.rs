@@ -9,8 +9,10 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2};
 
 use crate::{Error, Result};
 
-/// `f_type` of a hierarchy of version 2.
-const CGROUP2_MAGIC: i64 = 0x6367_7270;
+/// `f_type` of a hierarchy of version 1.
+pub(super) const CGROUP_MAGIC: i64 = 0x0027_e0eb;
+/// `f_type` of one of version 2.
+pub(super) const CGROUP2_MAGIC: i64 = 0x6367_7270;
 /// Where a hierarchy of version 2 usually is: alone, or beside those of version 1.
 const USUAL: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
@@ -53,6 +55,9 @@ impl Hierarchies {
             source,
         })?;
         let mut found = Hierarchies::parse(&text);
+        // What something else is mounted over is in the table still.
+        found.legacy.retain(|it| is_hierarchy(&it.mount_point, CGROUP_MAGIC));
+        found.unified = found.unified.filter(|it| is_hierarchy(&it.mount_point, CGROUP2_MAGIC));
         if let Some(unified) = &mut found.unified {
             unified.controllers = controllers(&unified.mount_point);
         }
@@ -66,7 +71,7 @@ impl Hierarchies {
     /// As [`Hierarchies::observe`].
     pub fn observe_unified() -> Result<Hierarchies> {
         for place in USUAL.map(Path::new) {
-            if is_unified(place) {
+            if is_hierarchy(place, CGROUP2_MAGIC) {
                 let unified = Unified { mount_point: place.to_owned(), controllers: controllers(place) };
                 return Ok(Hierarchies { unified: Some(unified), legacy: Vec::new() });
             }
@@ -151,10 +156,10 @@ fn unescape(word: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn is_unified(place: &Path) -> bool {
+fn is_hierarchy(place: &Path, magic: i64) -> bool {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = openat2(CWD, place, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
-    opened.and_then(fstatfs).is_ok_and(|stat| stat.f_type == CGROUP2_MAGIC)
+    opened.and_then(fstatfs).is_ok_and(|stat| stat.f_type == magic)
 }
 
 /// None where they cannot be read: what needs one is then not enforced, which is said.

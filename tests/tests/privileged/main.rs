@@ -12,6 +12,7 @@ mod include;
 mod initctl;
 mod kill;
 mod layers;
+mod limits;
 mod look;
 mod mounts;
 mod names;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         initctl::CASES,
         kill::CASES,
         layers::CASES,
+        limits::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
