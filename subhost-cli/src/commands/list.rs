@@ -128,7 +128,7 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
             row("limit", limit);
         }
         for unenforced in cgroup.not_enforced {
-            row("limit", unenforced);
+            row("note", unenforced);
         }
     }
     report::print(&report::table(&["WHAT", "VALUE"], &rows))?;
