@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use subhost_init::cgroup::{Cgroup, DeviceKind, DeviceRule};
 use subhost_init::console::Pty;
 use subhost_init::handoff::Pid1Args;
 use subhost_init::launch::{Launch, Pid1Program, Prepared, Program, Running};
@@ -18,6 +19,7 @@ use subhost_mount::partition::ByteRange;
 use subhost_mount::staging::Staging;
 use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 
+use crate::cgroup::CgroupRecord;
 use crate::error::{Complaint, Context, Error};
 use crate::idrange::{IdRange, reserve};
 use crate::layout::{Layout, Name};
@@ -172,6 +174,10 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
     {
         left.push(Complaint::new(error.to_string()).hint("what is not ours is left alone"));
     }
+    let removed = record.cgroup.open().and_then(|mut cgroup| cgroup.remove());
+    if let Err(error) = removed {
+        left.push(Complaint::new(error.to_string()));
+    }
     if let Err(error) = remove(layout, name) {
         left.push(Complaint::new(format!("remove the record of {name}: {error}")));
     }
@@ -215,10 +221,14 @@ fn apply(
     let mut resources =
         Resources { mounts: Vec::new(), devices, _observed: observed, netns, user_namespace, range };
     let draft = Draft::new(layout, &request.name).step("prepare the record")?;
-    let (prepared, mut staged) = launch(request, &plan, layout, streams, &draft, &resources)?;
+    // Dropped last of these: a cgroup with processes in it cannot be removed.
+    let (mut cgroup, prepared, mut staged) = launch(request, &plan, layout, streams, &draft, &resources)?;
     resources.mounts = std::mem::take(&mut staged.mounts);
 
-    let record = make_record(request, &plan, command, &prepared, &staged, cables, &resources)?;
+    let record = Record {
+        cgroup: CgroupRecord::of(&cgroup, &plan.cgroup),
+        ..make_record(request, &plan, command, &prepared, &staged, cables, &resources)?
+    };
     // The commit point: from here on the subhost is found, and runs whatever becomes of us.
     draft.publish(&record).step(format!("publish the record of {}", request.name))?;
     if plan.netns.is_some()
@@ -237,10 +247,13 @@ fn apply(
             return Err(error);
         }
     };
+    // From now on it goes with the record.
+    cgroup.keep();
+    let notes = plan.notes.iter().chain(&staged.notes).chain(&record.cgroup.not_enforced).cloned().collect();
     Ok(Booted {
         record,
         running,
-        notes: plan.notes.iter().chain(&staged.notes).cloned().collect(),
+        notes,
         pty: staged.pty,
         layout: layout.clone(),
         name: request.name.clone(),
@@ -267,7 +280,7 @@ fn launch(
     streams: Streams,
     draft: &Draft,
     resources: &Resources,
-) -> Result<(Prepared, Staged), Error> {
+) -> Result<(Cgroup, Prepared, Staged), Error> {
     let pid1 = Pid1Program::ensure(&layout.run_dir).step("write PID 1")?;
     let terminal = matches!(streams, Streams::Terminal);
     let namespace =
@@ -299,7 +312,9 @@ fn launch(
     };
     let payload = request.payload.is_some();
     let staging = Staging::new().step("make the staging namespace")?;
-    let launched = staging.run(move || -> Result<(Prepared, Staged), Error> {
+    let planned = plan.cgroup.clone();
+    let read = if plan.reads_disks { Some(Arc::clone(&resources.devices)) } else { None };
+    let launched = staging.run(move || -> Result<(Cgroup, Prepared, Staged), Error> {
         let staged = stage.build(&pid1)?;
         let (program, foreign) = match &staged.init {
             Some(path) => {
@@ -320,6 +335,10 @@ fn launch(
             }
             (Streams::Terminal, None) => unreachable!("a stage with a terminal makes one"),
         };
+        // As late as can be: killed from here on until the record is there, its directory is left.
+        let cgroup =
+            planned.create(read.iter().flat_map(|devices| devices.iter().flatten()).map(read_only))?;
+        let entries = cgroup.legacy_entries().step("enter the cgroup")?;
         let prepared = Launch::new(&staged.live)
             .user_namespace(user_namespace.as_fd())
             .network_namespace(netns.as_fd())
@@ -334,13 +353,21 @@ fn launch(
             .drop_capabilities(isolation.dropped().step("launch")?)
             .filter(isolation.filter())
             .writable_sys(isolation.writable_sys)
+            .cgroup(cgroup.unified().step("enter the cgroup")?)
+            .legacy_cgroups(entries)
             .start()
             .step("launch")?;
-        Ok((prepared, staged))
+        Ok((cgroup, prepared, staged))
     });
     // It ends here: it holds copies of the host's mounts, among them the pins of other subhosts' namespaces.
     drop(staging);
     launched
+}
+
+/// A disk that a command reads itself.
+fn read_only(device: &Device) -> DeviceRule {
+    let (major, minor) = device.major_minor();
+    DeviceRule { kind: DeviceKind::Block, major, minor: Some(minor), writable: false }
 }
 
 /// A clean environment: nothing of the caller's but the terminal's type.
@@ -401,6 +428,7 @@ fn make_record(
         id_count: resources.range.count,
         netns_inode: resources.netns.inode(),
         pinned: plan.netns.is_some(),
+        cgroup: CgroupRecord::default(),
         cables,
         disks: plan.disks.iter().zip(resources.devices.iter()).map(disk).collect(),
         isolation: plan.isolation.clone(),

@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod boot;
+pub mod cgroup;
 pub mod commands;
 pub mod config;
 pub mod config_exec;

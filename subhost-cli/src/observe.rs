@@ -8,6 +8,7 @@ use subhost_mount::image::{Access, Image};
 use subhost_mount::partition::{ByteRange, Selected, Selector};
 use subhost_net::netns::{PinState, pinned_inode};
 
+use crate::cgroup;
 use crate::error::Complaint;
 use crate::layout::{Layout, Name};
 use crate::request::{Request, Root};
@@ -69,6 +70,8 @@ pub struct Observed {
     /// Records of subhosts that run; `None` where only root can read them.
     running: Option<Vec<Record>>,
     purpose: Purpose,
+    /// Hierarchies of cgroups, and devices.
+    pub cgroup: cgroup::Found,
     /// This machine's id, from which stable MAC addresses are made.
     pub machine_id: Vec<u8>,
     /// What is wrong with what was found.
@@ -132,6 +135,7 @@ impl Observed {
             links: subhost_net::observe::Observed::read()?,
             running: running(layout),
             purpose,
+            cgroup: cgroup::Found::default(),
             machine_id: machine_id(),
             complaints: Vec::new(),
             notes: Vec::new(),
@@ -163,6 +167,8 @@ impl Observed {
             let source = bind_source(&spec.host).map_err(|complaint| observed.complaints.push(complaint));
             observed.binds.push(source.ok());
         }
+        observed.cgroup =
+            cgroup::Found::of(&request.cgroup, &request.name, request.named, &mut observed.complaints);
         if observed.running.is_none() {
             observed
                 .notes
@@ -185,6 +191,7 @@ impl Observed {
             links: subhost_net::observe::Observed { links },
             running,
             purpose: Purpose::Look,
+            cgroup: cgroup::Found::default(),
             machine_id: b"0123456789abcdef".to_vec(),
             complaints: Vec::new(),
             notes: Vec::new(),

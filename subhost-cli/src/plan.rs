@@ -7,6 +7,7 @@ use subhost_config::schema::{BindSpec, InitChoice, UserNs};
 use subhost_mount::device::Device;
 use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
 
+use crate::cgroup::PlannedCgroup;
 use crate::error::Complaint;
 use crate::isolation::Isolation;
 use crate::layout::Layout;
@@ -116,6 +117,8 @@ pub struct Plan {
     pub network: PlannedNetwork,
     /// How far it is kept apart.
     pub isolation: Isolation,
+    /// Limits, devices of the host, and what of that is not enforced.
+    pub cgroup: PlannedCgroup,
     /// First host id and number of ids, if they are fixed by the configuration.
     pub id_range: Option<(u32, u32)>,
     /// Host name inside.
@@ -183,6 +186,7 @@ impl Plan {
                 root,
                 network,
                 isolation: request.isolation.clone(),
+                cgroup: observed.cgroup.plan(&request.cgroup),
                 id_range: match request.user_namespace {
                     UserNs::Range { first, count } => Some((first, count)),
                     _ => None,
@@ -284,6 +288,11 @@ impl Plan {
                 shell::quote(&bind.guest)
             ));
         }
+        for device in &self.cgroup.devices {
+            let name = shell::quote(&device.name);
+            let mode = if device.read_only { "  # to be read alone" } else { "" };
+            lines.push(format!("cp -aL /dev/{name} {live}/dev/{name}{mode}"));
+        }
         if self.init != PlannedInit::Payload {
             lines.push(format!("mkfifo -m 600 {live}/run/initctl"));
             for script in &self.skip_scripts {
@@ -291,6 +300,7 @@ impl Plan {
             }
         }
         lines.extend(self.isolation.open().iter().map(|open| format!("# open to the guest: {open}")));
+        lines.extend(self.cgroup.commands());
         let program = match &self.init {
             PlannedInit::Subhost => format!("subhost-init runlevel={}", self.runlevel),
             PlannedInit::Payload => "subhost-init -- CMD".to_owned(),
@@ -392,6 +402,7 @@ mod tests {
             tmpfs_bytes: None,
             filesystems: Vec::new(),
             network: Wanted::default(),
+            cgroup: crate::cgroup::Wanted::default(),
             cables: cables
                 .iter()
                 .map(|(bridge, mac)| CableSpec { bridge: bridge.map(str::to_owned), mac: *mac })

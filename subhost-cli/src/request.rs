@@ -9,6 +9,7 @@ use subhost_config::SubhostConfig;
 use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 use subhost_mount::fstype::AllowedTypes;
 
+use crate::cgroup;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
@@ -59,6 +60,8 @@ pub struct Request {
     pub cables: Vec<CableSpec>,
     /// What its network is to be beside them.
     pub network: Wanted,
+    /// Its limits, and devices of the host.
+    pub cgroup: cgroup::Wanted,
     /// Its host name, if it is not the name.
     pub hostname: Option<String>,
     /// What runs as PID 1.
@@ -113,6 +116,7 @@ impl Request {
             filesystems: config.filesystems.value.clone(),
             cables: config.cables.value.clone(),
             network: Wanted::from_config(config),
+            cgroup: cgroup::Wanted::from_config(config),
             hostname: config.hostname.value.clone(),
             init: config.init.value.clone(),
             runlevel: config.runlevel.value,
@@ -141,6 +145,7 @@ impl Request {
             filesystems: Vec::new(),
             cables: Vec::new(),
             network: Wanted::default(),
+            cgroup: cgroup::Wanted::default(),
             hostname: None,
             init: InitChoice::Subhost,
             runlevel: '2',

@@ -96,6 +96,8 @@ pub fn stop(record: &Record, timeout: Duration) -> Result<(Stopped, Option<Asked
             break;
         }
     }
+    // Also what is in its cgroup but not below its PID 1; where the kernel cannot, the rest ends with PID 1.
+    let _ = record.cgroup.open().and_then(|cgroup| cgroup.kill());
     init.signal(SIGKILL).step(step())?;
     let gone = init.wait_gone(Instant::now() + AFTER_KILL).step(step())?;
     Ok((if gone { Stopped::Killed } else { Stopped::Stuck }, last))

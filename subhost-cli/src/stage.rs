@@ -20,6 +20,7 @@ use subhost_mount::fstype::AllowedTypes;
 use subhost_mount::overlay::{Layer, Upper, merge};
 use subhost_mount::rootdir::{Metadata, MountPoint, NodeKind, RootDir};
 
+use crate::cgroup::HostDevice;
 use crate::error::{Context, Error};
 use crate::fstab::{self, FstabEntry};
 use crate::guest;
@@ -150,6 +151,9 @@ impl Stage {
                 dev.chown(Path::new(&disk.node), 0, owner).step(step())?;
             }
         }
+        for device in &self.plan.cgroup.devices {
+            self.host_device(&dev, device).step(format!("make /dev/{}", device.name.display()))?;
+        }
         self.link_disks(&dev).step("make /dev/disk")?;
         for name in ["pts", "shm", "mqueue"] {
             dev.create_dir(Path::new(name), 0o755).step(format!("make /dev/{name}"))?;
@@ -181,6 +185,18 @@ impl Stage {
             bound.step("attach /dev/console")?;
         }
         Ok(())
+    }
+
+    /// A device of the host. One that is only read has a foreign owner, as root may open its own files in any way.
+    fn host_device(&self, dev: &RootDir, device: &HostDevice) -> Result<(), subhost_mount::Error> {
+        let HostDevice { name, block, major, minor, .. } = device;
+        if let Some(folder) = name.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            dev.create_dir_all(folder, 0o755)?;
+        }
+        let kind = if *block { NodeKind::Block } else { NodeKind::Char };
+        let (mode, owner) = if device.read_only { (0o440, 0) } else { (device.mode, self.first_id) };
+        dev.make_node(name, kind, mode, *major, *minor)?;
+        dev.chown(name, owner, self.first_id)
     }
 
     /// Links by UUID and label, for the guest's own disks only.

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use subhost_init::process::ProcessIdentity;
 
+use crate::cgroup::CgroupRecord;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::lock::make_private_dir;
@@ -100,6 +101,9 @@ pub struct Record {
     pub netns_inode: u64,
     /// True if the netns is pinned under the subhost's name.
     pub pinned: bool,
+    /// Its cgroup.
+    #[serde(default)]
+    pub cgroup: CgroupRecord,
     /// Cables, in order.
     pub cables: Vec<CableRecord>,
     /// Disks, in order; the first holds the root file system.

@@ -175,7 +175,7 @@ fn show_tells_where_each_value_came_from() {
         ("HOSTNAME", ["default", "yes", "(the subhost's name)"]),
         ("POWEROFF", ["default", "yes", "graceful"]),
         ("LOG_SIZE", [at("4:14").as_str(), "not yet: warned of", "2M"]),
-        ("MEMORY", ["default", "not yet: refused", "(none)"]),
+        ("TMPFS_SIZE", ["default", "yes", "(none)"]),
     ] {
         assert_eq!(row(&told, name), expected, "{name}");
     }
@@ -212,18 +212,18 @@ fn show_has_all_settings_as_json() {
         (&setting("LOG_SIZE")["value"], &setting("LOG_SIZE")["support"]),
         (&"2M".into(), &"ignored".into())
     );
-    assert_eq!(setting("MEMORY")["support"], "refused");
+    assert_eq!(setting("MEMORY")["support"], "full");
     assert_eq!(shown["diagnostics"][0]["code"], "W1102");
 }
 
 #[test]
 fn show_of_a_wrong_configuration_says_why_and_returns_2() {
-    let place = Place::new(b"DISKS=( vda:1:a.raw )\nMEMORY=1G\n");
+    let place = Place::new(b"DISKS=( vda:1:a.raw )\nTMPFS_SIZE=1\n");
     let told = place.run(&["config", "show", "web"]);
     assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""));
     let file = place.config().display().to_string();
     assert!(told.stderr.contains(&format!("{file}:1:9: error[E1001]: DISKS: `a.raw` is a relative path")));
-    assert!(told.stderr.contains(&format!("{file}:2:1: error[E1007]: MEMORY is not supported yet")));
+    assert!(told.stderr.contains(&format!("{file}:2:12: error[E1005]: TMPFS_SIZE")), "{}", told.stderr);
     let json = place.run(&["config", "show", "--json", "web"]);
     assert_eq!(json.code, Some(2));
     assert_eq!(

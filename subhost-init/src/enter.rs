@@ -12,7 +12,9 @@ use rustix::process::{Gid, chdir, umask};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::capability::CapabilitySet;
-use crate::child::{Channel, Credentials, Failure, Status, Stdio, at, keep_list, null_stdio, spawn, wait};
+use crate::child::{
+    Channel, Credentials, Failure, Status, Stdio, at, join_cgroups, keep_list, null_stdio, spawn, wait,
+};
 use crate::seccomp::Filter;
 use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step, sys};
@@ -31,6 +33,7 @@ pub struct Enter<'fd> {
     working_directory: CString,
     user: (u32, u32, Vec<u32>),
     cgroup: Option<OwnedFd>,
+    legacy_cgroups: Vec<OwnedFd>,
     dropped: CapabilitySet,
     filter: Option<Filter>,
 }
@@ -48,6 +51,7 @@ impl<'fd> Enter<'fd> {
             working_directory: c"/".to_owned(),
             user: (0, 0, Vec::new()),
             cgroup: None,
+            legacy_cgroups: Vec::new(),
             dropped: CapabilitySet::dropped_by_default(),
             filter: Some(Filter::default()),
         }
@@ -100,6 +104,13 @@ impl<'fd> Enter<'fd> {
     #[must_use]
     pub fn cgroup(mut self, cgroup: Option<OwnedFd>) -> Self {
         self.cgroup = cgroup;
+        self
+    }
+
+    /// The `cgroup.procs` of each of the guest's cgroups of version 1, open for writing.
+    #[must_use]
+    pub fn legacy_cgroups(mut self, entries: Vec<OwnedFd>) -> Self {
+        self.legacy_cgroups = entries;
         self
     }
 
@@ -157,7 +168,10 @@ impl<'fd> Enter<'fd> {
             environment: &StringArray::new(self.environment),
         };
         // All at once: a process that is half in the guest would be in its reach with what the other half can do.
-        let join = || at(Step::JoinNamespaces, move_into_thread_name_spaces(self.init, namespaces));
+        let join = || {
+            join_cgroups(&self.legacy_cgroups)?;
+            at(Step::JoinNamespaces, move_into_thread_name_spaces(self.init, namespaces))
+        };
         let object = |step| match step {
             Step::WorkingDirectory => self.working_directory.to_string_lossy().escape_debug().to_string(),
             Step::JoinNamespaces => "the guest".to_owned(),

@@ -151,4 +151,6 @@ steps! {
     Limits = 31, "set the resource limits of";
     /// Loading the system call filter.
     Filter = 32, "load the system call filter of";
+    /// Entering the cgroups of version 1.
+    JoinCgroups = 40, "enter the cgroups of";
 }

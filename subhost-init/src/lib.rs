@@ -77,11 +77,12 @@
 //!
 //! # Limits
 //!
-//! Linux 6.1 or later, on x86_64 and aarch64, and root. Mounting the tree, cables, cgroups and ids are the caller's. Without a
+//! Linux 6.1 or later, on x86_64 and aarch64, and root. Mounting the tree, cables and ids are the caller's. Without a
 //! user namespace a guest's root is the host's, with less capabilities, and that is no isolation to speak of.
 #![deny(unsafe_code)]
 
 pub mod capability;
+pub mod cgroup;
 mod child;
 pub mod console;
 pub mod enter;

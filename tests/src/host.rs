@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -51,7 +51,9 @@ impl Host {
 
     /// What the leak check looks at on this host.
     pub fn scope(&self) -> Scope {
-        Scope::of(self.folder()).word(&self.tag)
+        // The cgroups of subhosts without a name of their own have that of the PID namespace.
+        let pids = fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino());
+        Scope::of(self.folder()).word(&self.tag).word(format!(".{pids}"))
     }
 
     /// A name for a subhost that no other host has: `short` and four letters.

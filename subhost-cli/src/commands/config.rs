@@ -129,7 +129,6 @@ fn shown_setting(entry: &Entry<'_>) -> ShownSetting {
         support: match entry.info.support {
             Support::Full => "full",
             Support::Ignored => "ignored",
-            Support::Refused => "refused",
         },
         summary: entry.info.summary,
     }

@@ -41,12 +41,16 @@ pub(super) fn enter(context: &Context, args: args::Enter) -> Result<u8, Error> {
     let signals = Signals::block()?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let input = std::io::stdin();
-    let dropped = record.isolation.dropped().step(format!("enter {name}"))?;
+    let step = || format!("enter {name}");
+    let dropped = record.isolation.dropped().step(step())?;
+    let cgroup = record.cgroup.open().step(step())?;
     let enter = Enter::new(init.as_fd())
         .argv(argv)
         .environment(environment())
         .drop_capabilities(dropped)
-        .filter(record.isolation.filter());
+        .filter(record.isolation.filter())
+        .cgroup(cgroup.unified().step(step())?)
+        .legacy_cgroups(cgroup.legacy_entries().step(step())?);
     let (mut entered, relay, pty, _raw) = if terminal {
         let pty = Pty::open().step("open a pseudo-terminal")?;
         pty.set_owner(record.first_id, record.first_id + 5).step("own the pseudo-terminal")?;

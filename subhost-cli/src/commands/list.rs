@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Context, need_root};
+use crate::cgroup::CgroupRecord;
 use crate::error::{Complaint, Context as _, Error};
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
@@ -23,6 +24,7 @@ struct Shown {
     cables: Vec<CableRecord>,
     disks: Vec<DiskRecord>,
     isolation: Option<Isolation>,
+    cgroup: Option<CgroupRecord>,
     started: Option<u64>,
 }
 
@@ -118,7 +120,20 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
         for open in isolation.settings.open() {
             row("open", open);
         }
-        row("not isolated", "device filter and cgroup limits are not in place".to_owned());
+        if !isolation.device_filter {
+            row("open", "there is no filter of devices".to_owned());
+        }
+    }
+    if let Some(cgroup) = shown.cgroup {
+        for directory in &cgroup.directories {
+            row("cgroup", directory.path.display().to_string());
+        }
+        for limit in cgroup.limits {
+            row("limit", limit);
+        }
+        for unenforced in cgroup.not_enforced {
+            row("note", unenforced);
+        }
     }
     report::print(&report::table(&["WHAT", "VALUE"], &rows))?;
     Ok(0)
@@ -148,6 +163,7 @@ fn look(context: &Context, name: &Name) -> Shown {
             cables: Vec::new(),
             disks: Vec::new(),
             isolation: None,
+            cgroup: None,
             started: None,
         },
         Some(record) => Shown {
@@ -167,9 +183,10 @@ fn look(context: &Context, name: &Name) -> Shown {
                 idmapped_root: true,
                 locked_mounts: true,
                 settings: record.isolation,
-                device_filter: false,
-                cgroup: false,
+                device_filter: record.cgroup.device_filter,
+                cgroup: !record.cgroup.directories.is_empty(),
             }),
+            cgroup: Some(record.cgroup),
             started: Some(record.started),
         },
     }

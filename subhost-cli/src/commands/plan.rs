@@ -33,7 +33,7 @@ pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
         for command in &commands {
             report::print(&format!("{}\n", report::printable(command)))?;
         }
-        for note in &plan.notes {
+        for note in plan.notes.iter().chain(&plan.cgroup.not_enforced) {
             report::note(context.quiet, note);
         }
     }

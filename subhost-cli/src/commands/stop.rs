@@ -9,6 +9,7 @@ use subhost_net::name::LinkName;
 use super::{Context, need_root};
 use crate::args;
 use crate::boot::sweep;
+use crate::cgroup::sweep_name;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::await_name;
@@ -83,7 +84,10 @@ fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<S
         }
         let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
         match state(layout, name)? {
-            State::Stopped => return Ok(text),
+            State::Stopped => {
+                sweep_name(name)?;
+                return Ok(text);
+            }
             State::Stale(record) => {
                 sweep(layout, name, &record)?;
                 return Ok(if text == NOT_RUNNING {

@@ -17,11 +17,6 @@ pub(super) fn warning(name: &str, prefix: &str) -> Option<Diagnostic> {
             let message = format!("{prefix}{name} has no effect yet");
             Some(Diagnostic::warning(code::NO_EFFECT_YET, message))
         }
-        Some(Support::Refused) => {
-            let message = format!("{prefix}{name} is not supported yet");
-            let hint = "it protects or limits, so it is refused rather than left without effect: take it out";
-            Some(Diagnostic::error(code::NOT_SUPPORTED_YET, message).hint(hint))
-        }
         None => {
             let nearest = nearest_setting(name)?;
             let message = format!("{prefix}{name} is no setting; did you mean {prefix}{nearest}?");

@@ -25,8 +25,6 @@ pub enum Support {
     Full,
     /// It has none yet, and that is said.
     Ignored,
-    /// It has none yet, and as it protects or limits something, it is refused rather than left without effect.
-    Refused,
 }
 
 impl std::fmt::Display for Support {
@@ -34,7 +32,6 @@ impl std::fmt::Display for Support {
         formatter.write_str(match self {
             Self::Full => "yes",
             Self::Ignored => "not yet: warned of",
-            Self::Refused => "not yet: refused",
         })
     }
 }
@@ -58,17 +55,6 @@ const fn later(
     summary: &'static str,
 ) -> SettingInfo {
     SettingInfo { support: Support::Ignored, ..setting(name, kind, default, example, summary) }
-}
-
-/// Without effect so far, and refused for it.
-const fn refused(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    example: &'static str,
-    summary: &'static str,
-) -> SettingInfo {
-    SettingInfo { support: Support::Refused, ..setting(name, kind, default, example, summary) }
 }
 
 const YES_NO: &str = "`yes` or `no`";
@@ -207,16 +193,28 @@ pub const SETTINGS: &[SettingInfo] = &[
         "'quiet ro'",
         "The kernel command line that the guest sees.",
     ),
-    refused(
+    setting(
         "CPUS",
         "number of processors, three decimals at most",
         "none",
         "1.5",
         "How much processor time the guest gets.",
     ),
-    refused("MEMORY", SIZE, "none", "512M", "How much memory the guest gets; 1M at least."),
-    refused("TASKS", "number", "none", "500", "How many processes the guest gets."),
-    refused("IO_WEIGHT", "`1`–`10000`", "none", "100", "The guest's share of the disks."),
+    setting(
+        "MEMORY",
+        SIZE,
+        "none",
+        "512M",
+        "How much memory the guest gets, without swap beside it; 1M at least.",
+    ),
+    setting("TASKS", "number", "none", "500", "How many processes and threads the guest gets."),
+    setting(
+        "IO_WEIGHT",
+        "`1`–`10000`",
+        "none",
+        "100",
+        "The guest's share of the disks, where that of others is 100.",
+    ),
     setting(
         "BINDS",
         "list of `host:guest` or `host:guest:ro`",
@@ -224,7 +222,7 @@ pub const SETTINGS: &[SettingInfo] = &[
         "( /srv/www:/var/www:ro )",
         "Folders and files of the host inside the guest, where it has some; its root is the owner of what the host's root owns.",
     ),
-    later(
+    setting(
         "DEVICES",
         "list of `path` or `path:ro`",
         "none",

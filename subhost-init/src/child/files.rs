@@ -23,6 +23,11 @@ pub(crate) fn null_stdio() -> io::Result<[OwnedFd; 3]> {
     Ok([null.try_clone()?, null.try_clone()?, null])
 }
 
+/// Moves the calling process into each cgroup whose `cgroup.procs` this is.
+pub(crate) fn join_cgroups(entries: &[OwnedFd]) -> Result<(), Failure> {
+    entries.iter().try_for_each(|entry| at(Step::JoinCgroups, rustix::io::write(entry, b"0")).map(drop))
+}
+
 /// What a child keeps of what it inherited, sorted.
 pub(crate) fn keep_list(fds: &[BorrowedFd<'_>]) -> Vec<RawFd> {
     let mut list: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();

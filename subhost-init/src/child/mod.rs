@@ -11,7 +11,7 @@ mod spawn;
 mod wait;
 
 pub(crate) use credentials::Credentials;
-pub(crate) use files::{Stdio, keep_list, null_stdio, raise};
+pub(crate) use files::{Stdio, join_cgroups, keep_list, null_stdio, raise};
 pub(crate) use report::{Channel, Failure, Report, at};
 pub(crate) use spawn::{Spawned, spawn};
 pub(crate) use wait::{Status, wait, wait_if_ended};

@@ -10,7 +10,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::capability::CapabilitySet;
-use crate::child::{Channel, Credentials, Failure, Stdio, at, keep_list, null_stdio, raise, spawn};
+use crate::child::{
+    Channel, Credentials, Failure, Stdio, at, join_cgroups, keep_list, null_stdio, raise, spawn,
+};
 use crate::seccomp::Filter;
 use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step};
@@ -57,6 +59,7 @@ pub struct Launch<'fd> {
     controlling_terminal: bool,
     record: Option<OwnedFd>,
     cgroup: Option<OwnedFd>,
+    legacy_cgroups: Vec<OwnedFd>,
     dropped: CapabilitySet,
     filter: Option<Filter>,
     writable_sys: bool,
@@ -79,6 +82,7 @@ impl<'fd> Launch<'fd> {
             controlling_terminal: false,
             record: None,
             cgroup: None,
+            legacy_cgroups: Vec::new(),
             dropped: CapabilitySet::dropped_by_default(),
             filter: Some(Filter::default()),
             writable_sys: false,
@@ -163,6 +167,13 @@ impl<'fd> Launch<'fd> {
     #[must_use]
     pub fn cgroup(mut self, cgroup: Option<OwnedFd>) -> Self {
         self.cgroup = cgroup;
+        self
+    }
+
+    /// The `cgroup.procs` of each cgroup of version 1 that the guest is born into, open for writing.
+    #[must_use]
+    pub fn legacy_cgroups(mut self, entries: Vec<OwnedFd>) -> Self {
+        self.legacy_cgroups = entries;
         self
     }
 
@@ -259,7 +270,11 @@ impl<'fd> Launch<'fd> {
             argv: &argv,
             environment: &environment,
         };
-        let join = || join(self.user_namespace, self.network_namespace);
+        let join = || {
+            // Before its child's cgroup namespace is made, which has these as roots.
+            join_cgroups(&self.legacy_cgroups)?;
+            join(self.user_namespace, self.network_namespace)
+        };
         let run = |channel: &Channel| child.run(channel);
         let object = |step| match step {
             Step::AttachProc => "/proc".to_owned(),

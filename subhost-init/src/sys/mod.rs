@@ -4,6 +4,7 @@
 //! takes a lock, as another thread of the caller may have held the allocator's when the child was cloned.
 #![allow(unsafe_code)]
 
+pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod exec;
 pub(crate) mod files;

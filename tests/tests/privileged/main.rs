@@ -17,6 +17,7 @@ mod initctl;
 mod isolation;
 mod kill;
 mod layers;
+mod limits;
 mod look;
 mod mounts;
 mod names;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         isolation::CASES,
         kill::CASES,
         layers::CASES,
+        limits::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
