@@ -81,6 +81,7 @@
 //! user namespace a guest's root is the host's, with less capabilities, and that is no isolation to speak of.
 #![deny(unsafe_code)]
 
+pub mod account;
 pub mod capability;
 mod child;
 pub mod console;

@@ -10,6 +10,7 @@ mod fsck;
 mod hostile;
 mod include;
 mod initctl;
+mod joining;
 mod kill;
 mod layers;
 mod look;
@@ -37,6 +38,9 @@ const MAC: &str = "06:a7:dd:b4:02:f2";
 const MAC_BYTES: [u8; 6] = [0x06, 0xa7, 0xdd, 0xb4, 0x02, 0xf2];
 
 fn main() -> ExitCode {
+    if let Some(status) = subhost_tests::enemy::main() {
+        return status;
+    }
     let groups = [
         debian::CASES,
         disks::CASES,
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         config_exec::CASES,
         include::CASES,
         initctl::CASES,
+        joining::CASES,
         kill::CASES,
         layers::CASES,
         look::CASES,
