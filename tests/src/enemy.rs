@@ -72,7 +72,7 @@ pub fn words<'a>(program: &'a str, what: &'a str) -> [&'a str; 3] {
 pub fn copy_into(host: &Host, tree: &Path) -> io::Result<()> {
     let program = env::current_exe()?.to_string_lossy().into_owned();
     let target = |path: &str| tree.join(path.trim_start_matches('/')).to_string_lossy().into_owned();
-    host.witness("cp", &[&program, &target(PROGRAM)])?;
+    host.witness("strip", &["-o", &target(PROGRAM), &program])?;
     for word in host.witness("ldd", &[&program])?.split_whitespace().filter(|word| word.starts_with('/')) {
         host.witness("install", &["-D", word, &target(word)])?;
     }

@@ -22,6 +22,7 @@ mod paths;
 mod refuse;
 mod run;
 mod shared;
+mod spying;
 mod stop;
 mod tiny;
 
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         refuse::CASES,
         run::CASES,
         shared::CASES,
+        spying::CASES,
         stop::CASES,
         tiny::CASES,
     ];
