@@ -25,6 +25,7 @@ mod shared;
 mod spying;
 mod stop;
 mod tiny;
+mod tricks;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         spying::CASES,
         stop::CASES,
         tiny::CASES,
+        tricks::CASES,
     ];
     let cases: Vec<Case> = groups.concat();
     case::main(&cases)
