@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::advice::advice;
+
 /// A reason for which nothing was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
@@ -96,7 +98,11 @@ pub trait Context<T> {
 
 impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Context<T> for Result<T, E> {
     fn step(self, step: impl Into<String>) -> Result<T, Error> {
-        self.map_err(|source| Error::Step { step: step.into(), source: source.into(), hint: None })
+        self.map_err(|source| {
+            let source = source.into();
+            let hint = advice(source.as_ref());
+            Error::Step { step: step.into(), source, hint }
+        })
     }
 }
 

@@ -88,6 +88,7 @@ pub mod console;
 pub mod enter;
 mod error;
 pub mod handoff;
+pub mod kernel;
 pub mod launch;
 pub mod pid1;
 pub mod process;

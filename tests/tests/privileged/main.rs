@@ -12,6 +12,7 @@ mod include;
 mod initctl;
 mod joining;
 mod kill;
+mod lacking;
 mod layers;
 mod look;
 mod mounts;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         initctl::CASES,
         joining::CASES,
         kill::CASES,
+        lacking::CASES,
         layers::CASES,
         look::CASES,
         names::CASES,
