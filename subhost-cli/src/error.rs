@@ -67,6 +67,16 @@ impl Error {
         }
     }
 
+    /// The same as complaints, to be told with others.
+    pub fn into_complaints(self) -> Vec<Complaint> {
+        let message = self.to_string();
+        match self {
+            Error::Refused(complaints) | Error::Left(complaints) => complaints,
+            Error::Configuration(_) => vec![Complaint::new(message)],
+            Error::Step { hint, .. } => vec![Complaint { message, hint }],
+        }
+    }
+
     /// The lines to show, the first of each group saying what, the others what to do.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();

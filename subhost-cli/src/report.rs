@@ -12,8 +12,7 @@ pub fn printable(text: &str) -> String {
 
 /// True for what a terminal acts on, or what makes a text look like another one.
 pub fn is_unsafe(c: char) -> bool {
-    let hides =
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let hides = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     c.is_control() || hides
 }
 

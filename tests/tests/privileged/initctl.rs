@@ -124,6 +124,8 @@ fn booted_again(host: &Host, name: &str, before: &Guest) -> Result<Guest, Box<dy
         {
             return Ok(guest);
         }
+        let state = host.guest(name)?.map(|guest| guest.state().to_owned());
+        assert_ne!(state.as_deref(), Some("stopped"), "shown while it reboots");
         // Each look is a run of the program, so this is no busy loop.
         assert!(std::time::Instant::now() < deadline, "{name} did not come again");
     }

@@ -126,7 +126,8 @@ fn untouched(host: &Host) -> Verdict {
     canary.unharmed()
 }
 
-/// Row M1 of docs/security.md: nothing is masked, so that nothing can be unmasked; what is there is not the guest's to write.
+/// Rows M1 and M4 of docs/security.md: nothing is masked, so that nothing can be unmasked; what is there is not the guest's
+/// to write, and no configuration has it written.
 fn kernel_settings(host: &Host) -> Verdict {
     let settings = [
         "/proc/sys/kernel/core_pattern",
@@ -161,6 +162,20 @@ fn kernel_settings(host: &Host) -> Verdict {
     for option in ["--root", "--overlay"] {
         let outcome = host.subhostctl(&["run", option, &path, "--", "sh", "-c", &script])?;
         assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "c\n0\n"), "{outcome}");
+    }
+    // Names that other programs take for such settings.
+    let image = host.ext4_of(&host.copy_of(Fixture::TinyTree)?, "root.ext4")?;
+    let name = host.name("tiny");
+    let disk = format!("DISKS=( vda:0:{} )", image.display());
+    for setting in [
+        "kernel.core_pattern=evil",
+        "kernel/core_pattern=evil",
+        "net.ipv4.ip_forward+=1",
+        "../kernel/sysrq=1",
+    ] {
+        host.config(&name, &format!("{disk}\nSYSCTL=( '{setting}' )\nSYSCTLS=( '{setting}' )\n"))?;
+        boot(host, &name)?;
+        host.done(&["stop", &name])?;
     }
     assert!(values() == before, "settings have changed");
     Ok(())
