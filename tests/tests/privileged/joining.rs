@@ -1,4 +1,4 @@
-//! Commands inside a subhost that runs: who they run as, where, and on which terminal.
+//! Commands inside a subhost that runs: who they run as, and where.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use subhost_tests::canary::Canary;
 use subhost_tests::case::{Case, Need, Verdict};
-use subhost_tests::enemy;
 use subhost_tests::fixture::Fixture;
 use subhost_tests::guest::Guest;
 use subhost_tests::host::Host;
@@ -38,21 +37,6 @@ pub(crate) const CASES: &[Case] = &[
         name: "no_library_of_the_guest_is_loaded_to_look_up_a_user",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: poisoned,
-    },
-    Case {
-        name: "a_terminal_has_its_name_in_the_guest",
-        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
-        body: terminal,
-    },
-    Case {
-        name: "a_guest_that_replaces_its_terminals_gets_none_of_the_host",
-        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
-        body: replaced,
-    },
-    Case {
-        name: "what_is_typed_into_a_terminal_by_force_stays_in_the_guest",
-        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
-        body: pushed,
     },
 ];
 
@@ -99,7 +83,8 @@ impl Scripted {
     }
 }
 
-fn tree(host: &Host) -> std::io::Result<std::path::PathBuf> {
+/// A tree with users and groups.
+pub(crate) fn tree(host: &Host) -> std::io::Result<std::path::PathBuf> {
     let tree = host.copy_of(Fixture::TinyTree)?;
     fs::write(
         tree.join("etc/passwd"),
@@ -338,83 +323,5 @@ fn poisoned(host: &Host) -> Verdict {
     loads.env("LD_PRELOAD", &library);
     program::run(loads, PATIENCE)?;
     assert!(fs::exists(&hit)?, "nobody notices");
-    Ok(())
-}
-
-/// What a line of shell says on a terminal of its own.
-fn on_terminal(host: &Host, line: &str) -> std::io::Result<String> {
-    host.witness("script", &["-qec", line, "/dev/null"])
-}
-
-/// The line that runs `exec` for a guest, with words that a shell reads.
-fn exec_line(host: &Host, guest: &Scripted, words: &str) -> std::io::Result<String> {
-    let program = program::path().map_err(std::io::Error::other)?;
-    Ok(format!("{} --root-dir {} exec {} {words}", program.display(), host.root_dir().display(), guest.name))
-}
-
-fn terminal(host: &Host) -> Verdict {
-    let guest = Scripted::start(host, &tree(host)?, "")?;
-    for (user, owner) in [("root", 0), ("ann", 1000)] {
-        let words = format!("-u {user} -- sh -c 'tty; stat -c \"%u %g %a\" $(tty); echo on >$(tty); exit 5'");
-        let out = on_terminal(host, &format!("{}; echo status=$?", exec_line(host, &guest, &words)?))?;
-        let lines: Vec<&str> = out.lines().map(str::trim_end).collect();
-        assert!(lines[0].starts_with("/dev/pts/"), "{out}");
-        assert_eq!(&lines[1..], [&*format!("{owner} 5 620"), "on", "status=5"], "{out}");
-    }
-    guest.finish(host)?;
-    Ok(())
-}
-
-/// Row M2 of docs/security.md.
-fn replaced(host: &Host) -> Verdict {
-    let canary = Canary::plant(host)?;
-    let guest = Scripted::start(host, &tree(host)?, "")?;
-    let secret = canary.folder().join("secret").display().to_string();
-    let shell = "sh -c 'test -t 0 && test -t 1 && echo three; stat -Lc \"%t %F\" /proc/self/fd/0'";
-    for kind in [
-        format!("ln -s {secret} /dev/pts/ptmx; ln -s {secret} /dev/pts/0"),
-        "ln -s /dev/console /dev/pts/ptmx; ln -s /proc/1/fd/0 /dev/pts/0".to_owned(),
-        "ln -s /proc/self/fd/0 /dev/pts/ptmx".to_owned(),
-        format!("echo {secret} >/dev/pts/ptmx"),
-        "mkfifo /dev/pts/ptmx".to_owned(),
-        "mkdir /dev/pts/ptmx".to_owned(),
-        "touch /dev/pts/ptmx; mount --bind /dev/null /dev/pts/ptmx".to_owned(),
-        "touch /dev/pts/ptmx; mount --bind /dev/tty /dev/pts/ptmx".to_owned(),
-        "ln -s ptmx /dev/pts/ptmx".to_owned(),
-        "mount -t devpts own /dev/pts".to_owned(),
-        "mount -t devpts -o max=0 own /dev/pts".to_owned(),
-    ] {
-        let script = format!("mount -t tmpfs over /dev/pts && {{ {kind}; }}");
-        let done = guest.exec(host, &["--", "sh", "-c", &script])?;
-        assert_eq!(done.code, 0, "{kind}: {done}");
-        let out = on_terminal(host, &exec_line(host, &guest, &format!("-- {shell}"))?)?;
-        // A slave, whosever: major number 136.
-        assert_eq!(out, "three\r\n88 character special file\r\n", "{kind}: {out}");
-        let script = "while grep -q ' /dev/pts tmpfs ' /proc/mounts; do umount -l /dev/pts; done";
-        assert_eq!(guest.exec(host, &["--", "sh", "-c", script])?.code, 0);
-        canary.unharmed()?;
-    }
-    guest.finish(host)?;
-    Ok(())
-}
-
-/// Row T1 of docs/security.md.
-fn pushed(host: &Host) -> Verdict {
-    let tree = tree(host)?;
-    enemy::copy_into(host, &tree)?;
-    let guest = Scripted::start(host, &tree, "")?;
-    let read = "sleep 0.2; stty -icanon -echo min 0 time 1; echo \"<$(dd bs=100 count=1 2>/dev/null)>\"";
-    let push = enemy::words(enemy::PROGRAM, "push").join(" ");
-    for user in ["root", "ann"] {
-        let line = exec_line(host, &guest, &format!("-u {user} -- {push}"))?;
-        let out = on_terminal(host, &format!("{line}; {read}"))?;
-        assert!(out.contains("tried to push, "), "{out}");
-        assert!(out.trim_end().ends_with("<>"), "{user}: {out}");
-    }
-    // The witness: on the very terminal it would have been typed.
-    let here = std::env::current_exe()?.to_string_lossy().into_owned();
-    let out = on_terminal(host, &format!("{}; {read}", enemy::words(&here, "push").join(" ")))?;
-    assert!(out.contains("<pushed"), "{out}");
-    guest.finish(host)?;
     Ok(())
 }

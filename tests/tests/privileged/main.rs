@@ -25,6 +25,7 @@ mod run;
 mod shared;
 mod spying;
 mod stop;
+mod terminals;
 mod tiny;
 mod tricks;
 
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         shared::CASES,
         spying::CASES,
         stop::CASES,
+        terminals::CASES,
         tiny::CASES,
         tricks::CASES,
     ];
