@@ -1,7 +1,7 @@
 //! The command line.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
@@ -24,6 +24,7 @@ Examples:
   subhostctl boot web                        boot /opt/sub/web/config, in the foreground
   subhostctl boot --detach web               the same, back when the start scripts are done
   subhostctl enter web                       a shell inside
+  subhostctl exec web -u ann -- id           one command inside, as a user of it
   subhostctl stop web                        orderly stop
   subhostctl run --overlay / -- ls /         one command over the host's own files, nothing kept"
 )]
@@ -69,8 +70,26 @@ Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it cou
     Run(Run),
     /// Stop a subhost: orderly, then by force
     Stop(Stop),
-    /// Run a command inside a running subhost, a shell by default
+    /// Run a command inside a running subhost as its root, a shell by default
+    #[command(after_help = "\
+Examples:
+  subhostctl enter web                       the shell of its root
+  subhostctl enter web -- ps ax
+It is in all namespaces of the subhost, with its restrictions. On a terminal it gets one of its own, else
+pipes, with output and errors apart. Returns the command's status, 128 + n if signal n ended it, 126 or 127
+if it could not be executed, 125 if the subhost could not be entered.")]
     Enter(Enter),
+    /// Run a command inside a running subhost, as a user of it
+    #[command(after_help = "\
+Examples:
+  subhostctl exec web -- tail -f /var/log/syslog
+  subhostctl exec web -u www-data -w /var/www -- git pull
+  subhostctl exec web -u 1000:1000 -e LANG=C -- make
+  subhostctl exec web --detach -- /usr/local/bin/rotate-logs
+USER is a name or a number, and so is GROUP. Names are looked up in the subhost's own /etc/passwd and
+/etc/group, which are read as data; the user has its groups there, unless GROUP is given.
+Returns as enter does; with --detach 0 as soon as the command is executed.")]
+    Exec(Exec),
     /// List subhosts
     List,
     /// Show one subhost
@@ -345,6 +364,30 @@ pub struct Enter {
     pub command: Vec<OsString>,
 }
 
+/// `exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// Name of the subhost
+    pub name: Name,
+    /// User to run as; root by default
+    #[arg(long, short, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Folder of the subhost to start in; / by default
+    #[arg(long = "workdir", short = 'w', value_name = "DIR",
+          value_parser = OsStringValueParser::new().try_map(parse_directory))]
+    pub directory: Option<CString>,
+    /// A variable for its environment
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE",
+          value_parser = OsStringValueParser::new().try_map(parse_variable))]
+    pub variables: Vec<CString>,
+    /// Return when it is executed, and leave it running without input and output
+    #[arg(long)]
+    pub detach: bool,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
 /// A folder by the path that a file would name it by, which begins at `/` and has no `..`.
 fn absolute(folder: PathBuf) -> std::io::Result<PathBuf> {
     let absolute = std::path::absolute(&folder)?;
@@ -357,6 +400,23 @@ fn parse_bind(text: OsString) -> Result<BindSpec, SpecError> {
 
 fn parse_disk(text: OsString) -> Result<DiskSpec, SpecError> {
     DiskSpec::parse(text.as_bytes())
+}
+
+fn parse_directory(path: OsString) -> Result<CString, String> {
+    if !path.as_bytes().starts_with(b"/") {
+        return Err("it has to begin with /".to_owned());
+    }
+    CString::new(path.into_vec()).map_err(|_| "it holds a NUL byte".to_owned())
+}
+
+fn parse_variable(text: OsString) -> Result<CString, String> {
+    let name = text.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default();
+    let is_name = name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    if !is_name || name.len() == text.len() {
+        return Err("it has to be NAME=VALUE, with a NAME of letters, digits and _".to_owned());
+    }
+    CString::new(text.into_vec()).map_err(|_| "it holds a NUL byte".to_owned())
 }
 
 fn parse_cable(text: &str) -> Result<CableSpec, String> {

@@ -19,6 +19,7 @@ use subhost_mount::partition::ByteRange;
 use subhost_mount::staging::Staging;
 use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 
+use crate::advice;
 use crate::cgroup::CgroupRecord;
 use crate::error::{Complaint, Context, Error};
 use crate::idrange::{IdRange, reserve};
@@ -264,8 +265,11 @@ fn apply(
 impl Network {
     fn make(layout: &Layout, plan: &Plan) -> Result<Network, Error> {
         let range = reserve(layout, plan.id_range)?;
-        let user_namespace = UserNamespace::create(IdMap { first: range.first, count: range.count })
-            .step("make the user namespace")?;
+        let map = IdMap { first: range.first, count: range.count };
+        let user_namespace = UserNamespace::create(map).map_err(|error| {
+            let hint = advice::user_namespace(&error).or_else(|| advice::advice(&error));
+            Error::Step { step: "make the user namespace".to_owned(), source: error.into(), hint }
+        })?;
         let netns = Netns::create(Some(user_namespace.as_fd())).step("make the network namespace")?;
         let cables = plan.network.make(&netns)?;
         Ok(Network { range, user_namespace, netns, cables })

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::advice::advice;
+
 /// A reason for which nothing was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
@@ -65,6 +67,16 @@ impl Error {
         }
     }
 
+    /// The same as complaints, to be told with others.
+    pub fn into_complaints(self) -> Vec<Complaint> {
+        let message = self.to_string();
+        match self {
+            Error::Refused(complaints) | Error::Left(complaints) => complaints,
+            Error::Configuration(_) => vec![Complaint::new(message)],
+            Error::Step { hint, .. } => vec![Complaint { message, hint }],
+        }
+    }
+
     /// The lines to show, the first of each group saying what, the others what to do.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -96,7 +108,11 @@ pub trait Context<T> {
 
 impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Context<T> for Result<T, E> {
     fn step(self, step: impl Into<String>) -> Result<T, Error> {
-        self.map_err(|source| Error::Step { step: step.into(), source: source.into(), hint: None })
+        self.map_err(|source| {
+            let source = source.into();
+            let hint = advice(source.as_ref());
+            Error::Step { step: step.into(), source, hint }
+        })
     }
 }
 

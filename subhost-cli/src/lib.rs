@@ -4,6 +4,7 @@
 //! makes hangs on file descriptors, so the kernel frees it whatever becomes of us; the few names come last.
 #![forbid(unsafe_code)]
 
+pub mod advice;
 pub mod args;
 pub mod boot;
 pub mod cgroup;

@@ -45,7 +45,7 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 /// # Errors
 /// The lock file cannot be made or locked.
 pub fn lock_name(layout: &Layout, name: &Name) -> io::Result<Option<Lock>> {
-    try_lock(layout, NAMES + i64::from(hash(name.as_str()) >> 1))
+    try_lock(layout, byte_of(name))
 }
 
 /// Takes the lock of a name, waiting for a command that holds it.
@@ -63,6 +63,26 @@ pub fn await_name(layout: &Layout, name: &Name) -> io::Result<Lock> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// True while a command holds the lock of a name: it is just being started or stopped.
+///
+/// # Errors
+/// The lock file cannot be read; that it is missing is an answer.
+pub fn name_is_held(layout: &Layout, name: &Name) -> io::Result<bool> {
+    let file =
+        match OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(layout.lock()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+    // Asked for and not taken, so that no command is turned away by a look.
+    let mut range = range_of(byte_of(name));
+    fcntl(&file, FcntlArg::F_OFD_GETLK(&mut range))?;
+    Ok(i32::from(range.l_type) != libc::F_UNLCK)
+}
+
+fn byte_of(name: &Name) -> i64 {
+    NAMES + i64::from(hash(name.as_str()) >> 1)
 }
 
 /// Takes the lock of an id range by its index in the pool; `None` when it is in use.
@@ -83,18 +103,21 @@ fn try_lock(layout: &Layout, byte: i64) -> io::Result<Option<Lock>> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(layout.lock())?;
-    #[expect(clippy::cast_possible_truncation, reason = "constants of the C interface that fit its fields")]
-    let range = libc::flock {
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&range_of(byte))) {
+        Ok(_) => Ok(Some(Lock(file))),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "constants of the C interface that fit its fields")]
+fn range_of(byte: i64) -> libc::flock {
+    libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: byte,
         l_len: 1,
         l_pid: 0,
-    };
-    match fcntl(&file, FcntlArg::F_OFD_SETLK(&range)) {
-        Ok(_) => Ok(Some(Lock(file))),
-        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
-        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -118,11 +141,15 @@ mod tests {
         }
         let layout = Layout { run_dir: dir.path().join("run"), ..Layout::new("/nowhere") };
         let web: Name = "web".parse().unwrap();
+        assert!(!name_is_held(&layout, &web).unwrap());
         let held = lock_name(&layout, &web).unwrap();
         assert!(held.is_some());
         assert!(lock_name(&layout, &web).unwrap().is_none());
+        assert!(name_is_held(&layout, &web).unwrap());
+        assert!(!name_is_held(&layout, &"db".parse().unwrap()).unwrap());
         assert!(lock_name(&layout, &"db".parse().unwrap()).unwrap().is_some());
         drop(held);
+        assert!(!name_is_held(&layout, &web).unwrap());
         assert!(lock_name(&layout, &web).unwrap().is_some());
     }
 }

@@ -1,5 +1,6 @@
 //! What people read: lines on standard error, tables and JSON on standard output, safe on a terminal.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use crate::error::{Context, Error};
@@ -11,8 +12,7 @@ pub fn printable(text: &str) -> String {
 
 /// True for what a terminal acts on, or what makes a text look like another one.
 pub fn is_unsafe(c: char) -> bool {
-    let hides =
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let hides = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     c.is_control() || hides
 }
 
@@ -51,13 +51,26 @@ pub fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Writes a value as JSON.
+/// Writes a value as JSON, with all that a terminal acts on escaped: JSON itself does not ask for that above U+007E.
 ///
 /// # Errors
 /// As [`print()`].
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).step("write JSON")?;
-    print(&format!("{text}\n"))
+    print(&format!("{}\n", escape_json(&text)))
+}
+
+/// Such characters stand in strings only, and none is above U+FFFF.
+fn escape_json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && is_unsafe(c) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// A table with a header, its columns as wide as they need.
@@ -94,6 +107,14 @@ mod tests {
     #[test]
     fn nothing_that_a_terminal_acts_on_is_shown() {
         assert_eq!(printable("a\x1b]52;c;x\x07\rb\u{202e}c"), "a\u{fffd}]52;c;x\u{fffd}\u{fffd}b\u{fffd}c");
+    }
+
+    #[test]
+    fn json_means_the_same_and_shows_nothing_that_a_terminal_acts_on() {
+        let text = "a\u{9b}2J\u{7f}\u{202e}\u{e9}\x1b\n\u{feff}";
+        let escaped = escape_json(&serde_json::to_string_pretty(&[text]).unwrap());
+        assert!(!escaped.replace('\n', "").contains(is_unsafe), "{escaped}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&escaped).unwrap(), [text]);
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! (`TIOCSTI`), which the caller's shell would then execute.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{fchown, fstat, fstatfs, major};
+use rustix::fs::{FileType, Mode, OFlags, fchown, fstat, fstatfs, major, makedev};
 use rustix::process::{Gid, Uid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
@@ -21,6 +21,9 @@ pub use streams::{Pipes, relay_pipes, relay_terminal};
 
 /// Major device number of the slaves of `/dev/pts`.
 const UNIX98_PTY_SLAVE_MAJOR: u32 = 136;
+
+/// Major and minor device number of `ptmx`.
+const PTMX: (u32, u32) = (5, 2);
 
 /// Magic number of the file system of `/dev/pts` (linux/magic.h).
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
@@ -43,15 +46,35 @@ impl Pty {
     pub fn open() -> Result<Pty> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).map_err(|e| on_pty("open", e))?;
+        Pty::of(master, "/dev/ptmx")
+    }
+
+    /// Opens a new one of the instance of `/dev/pts` that `ptmx` is in, as a guest has one: there `tty` then names it.
+    /// Only an `O_PATH` descriptor is wanted, so that nothing was opened that is something else.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is no `ptmx` of a `/dev/pts`, and as [`Pty::open`].
+    pub fn open_in(ptmx: BorrowedFd<'_>) -> Result<Pty> {
+        const OBJECT: &str = "the guest's /dev/pts/ptmx";
+        let stat = fstat(ptmx).map_err(|e| on_pty("stat", e))?;
+        let is_ptmx = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && stat.st_rdev == makedev(PTMX.0, PTMX.1);
+        if !is_ptmx || !is_on_devpts(ptmx)? {
+            return Err(Error::Refused { object: OBJECT.to_owned(), reason: "is none" });
+        }
+        let own_name = format!("/proc/self/fd/{}", ptmx.as_raw_fd());
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let master = rustix::fs::open(own_name, flags, Mode::empty()).map_err(|e| on_pty("open", e))?;
+        Pty::of(master, OBJECT)
+    }
+
+    fn of(master: OwnedFd, ptmx: &str) -> Result<Pty> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         unlockpt(&master).map_err(|e| on_pty("unlock", e))?;
         let slave = ioctl_tiocgptpeer(&master, flags).map_err(|e| on_pty("open the peer of", e))?;
         let device = fstat(&slave).map_err(|e| on_pty("stat", e))?.st_rdev;
-        let magic = fstatfs(&slave).map_err(|e| on_pty("stat the file system of", e))?.f_type;
-        if major(device) != UNIX98_PTY_SLAVE_MAJOR || u64::try_from(magic) != Ok(DEVPTS_SUPER_MAGIC) {
-            return Err(Error::Refused {
-                object: "/dev/ptmx".to_owned(),
-                reason: "gives no terminal of /dev/pts",
-            });
+        if major(device) != UNIX98_PTY_SLAVE_MAJOR || !is_on_devpts(slave.as_fd())? {
+            return Err(Error::Refused { object: ptmx.to_owned(), reason: "gives no terminal of /dev/pts" });
         }
         Ok(Pty { master, slave })
     }
@@ -112,6 +135,11 @@ impl Drop for RawMode<'_> {
     }
 }
 
+fn is_on_devpts(fd: BorrowedFd<'_>) -> Result<bool> {
+    let magic = fstatfs(fd).map_err(|e| on_pty("stat the file system of", e))?.f_type;
+    Ok(u64::try_from(magic) == Ok(DEVPTS_SUPER_MAGIC))
+}
+
 fn on_pty(operation: &'static str, source: impl Into<io::Error>) -> Error {
     Error::System { operation, object: "terminal".to_owned(), source: source.into() }
 }
@@ -119,7 +147,6 @@ fn on_pty(operation: &'static str, source: impl Into<io::Error>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn raw_mode_ends_with_its_guard() {
@@ -130,6 +157,17 @@ mod tests {
         assert!(!echo());
         drop(raw);
         assert!(echo());
+    }
+
+    #[test]
+    fn only_a_ptmx_of_a_dev_pts_gives_one() {
+        let path =
+            |path: &str| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        for other in ["/dev/null", "/dev/pts", "/etc/passwd", "/proc/self/status"] {
+            let error = Pty::open_in(path(other).as_fd()).unwrap_err();
+            assert_eq!(error.to_string(), "the guest's /dev/pts/ptmx: is none", "{other}");
+        }
+        Pty::open_in(path("/dev/pts/ptmx").as_fd()).unwrap();
     }
 
     #[test]

@@ -81,6 +81,7 @@
 //! user namespace a guest's root is the host's, with less capabilities, and that is no isolation to speak of.
 #![deny(unsafe_code)]
 
+pub mod account;
 pub mod capability;
 pub mod cgroup;
 mod child;
@@ -88,6 +89,7 @@ pub mod console;
 pub mod enter;
 mod error;
 pub mod handoff;
+pub mod kernel;
 pub mod launch;
 pub mod layout;
 pub mod pid1;

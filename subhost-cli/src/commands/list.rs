@@ -7,6 +7,7 @@ use crate::cgroup::CgroupRecord;
 use crate::error::{Complaint, Context as _, Error};
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
+use crate::lock::name_is_held;
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::state::{CableRecord, DiskRecord, recorded};
@@ -140,7 +141,17 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
 }
 
 fn look(context: &Context, name: &Name) -> Shown {
-    let (state, record) = match state_of(&context.layout, name) {
+    let layout = &context.layout;
+    let mut starting = false;
+    let mut state = state_of(layout, name);
+    if matches!(state, Ok(State::Stopped)) {
+        // Between two runs, too, when it reboots.
+        starting = name_is_held(layout, name).unwrap_or(false);
+        // If not, it may have been until just now.
+        state = state_of(layout, name);
+    }
+    let (state, record) = match state {
+        Ok(State::Stopped) if starting => ("starting", None),
         Ok(State::Stopped) => ("stopped", None),
         Ok(State::Running(record)) => ("running", Some(record)),
         Ok(State::Stale(record)) => ("ended", Some(record)),

@@ -39,7 +39,7 @@ pub struct Context {
     pub quiet: bool,
 }
 
-/// Status of `run` and `enter` when it is not the payload's.
+/// Status of `run`, `enter` and `exec` when it is not the payload's.
 const OUR_FAILURE: u8 = 125;
 
 /// Parses the command line and does what it says.
@@ -52,12 +52,13 @@ pub fn main() -> ExitCode {
         json: cli.json,
         quiet: cli.quiet,
     };
-    let passes_status = matches!(cli.command, Command::Run(_) | Command::Enter(_));
+    let passes_status = matches!(cli.command, Command::Run(_) | Command::Enter(_) | Command::Exec(_));
     let result = match cli.command {
         Command::Boot(args) => boot::boot(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Stop(args) => stop::stop(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
+        Command::Exec(args) => enter::exec(&context, args),
         Command::List => list::list(&context),
         Command::Status { name } => list::status(&context, &name),
         Command::Check(args) => check::check(&context, &args),

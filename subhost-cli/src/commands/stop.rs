@@ -45,8 +45,7 @@ pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
         };
         match stopped.and_then(waited) {
             Ok(text) => report::note(context.quiet, &format!("{name}: {text}")),
-            Err(Error::Left(complaints) | Error::Refused(complaints)) => left.extend(complaints),
-            Err(error) => left.push(Complaint::new(error.to_string())),
+            Err(error) => left.extend(error.into_complaints()),
         }
     }
     if left.is_empty() { Ok(0) } else { Err(Error::Left(left)) }

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags, fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree, unmount,
@@ -41,7 +41,8 @@ pub(super) fn take_root(root: &CStr, writable_sys: bool) -> Result<(), Failure> 
     at(Step::AttachProc, attach(&proc, tree.as_fd(), c"proc"))?;
     at(Step::AttachSys, attach(&sys, tree.as_fd(), c"sys"))?;
     // POSIX message queues are a convenience for guests that have the place prepared.
-    if let Ok(target) = directory(tree.as_fd(), c"dev/mqueue")
+    if let Ok(dev) = directory(tree.as_fd(), c"dev")
+        && let Ok(target) = directory(dev.as_fd(), c"mqueue")
         && let Ok(queue) = detached(c"mqueue", confined)
     {
         let _ = attach_to(&queue, &target);
@@ -59,15 +60,10 @@ fn attach(mount: &OwnedFd, root: BorrowedFd<'_>, name: &CStr) -> rustix::io::Res
     attach_to(mount, &directory(root, name)?)
 }
 
-/// A directory of the guest's tree, reached without any link: the tree is the guest's, and hostile.
-fn directory(root: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
-    openat2(
-        root,
-        name,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
-    )
+/// A directory in a folder, and no link to one: the tree is the guest's, and hostile.
+fn directory(folder: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(folder, name, flags, Mode::empty())
 }
 
 fn attach_to(mount: &OwnedFd, target: &OwnedFd) -> rustix::io::Result<()> {

@@ -11,6 +11,7 @@ pub(crate) mod files;
 pub(crate) mod link;
 pub(crate) mod mount;
 pub(crate) mod namespace;
+pub(crate) mod probe;
 pub(crate) mod seccomp;
 pub(crate) mod signals;
 

@@ -52,7 +52,7 @@ fn links_at_mount_targets_are_refused() {
         for target in [canary.path().to_str().unwrap(), "tmp", "../../../tmp", "/"] {
             symlink(target, &proc).unwrap();
             let (step, errno, _) = failure(guest(stage));
-            assert_eq!((step, errno), (Step::AttachProc, libc::ELOOP), "{target}");
+            assert_eq!((step, errno), (Step::AttachProc, libc::ENOTDIR), "{target}");
             fs::remove_file(&proc).unwrap();
         }
         fs::write(&proc, "").unwrap();
@@ -68,7 +68,7 @@ fn links_at_mount_targets_are_refused() {
         fs::remove_dir(&sys).unwrap();
         symlink(canary.path(), &sys).unwrap();
         let (step, errno, _) = failure(guest(stage));
-        assert_eq!((step, errno), (Step::AttachSys, libc::ELOOP));
+        assert_eq!((step, errno), (Step::AttachSys, libc::ENOTDIR));
 
         assert!(!stage.live.join("tmp/started").exists());
         assert_eq!(fs::read_dir(canary.path()).unwrap().count(), 1);

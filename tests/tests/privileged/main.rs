@@ -15,7 +15,9 @@ mod hostile;
 mod include;
 mod initctl;
 mod isolation;
+mod joining;
 mod kill;
+mod lacking;
 mod layers;
 mod limits;
 mod look;
@@ -28,8 +30,11 @@ mod pid1;
 mod refuse;
 mod run;
 mod shared;
+mod spying;
 mod stop;
+mod terminals;
 mod tiny;
+mod tricks;
 
 use std::process::ExitCode;
 
@@ -44,6 +49,9 @@ const MAC: &str = "06:a7:dd:b4:02:f2";
 const MAC_BYTES: [u8; 6] = [0x06, 0xa7, 0xdd, 0xb4, 0x02, 0xf2];
 
 fn main() -> ExitCode {
+    if let Some(status) = subhost_tests::enemy::main() {
+        return status;
+    }
     let groups = [
         debian::CASES,
         disks::CASES,
@@ -60,7 +68,9 @@ fn main() -> ExitCode {
         include::CASES,
         initctl::CASES,
         isolation::CASES,
+        joining::CASES,
         kill::CASES,
+        lacking::CASES,
         layers::CASES,
         limits::CASES,
         look::CASES,
@@ -73,8 +83,11 @@ fn main() -> ExitCode {
         refuse::CASES,
         run::CASES,
         shared::CASES,
+        spying::CASES,
         stop::CASES,
+        terminals::CASES,
         tiny::CASES,
+        tricks::CASES,
     ];
     let cases: Vec<Case> = groups.concat();
     case::main(&cases)
