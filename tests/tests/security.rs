@@ -6,8 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rows that have to be there.
-const ROWS: [&str; 17] =
-    ["P1", "P2", "P8", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "N1", "N3", "N4", "N5"];
+const ROWS: [&str; 21] = [
+    "P1", "P2", "P8", "F5", "T1", "C1", "N2", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10",
+    "N1", "N3", "N4", "N5",
+];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
