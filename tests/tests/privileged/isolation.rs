@@ -59,7 +59,7 @@ fn check(text: &str, profile: usize) {
     assert_eq!(said.len(), wanted, "{text}");
 }
 
-/// Section 9 and rows F5 and N2 of docs/security.md.
+/// Rows F5, N2 and calls of docs/security.md.
 fn table(host: &Host) -> Verdict {
     for (profile, lines) in ["", "NESTING=yes\n", "SECCOMP=no\n"].into_iter().enumerate() {
         let name = guest(host, lines)?;
