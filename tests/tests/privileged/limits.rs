@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -221,6 +222,7 @@ fn removed(host: &Host) -> Verdict {
 
 fn leftovers(host: &Host) -> Verdict {
     let name = configured(host, "")?;
+    let disk = format!("vda:1:{}", host.folder().join(Fixture::TinyMbr.file_name()).display());
     boot(host, &name)?;
     let own = directories(&name)?;
     host.done(&["stop", &name])?;
@@ -251,6 +253,18 @@ fn leftovers(host: &Host) -> Verdict {
     drop(stranger.stdin.take());
     assert!(stranger.wait()?.success(), "it was killed");
     host.done(&["stop", &name])?;
+
+    // Nobody boots a second one of the name that a `run` had: the next of them sweeps, but what a process may still want.
+    let parent = own[0].parent().ok_or("a cgroup without a parent")?;
+    let of = |pid: u32| {
+        Ok::<_, io::Error>(parent.join(format!("run-{pid}.{}", fs::metadata("/proc/self/ns/pid")?.ino())))
+    };
+    let (dead, alive) = (of(stranger.id())?, of(std::process::id())?);
+    fs::create_dir(&dead)?;
+    fs::create_dir(&alive)?;
+    host.done(&["run", "--disk", &disk, "--", "/bin/true"])?;
+    assert!(!dead.exists() && alive.exists());
+    fs::remove_dir(alive)?;
     Ok(())
 }
 
