@@ -195,7 +195,11 @@ impl PlannedCgroup {
             remove_leftovers(first);
             if first.exists() {
                 let everywhere = Hierarchies::observe().step(step())?;
-                sweep(&self.plan.name, &everywhere).step(step())?;
+                sweep(&self.plan.name, &everywhere).map_err(|error| Error::Step {
+                    step: step(),
+                    source: error.into(),
+                    hint: Some(format!("{}/cgroup.procs tells which processes are in it", first.display())),
+                })?;
             }
         }
         let mut plan = self.plan.clone();

@@ -78,6 +78,18 @@ pub(super) fn write_file(directory: BorrowedFd<'_>, name: &str, value: &str) -> 
     retry_on_intr(|| rustix::io::write(&file, value.as_bytes())).map(drop)
 }
 
+/// A short file, from its beginning. A `poll` for `POLLPRI` then tells of what changes after this.
+pub(super) fn read_file(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    let mut text = vec![0; 256];
+    let length = retry_on_intr(|| rustix::io::pread(file, &mut text, 0))?;
+    text.truncate(length);
+    Ok(text)
+}
+
+pub(super) fn has_line(text: &[u8], line: &str) -> bool {
+    text.split(|byte| *byte == b'\n').any(|found| found == line.as_bytes())
+}
+
 pub(super) fn make_parent(hierarchy: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     match mkdirat(hierarchy, PARENT, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
@@ -135,6 +147,11 @@ fn remove_tree(parent: BorrowedFd<'_>, name: &Path, depth: u32) -> Result<(), Er
         Err(Errno::NOENT) => return Ok(()),
         opened => opened?,
     };
+    // What is in use is not taken apart. In version 1 nothing tells that of those below.
+    let events = open_below(directory.as_fd(), "cgroup.events", OFlags::RDONLY);
+    if events.and_then(|file| read_file(&file)).is_ok_and(|text| has_line(&text, "populated 1")) {
+        return Err(Errno::BUSY);
+    }
     for entry in Dir::read_from(&directory)? {
         let entry = entry?;
         let inside = entry.file_name();

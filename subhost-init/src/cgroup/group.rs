@@ -9,7 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fstat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::directory::{PATIENCE, open_below, open_hierarchy, remove_directory, system, write_file};
+use super::directory::{
+    PATIENCE, has_line, open_below, open_hierarchy, read_file, remove_directory, system, write_file,
+};
 use super::plan::{Setting, Subject, Unenforced, Version};
 use crate::{Error, Result};
 
@@ -151,10 +153,8 @@ impl Cgroup {
         write_file(directory, "cgroup.freeze", value).map_err(failed)?;
         let events = open_below(directory, "cgroup.events", OFlags::RDONLY).map_err(failed)?;
         loop {
-            let mut buffer = [0; 256];
             // Read before it is waited for, so that no change is missed.
-            let length = retry_on_intr(|| rustix::io::pread(&events, &mut buffer, 0)).map_err(failed)?;
-            if buffer[..length].split(|byte| *byte == b'\n').any(|line| line == event.as_bytes()) {
+            if has_line(&read_file(&events).map_err(failed)?, event) {
                 return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -257,10 +257,13 @@ fn one_with_processes_of_others_is_left_alone() {
         assert!(Instant::now() < deadline, "nobody in it");
         std::thread::yield_now();
     }
+    let inside = paths(&cgroup)[0].join("inside");
+    fs::create_dir(&inside).unwrap();
     assert!(matches!(plain("busy").create(), Err(Error::Refused { .. })));
     assert!(sweep(&name("busy"), &Hierarchies::observe().unwrap()).is_err());
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success(), "it was killed");
+    assert!(inside.exists());
 }
 
 fn what_is_in_a_cgroup_goes_with_it() {
