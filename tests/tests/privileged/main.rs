@@ -10,6 +10,7 @@ mod fsck;
 mod hostile;
 mod include;
 mod initctl;
+mod inits;
 mod kill;
 mod layers;
 mod look;
@@ -19,6 +20,7 @@ mod network;
 mod nodes;
 mod paths;
 mod pid1;
+mod reboots;
 mod refuse;
 mod run;
 mod shared;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         config_exec::CASES,
         include::CASES,
         initctl::CASES,
+        inits::CASES,
         kill::CASES,
         layers::CASES,
         look::CASES,
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         pid1::CASES,
         mounts::CASES,
         network::CASES,
+        reboots::CASES,
         refuse::CASES,
         run::CASES,
         shared::CASES,
