@@ -77,6 +77,10 @@ fn supervise(context: &Context, request: &Request, background: bool) -> Result<u
             let shown = if shown { Some(stdout()?) } else { None };
             relay = relay.console(master, shown).step("relay the console")?;
         }
+        if booted.record.init_program != "subhost-init" {
+            let (name, init) = (&booted.record.name, &booted.record.init_program);
+            report::note(context.quiet, &format!("{name}: PID 1 is the guest's {init}"));
+        }
         if announce && booted.record.init_program != "subhost-init" {
             // A guest's own init does not tell when it is ready.
             announce = false;

@@ -14,6 +14,8 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("boot::scripts_run_in_order_and_are_told", scripts_run_in_order_and_are_told),
     ("boot::scripts_get_the_environment_of_sysvinit", scripts_get_the_environment_of_sysvinit),
     ("boot::scripts_that_are_missing_are_skipped", scripts_that_are_missing_are_skipped),
+    ("boot::a_script_that_is_late_is_told_of", a_script_that_is_late_is_told_of),
+    ("boot::openrc_and_runit_lines_are_run", openrc_and_runit_lines_are_run),
     ("boot::who_reads_the_records", who_reads_the_records),
     ("boot::fifo_survives_a_mount_over_run", fifo_survives_a_mount_over_run),
     ("boot::fifo_is_made_again_on_usr1", fifo_is_made_again_on_usr1),
@@ -73,6 +75,43 @@ fn scripts_that_are_missing_are_skipped() {
         ]
     );
     assert_eq!(ended.signal(), 2);
+}
+
+fn a_script_that_is_late_is_told_of() {
+    let guest = Guest::new();
+    assert!(std::process::Command::new("mkfifo").arg(guest.path("go")).status().unwrap().success());
+    let args = Pid1Args { boot: Duration::from_millis(100), ..guest.boot("read x < $D/go", "") };
+    let mut running = guest.start(&args);
+    let pid = running.wait_for_late(Program::SystemInit);
+    assert_eq!(running.command_line(pid).last().unwrap(), guest.path("rcS").to_str().unwrap());
+    // It goes on.
+    fs::write(guest.path("go"), "go\n").unwrap();
+    running.ready().ask(Request::PowerOff);
+    running.end();
+    assert_eq!(guest.read("log"), "rcS\nrc 2\nrc 0\n");
+}
+
+fn openrc_and_runit_lines_are_run() {
+    let guest = Guest::new();
+    let script = guest.script("script", "echo $* >> $D/log\n[ $1 = stays ] && exec sleep 1000\nexit 0");
+    let line =
+        |words: &str| Some(std::ffi::CString::new(format!("{} {words}", script.to_str().unwrap())).unwrap());
+    let scripts = Scripts {
+        start: line("sysinit"),
+        boot: line("boot"),
+        level: line("stays %"),
+        single: None,
+        power_off: line("shutdown"),
+        reboot: line("reboot"),
+        stays: true,
+    };
+    let args = Pid1Args { scripts, ..Pid1Args::default() };
+    let mut running = guest.start(&args);
+    running.ready().ask(Request::Reboot);
+    assert_eq!(running.end().signal(), 1);
+    // What stays may be stopped before it has begun; all else comes in this order.
+    let log = guest.read("log").replace("stays 2\n", "");
+    assert_eq!(log, "sysinit\nboot\nreboot\n");
 }
 
 fn who_reads_the_records() {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use subhost_init::handoff::{Message, Pid1Args, Request};
+use subhost_init::handoff::{Message, Pid1Args, Program, Request};
 use subhost_init::layout::Scripts;
 use subhost_init::pid1::IMAGE;
 use tempfile::TempDir;
@@ -217,6 +217,25 @@ impl Running {
         assert!(self.stays(time));
         let after = look();
         [after[0] - before[0], after[1] - before[1]]
+    }
+
+    /// Waits until this script is told to be late, and gives its pid in the guest.
+    pub(crate) fn wait_for_late(&mut self, wanted: Program) -> i32 {
+        loop {
+            let message = self.receive().expect("it has ended");
+            self.seen.push(message);
+            if let Message::Late { program, pid } = message
+                && program == wanted
+            {
+                return pid;
+            }
+        }
+    }
+
+    /// The command line of a process of the guest.
+    pub(crate) fn command_line(&self, pid: i32) -> Vec<String> {
+        let text = fs::read_to_string(self.inside(&format!("/proc/{pid}/cmdline"))).unwrap();
+        text.split_terminator('\0').map(str::to_owned).collect()
     }
 
     /// How many children PID 1 has, and how many of them have ended and are not reaped yet.

@@ -16,6 +16,7 @@ mod include;
 mod initctl;
 mod isolation;
 mod joining;
+mod inits;
 mod kill;
 mod lacking;
 mod layers;
@@ -27,6 +28,7 @@ mod network;
 mod nodes;
 mod paths;
 mod pid1;
+mod reboots;
 mod refuse;
 mod run;
 mod shared;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         initctl::CASES,
         isolation::CASES,
         joining::CASES,
+        inits::CASES,
         kill::CASES,
         lacking::CASES,
         layers::CASES,
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         pid1::CASES,
         mounts::CASES,
         network::CASES,
+        reboots::CASES,
         refuse::CASES,
         run::CASES,
         shared::CASES,
