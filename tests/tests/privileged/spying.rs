@@ -46,7 +46,7 @@ pub(crate) const CASES: &[Case] = &[
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many commands come in while they are watched.
-const COMMANDS: usize = 300;
+const COMMANDS: usize = 200;
 
 /// Watches all processes until `/tmp/stop` is there, with what the shell has built in. Of a process whose program can be
 /// looked at, and that is not the guest's own, it says what it could do. `execve(2)` shows for a moment what it is about to
