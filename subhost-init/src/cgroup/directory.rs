@@ -8,7 +8,7 @@ use std::result::Result;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
-use rustix::fs::{CWD, fstat, fstatfs, mkdirat, openat2, unlinkat};
+use rustix::fs::{CWD, fstat, fstatfs, mkdirat, openat, openat2, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::hierarchy::{CGROUP_MAGIC, CGROUP2_MAGIC, Hierarchies};
@@ -56,7 +56,7 @@ pub(super) fn check_name(name: &str) -> crate::Result<()> {
 /// A directory that is really one of cgroups.
 pub(super) fn open_hierarchy(path: &Path) -> Result<(OwnedFd, Version), Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let opened = open_plain(CWD, path, flags, ResolveFlags::NO_SYMLINKS)?;
     match fstatfs(&opened)?.f_type {
         CGROUP2_MAGIC => Ok((opened, Version::Unified)),
         CGROUP_MAGIC => Ok((opened, Version::Legacy)),
@@ -70,7 +70,21 @@ pub(super) fn open_below(
     flags: OFlags,
 ) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    openat2(directory, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    open_plain(directory, name, flags | OFlags::CLOEXEC, resolve)
+}
+
+/// Where a filter around us has taken openat2 away, a link at the end is refused all the same. In a hierarchy nobody can make
+/// any, and the way to it is root's.
+pub(super) fn open_plain(
+    directory: BorrowedFd<'_>,
+    path: impl rustix::path::Arg,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    path.into_with_c_str(|path| match openat2(directory, path, flags, Mode::empty(), resolve) {
+        Err(Errno::NOSYS) => openat(directory, path, flags | OFlags::NOFOLLOW, Mode::empty()),
+        opened => opened,
+    })
 }
 
 pub(super) fn write_file(directory: BorrowedFd<'_>, name: &str, value: &str) -> Result<(), Errno> {

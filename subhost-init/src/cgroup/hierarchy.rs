@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2};
+use rustix::fs::{CWD, OFlags, ResolveFlags, fstatfs};
+
+use super::directory::open_plain;
 
 use crate::{Error, Result};
 
@@ -158,7 +160,7 @@ fn unescape(word: &[u8]) -> Vec<u8> {
 
 fn is_hierarchy(place: &Path, magic: i64) -> bool {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = openat2(CWD, place, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+    let opened = open_plain(CWD, place, flags, ResolveFlags::NO_SYMLINKS);
     opened.and_then(fstatfs).is_ok_and(|stat| stat.f_type == magic)
 }
 

@@ -57,7 +57,8 @@ impl Scripted {
         );
         let path = tree.to_string_lossy();
         fs::create_dir_all(tree.join("tmp"))?;
-        let command = host.start(&["run", "--name", &name, "--root", &path, "--", "sh", "-c", &script])?;
+        let command =
+            host.start(&["run", "--nesting", "--name", &name, "--root", &path, "--", "sh", "-c", &script])?;
         let deadline = Instant::now() + PATIENCE;
         while !fs::exists(tree.join("tmp/up"))? {
             assert!(Instant::now() < deadline, "the guest does not come up");

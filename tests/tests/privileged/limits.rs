@@ -295,7 +295,7 @@ const WRITE: &str = r#"
 
 /// Row M5 of docs/security.md.
 fn release_agent(host: &Host) -> Verdict {
-    let inside = host.subhostctl(&["run", "--overlay", "/", "--", "bash", "-c", WRITE])?;
+    let inside = host.subhostctl(&["run", "--nesting", "--overlay", "/", "--", "bash", "-c", WRITE])?;
     assert_eq!(inside.code, 0, "{inside}");
     assert!(inside.stdout.ends_with("done\n") && inside.stdout.contains("mounted "), "{inside}");
     for harm in ["wrote ", "made ", "release_agent"] {

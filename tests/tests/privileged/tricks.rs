@@ -70,7 +70,7 @@ fn initctl(host: &Host) -> Verdict {
         ("a folder", "mkdir /run/initctl".to_owned()),
     ] {
         let image = host.ext4_of(&tree, "root.ext4")?;
-        host.config(&name, &format!("DISKS=( vda:0:{} )\n", image.display()))?;
+        host.config(&name, &format!("DISKS=( vda:0:{} )\nNESTING=yes\n", image.display()))?;
         let guest = boot(host, &name)?;
         let made =
             host.subhostctl(&["enter", &name, "--", "sh", "-c", &format!("rm /run/initctl; {make}")])?;
