@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use subhost_init::cgroup::{Cgroup, DeviceKind, DeviceRule};
 use subhost_init::console::Pty;
@@ -34,6 +34,10 @@ use crate::state::{self, CableRecord, DiskRecord, Draft, Process, RECORD_VERSION
 
 /// Time between SIGTERM and SIGKILL at the end of a stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a guest that reboots waits for its disks, and how often it looks.
+const LET_GO: Duration = Duration::from_secs(4);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Standard streams of PID 1.
 pub enum Streams {
@@ -101,8 +105,16 @@ pub fn boot(
     let (held, network) = kept.map(|Kept { lock, network }| (lock, network)).unzip();
     let _name_lock = claim(request, layout, held)?;
     let purpose = if request.only_reads_disks() { Purpose::Read } else { Purpose::Use };
-    let observed = Observed::of(request, layout, purpose).step("list the host's links")?;
-    let plan = Plan::make(request, &observed, layout).map_err(Error::Refused)?;
+    let patience = Instant::now() + if network.is_some() { LET_GO } else { Duration::ZERO };
+    let (observed, plan) = loop {
+        let observed = Observed::of(request, layout, purpose).step("list the host's links")?;
+        match Plan::make(request, &observed, layout) {
+            Ok(plan) => break (observed, plan),
+            // Who has looked into the run that has ended may hold its disks for a moment longer.
+            Err(_) if Instant::now() < patience => std::thread::sleep(LOOK_AGAIN),
+            Err(complaints) => return Err(Error::Refused(complaints)),
+        }
+    };
     apply(request, plan, observed, layout, command, streams, network)
 }
 

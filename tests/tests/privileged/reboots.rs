@@ -20,6 +20,11 @@ pub(crate) const CASES: &[Case] = &[
         body: fifty_reboots,
     },
     Case {
+        name: "a_reboot_waits_for_who_looks_into_the_run_before",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: held,
+    },
+    Case {
         name: "a_reboot_gives_a_spoilt_network_back_as_new",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: spoilt,
@@ -59,22 +64,49 @@ fn two_cables(host: &Host) -> Result<(String, Guest), Box<dyn std::error::Error>
 }
 
 fn fifty_reboots(host: &Host) -> Verdict {
-    let (name, mut guest) = two_cables(host)?;
-    let pin = Path::new("/run/netns").join(&name);
-    let user_namespace = |guest: &Guest| fs::read_link(format!("/proc/{}/ns/user", guest.init_pid()));
-    let before = (inode(&pin)?, cables(host, &name)?, user_namespace(&guest)?);
+    let (name, guest) = two_cables(host)?;
+    host.done(&["stop", &name])?;
+    // In the foreground, so that what the supervisor says is seen.
+    drop(guest);
+    let supervisor = host.start(&["boot", &name])?;
+    if let Err(error) = reboots(host, &name) {
+        return Err(format!("{error}: {}", supervisor.finish(Duration::from_secs(1))?).into());
+    }
+    host.done(&["stop", &name])?;
+    Ok(())
+}
+
+fn reboots(host: &Host, name: &str) -> Verdict {
+    let deadline = Instant::now() + PATIENCE;
+    let mut guest = loop {
+        match host.guest(name)?.filter(|guest| guest.state() == "running") {
+            Some(guest) => break guest,
+            None => assert!(Instant::now() < deadline, "it does not run"),
+        }
+    };
+    guest.wait_for_line("/var/log/boot", "rc 2 done", PATIENCE)?;
+    let pin = Path::new("/run/netns").join(name);
+    let namespaces = |guest: &Guest| {
+        ["user", "net"].map(|kind| fs::read_link(format!("/proc/{}/ns/{kind}", guest.init_pid())).ok())
+    };
+    let before = (cables(host, name)?, namespaces(&guest));
+    let pinned = inode(&pin)?;
     let begun = Instant::now();
     for round in 0..50 {
-        host.subhostctl(&["enter", &name, "--", "reboot", "-f"])?;
-        guest = booted_again(host, &name, &guest)?;
-        assert_eq!((inode(&pin)?, cables(host, &name)?, user_namespace(&guest)?), before, "reboot {round}");
+        host.subhostctl(&["enter", name, "--", "reboot", "-f"])?;
+        guest = booted_again(host, name, &guest)?;
+        // The pin follows the record, by which the guest is seen to run.
+        let deadline = Instant::now() + PATIENCE;
+        while inode(&pin).ok() != Some(pinned) {
+            assert!(Instant::now() < deadline, "reboot {round}: another netns, or none, is pinned");
+        }
+        assert_eq!((cables(host, name)?, namespaces(&guest)), before, "reboot {round}");
     }
     eprintln!("figure: fifty reboots in {} ms", begun.elapsed().as_millis());
     // And the network works as it did at first.
     guest.wait_for_line("/var/log/boot", "rc 2 done", PATIENCE)?;
     let page = subhost_tests::wire::page(crate::address(80), PATIENCE)?;
     assert_eq!(page, format!("This is {name}, a subhost.\n"));
-    host.done(&["stop", &name])?;
     Ok(())
 }
 
@@ -94,6 +126,19 @@ fn spoilt(host: &Host) -> Verdict {
     host.subhostctl(&["enter", &name, "--", "reboot", "-f"])?;
     booted_again(host, &name, &second)?;
     assert_eq!(cables(host, &name)?.len(), before.len());
+    host.done(&["stop", &name])?;
+    Ok(())
+}
+
+/// Whoever has a mount namespace of a guest open keeps its disks in use.
+fn held(host: &Host) -> Verdict {
+    let (name, first) = two_cables(host)?;
+    let namespace = fs::File::open(format!("/proc/{}/ns/mnt", first.init_pid()))?;
+    host.subhostctl(&["enter", &name, "--", "reboot", "-f"])?;
+    assert!(first.ends(PATIENCE)?, "still there after a reboot");
+    assert!(!first.supervisor()?.ends(Duration::from_millis(300))?, "its supervisor has not waited");
+    drop(namespace);
+    booted_again(host, &name, &first)?;
     host.done(&["stop", &name])?;
     Ok(())
 }
