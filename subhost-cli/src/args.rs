@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use subhost_config::schema::{CableSpec, DiskSpec, SpecError};
+use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, SpecError};
 
 use crate::layout::{Name, is_plain_absolute};
 
@@ -142,6 +142,21 @@ device, and those that have it, or something on it, open. Returns 0, also when t
         /// Folder, image, file or block device; without it, all subhosts
         path: Option<PathBuf>,
     },
+    /// Copy a file out of, or into, a subhost that is stopped
+    #[command(after_help = "\
+Examples:
+  subhostctl cp web:/etc/network/interfaces .    out of its first disk
+  subhostctl cp ./interfaces web:/etc/network/   into it, as a file of its root's
+  subhostctl cp web:/var/log/syslog - | less     to standard output; - reads standard input, too
+Links are followed inside the subhost, but a link at the end of a target is replaced. A file appears whole or not
+at all. Set-user-id bits do not go along. Of a running one, use subhostctl enter NAME -- cat PATH.")]
+    Cp(Cp),
+    /// Look whether this host can run subhosts, and what is left that nobody needs
+    #[command(after_help = "\
+Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups, bridges,
+the folder of subhosts, each configuration, and at what outlived its subhost. Changes nothing.
+Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
+    Doctor,
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -162,6 +177,16 @@ pub struct Devices {
     /// A cable: bridge and MAC address; either may be empty
     #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable)]
     pub cables: Vec<CableSpec>,
+    /// A folder or file of the host inside the guest, where that has one
+    #[arg(long = "bind", value_name = "HOST:GUEST[:ro]",
+          value_parser = OsStringValueParser::new().try_map(parse_bind))]
+    pub binds: Vec<BindSpec>,
+    /// Keep what the guest writes in memory, and throw it away in the end: the disks are only read
+    #[arg(long, conflicts_with = "read_only")]
+    pub ephemeral: bool,
+    /// Let the guest write nothing to its disks
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 /// `boot`.
@@ -315,6 +340,17 @@ pub struct Stop {
     pub wait: bool,
 }
 
+/// `cp`.
+#[derive(Debug, Args)]
+pub struct Cp {
+    /// The file: NAME:PATH in a subhost, a path, or - for standard input
+    #[arg(value_name = "FROM")]
+    pub from: OsString,
+    /// Where to: NAME:PATH in a subhost, a path, or - for standard output; a folder takes the file's name
+    #[arg(value_name = "TO")]
+    pub to: OsString,
+}
+
 /// `enter`.
 #[derive(Debug, Args)]
 pub struct Enter {
@@ -353,6 +389,10 @@ pub struct Exec {
 fn absolute(folder: PathBuf) -> std::io::Result<PathBuf> {
     let absolute = std::path::absolute(&folder)?;
     if is_plain_absolute(&absolute) { Ok(absolute) } else { folder.canonicalize() }
+}
+
+fn parse_bind(text: OsString) -> Result<BindSpec, SpecError> {
+    BindSpec::parse(text.as_bytes())
 }
 
 fn parse_disk(text: OsString) -> Result<DiskSpec, SpecError> {

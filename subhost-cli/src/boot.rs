@@ -83,7 +83,7 @@ pub fn boot(
         ));
     }
     let _name_lock = claim(request, layout, held)?;
-    let purpose = if request.reads_disks { Purpose::Read } else { Purpose::Use };
+    let purpose = if request.only_reads_disks() { Purpose::Read } else { Purpose::Use };
     let observed = Observed::of(request, layout, purpose).step("list the host's links")?;
     let plan = Plan::make(request, &observed, layout).map_err(Error::Refused)?;
     apply(request, plan, observed, layout, command, streams)
@@ -179,8 +179,11 @@ fn apply(
             continue;
         }
         let range = ByteRange { start: disk.start_bytes, len: disk.len_bytes };
-        let options =
-            LoopOptions { read_only: plan.reads_disks, direct_io: disk.direct_io, ..LoopOptions::default() };
+        let options = LoopOptions {
+            read_only: request.only_reads_disks(),
+            direct_io: disk.direct_io,
+            ..LoopOptions::default()
+        };
         let device = Device::attach(&observed.images[disk.image].image, range, &options);
         devices.push(Some(device.step(format!("disk {}", disk.node))?));
     }

@@ -255,6 +255,13 @@ pub fn under_command_line(
     if !devices.cables.is_empty() {
         config.cables = Setting::from_flag(devices.cables, "--cable");
     }
+    if !devices.binds.is_empty() {
+        config.binds = Setting::from_flag(devices.binds, "--bind");
+    }
+    if devices.ephemeral || devices.read_only {
+        config.ephemeral = Setting::from_flag(Some(devices.ephemeral), "--ephemeral");
+        config.readonly = Setting::from_flag(Some(devices.read_only), "--read-only");
+    }
     let init = match init.as_deref() {
         None => return Ok(config),
         Some("auto") => InitChoice::Auto,

@@ -9,6 +9,7 @@ use subhost_config::SubhostConfig;
 use subhost_config::schema::{AddressSpec, CableSpec, RouteSpec};
 use subhost_net::address::{Prefixed, Route, Setup, configure};
 use subhost_net::cable::{Cable, CreatedCable, create_all_waiting};
+use subhost_net::guard::{allow_all, allow_only};
 use subhost_net::limit::{Limits, Rate, lift, limit};
 use subhost_net::mac::Mac;
 use subhost_net::name::{HostName, LinkName, host_end};
@@ -64,6 +65,8 @@ pub struct PlannedCable {
     pub mtu: Option<u32>,
     /// True if the bridge keeps it from other isolated ports, and takes frames from its own MAC address only.
     pub isolated: bool,
+    /// The only addresses that it may send from, where it is isolated and has some.
+    pub only_from: Vec<IpAddr>,
     /// How fast it is in either direction, in bits per second.
     pub rate_bits: Option<u64>,
 }
@@ -217,6 +220,8 @@ fn plan_cables(
                 Err(complaint) => complaints.push(complaint),
             }
         }
+        let isolated = wanted.isolated && spec.bridge.is_some();
+        let own = wanted.addresses.iter().filter(|address| isolated && address.cable == index);
         cables.push(PlannedCable {
             host: name.to_string(),
             altname,
@@ -226,7 +231,8 @@ fn plan_cables(
             bridge: spec.bridge.clone(),
             bridge_ifindex,
             mtu: wanted.mtu,
-            isolated: wanted.isolated && spec.bridge.is_some(),
+            isolated,
+            only_from: own.map(|address| address.address).collect(),
             rate_bits: wanted.rate_bits,
         });
     }
@@ -251,6 +257,13 @@ impl PlannedNetwork {
             if cable.isolated {
                 lines.push(format!("bridge link set dev {host} isolated on locked on learning off"));
                 lines.push(format!("bridge fdb add {guest_mac} dev {host} master static"));
+            }
+            for address in &cable.only_from {
+                let (table, family) =
+                    (format!("netdev subhost-{host}"), if address.is_ipv4() { "ip" } else { "ip6" });
+                lines.push(format!(
+                    "nft add rule {table} from-guest {family} saddr {address} accept  # drops all else"
+                ));
             }
             lines.push(format!("sysctl -w net.ipv6.conf.{host}.accept_ra=0"));
             lines.push(format!("ip link set {host} up addrgenmode none"));
@@ -289,22 +302,28 @@ impl PlannedNetwork {
             mac: cable.guest_mac.clone(),
             bridge: cable.bridge.clone(),
             limited: cable.rate_bits.is_some(),
+            guarded: !cable.only_from.is_empty(),
         };
         Ok(self.cables.iter().zip(created).map(record).collect())
     }
 
-    /// Limits the cables. What does that are links of their own, which do not go with the netns: the record has to be
+    /// Limits the cables to their rates and addresses. What does that does not go with the netns: the record has to be
     /// there before, for [`lift_limits`].
     ///
     /// # Errors
     /// The first cable that cannot be limited.
     pub fn limit(&self, records: &[CableRecord]) -> Result<(), Error> {
         for (cable, record) in self.cables.iter().zip(records) {
-            let Some(bits_per_second) = cable.rate_bits else { continue };
             let step = || format!("limit cable {}", cable.host);
-            let rate = Some(Rate { bits_per_second, burst_bytes: None });
             let name = cable.host.parse::<LinkName>().step(step())?;
-            limit(record.host_ifindex, &name, &Limits { to_guest: rate, from_guest: rate }).step(step())?;
+            if !cable.only_from.is_empty() {
+                allow_only(&name, &cable.only_from).step(step())?;
+            }
+            if let Some(bits_per_second) = cable.rate_bits {
+                let rate = Some(Rate { bits_per_second, burst_bytes: None });
+                let limits = Limits { to_guest: rate, from_guest: rate };
+                limit(record.host_ifindex, &name, &limits).step(step())?;
+            }
         }
         Ok(())
     }
@@ -350,8 +369,12 @@ pub fn resolv_conf(servers: &[IpAddr]) -> String {
 /// Takes the limits of cables away: the only part of them that does not go with the netns. Returns what is left.
 pub fn lift_limits(cables: &[CableRecord]) -> Vec<Complaint> {
     let mut left = Vec::new();
-    for cable in cables.iter().filter(|cable| cable.limited) {
-        let lifted = cable.host.parse::<LinkName>().and_then(|name| lift(cable.host_ifindex, &name));
+    for cable in cables {
+        let lifted = cable.host.parse::<LinkName>().and_then(|name| {
+            let rates = if cable.limited { lift(cable.host_ifindex, &name).map(drop) } else { Ok(()) };
+            let addresses = if cable.guarded { allow_all(&name) } else { Ok(()) };
+            rates.and(addresses)
+        });
         if let Err(error) = lifted {
             left.push(Complaint::new(format!("limit of cable {}: {error}", cable.host)));
         }

@@ -46,6 +46,15 @@ pub struct ObservedDisk {
     pub superblock: Option<Superblock>,
 }
 
+/// What a bind is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BindSource {
+    /// Device and inode number.
+    pub id: (u64, u64),
+    /// Whether it is a folder, and not a file.
+    pub is_folder: bool,
+}
+
 /// What was found for one request.
 #[derive(Debug)]
 pub struct Observed {
@@ -53,6 +62,8 @@ pub struct Observed {
     pub images: Vec<ObservedImage>,
     /// Disks in the order of the request; `None` where a complaint tells why.
     pub disks: Vec<Option<ObservedDisk>>,
+    /// What the binds of the request are of, in order; `None` where a complaint tells why.
+    pub binds: Vec<Option<BindSource>>,
     /// Links of the host's network namespace.
     links: subhost_net::observe::Observed,
     /// Records of subhosts that run; `None` where only root can read them.
@@ -117,6 +128,7 @@ impl Observed {
         let mut observed = Observed {
             images: Vec::new(),
             disks: Vec::new(),
+            binds: Vec::new(),
             links: subhost_net::observe::Observed::read()?,
             running: running(layout),
             purpose,
@@ -147,6 +159,10 @@ impl Observed {
             );
         }
         observed.check_types(request);
+        for spec in &request.binds {
+            let source = bind_source(&spec.host).map_err(|complaint| observed.complaints.push(complaint));
+            observed.binds.push(source.ok());
+        }
         if observed.running.is_none() {
             observed
                 .notes
@@ -165,6 +181,7 @@ impl Observed {
         Observed {
             images: Vec::new(),
             disks: Vec::new(),
+            binds: Vec::new(),
             links: subhost_net::observe::Observed { links },
             running,
             purpose: Purpose::Look,
@@ -302,6 +319,16 @@ impl Observed {
             None => Some(LinkOwner::Other(format!("it is {kind}, index {}, and not ours", link.index))),
         }
     }
+}
+
+fn bind_source(path: &Path) -> Result<BindSource, Complaint> {
+    use std::os::unix::fs::MetadataExt;
+    let refused = |why: &str| Complaint::new(format!("bind {}: {why}", path.display()));
+    let meta = std::fs::metadata(path).map_err(|error| refused(&error.to_string()))?;
+    if !(meta.is_dir() || meta.is_file()) {
+        return Err(refused("is neither a folder nor a file"));
+    }
+    Ok(BindSource { id: (meta.dev(), meta.ino()), is_folder: meta.is_dir() })
 }
 
 /// Host ends have hardware addresses of a range of their own.

@@ -63,7 +63,7 @@ pub fn mount_ephemeral(
 }
 
 /// As a tmpfs has it by default.
-fn half_of_memory() -> u64 {
+pub fn half_of_memory() -> u64 {
     let memory = rustix::system::sysinfo();
     memory.totalram.saturating_mul(memory.mem_unit.into()) / 2
 }

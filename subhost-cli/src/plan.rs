@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use subhost_config::schema::{InitChoice, UserNs};
+use subhost_config::schema::{BindSpec, InitChoice, UserNs};
 use subhost_mount::device::Device;
 use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
 
 use crate::error::Complaint;
 use crate::layout::Layout;
 use crate::network::{self, PlannedNetwork};
-use crate::observe::Observed;
-use crate::request::{Request, Root};
+use crate::observe::{BindSource, Observed};
+use crate::request::{Changes, Request, Root};
 use crate::{json, shell};
 
 /// A disk of the guest: one range of one image.
@@ -43,6 +43,22 @@ pub struct PlannedDisk {
     /// All that its superblock says.
     #[serde(skip)]
     pub superblock: Option<Superblock>,
+}
+
+/// A folder or file of the host in the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedBind {
+    /// On the host.
+    #[serde(serialize_with = "json::path")]
+    pub host: PathBuf,
+    /// In the guest.
+    #[serde(serialize_with = "json::path")]
+    pub guest: PathBuf,
+    /// True if the guest may only read it.
+    pub read_only: bool,
+    /// What it is.
+    #[serde(skip)]
+    pub source: BindSource,
 }
 
 /// Where the root file system comes from.
@@ -81,6 +97,12 @@ pub struct Plan {
     pub images: Vec<PathBuf>,
     /// Disks, in order.
     pub disks: Vec<PlannedDisk>,
+    /// Folders and files of the host, those first that others are below.
+    pub binds: Vec<PlannedBind>,
+    /// What becomes of what is written to the disks.
+    pub changes: Changes,
+    /// The size of tmpfs mounts, in bytes.
+    pub tmpfs_bytes: Option<u64>,
     /// Types of file system that may be mounted from them.
     pub filesystems: Vec<String>,
     /// True if a command reads them, and nothing of them is mounted.
@@ -148,6 +170,9 @@ impl Plan {
                 name: request.name.to_string(),
                 images: observed.images.iter().map(|image| image.path.clone()).collect(),
                 disks,
+                binds: plan_binds(request, observed),
+                changes: request.changes,
+                tmpfs_bytes: request.tmpfs_bytes,
                 filesystems: request.allowed_types().iter().map(str::to_owned).collect(),
                 reads_disks: request.reads_disks,
                 root,
@@ -192,9 +217,10 @@ impl Plan {
                 ));
                 continue;
             }
+            let read_only = if self.changes == Changes::Kept { "" } else { " --read-only" };
             let direct = if disk.direct_io { " --direct-io=on" } else { "" };
             lines.push(format!(
-                "losetup --find --show{direct} --offset {} --sizelimit {} {image}  # locked; /dev/{} inside",
+                "losetup --find --show{read_only}{direct} --offset {} --sizelimit {} {image}  # locked; /dev/{} inside",
                 disk.start_bytes, disk.len_bytes, disk.node
             ));
         }
@@ -207,11 +233,12 @@ impl Plan {
         lines.extend(self.network.commands(&self.name));
         lines.push("unshare --mount  # staging: all that follows ends with it".to_owned());
         let live = "/run/subhost/record/live";
+        let ro = if self.changes == Changes::Kept { "" } else { "ro," };
         match &self.root {
             PlannedRoot::Disk => {
                 if let Some(disk) = self.disks.first() {
                     lines.push(format!(
-                        "mount -t {} -o nodev,{}X-mount.idmap={map} /dev/{} {live}",
+                        "mount -t {} -o nodev,{ro}{}X-mount.idmap={map} /dev/{} {live}",
                         disk.filesystem.as_deref().map_or("auto", kernel_type),
                         options(disk),
                         disk.node
@@ -229,13 +256,26 @@ impl Plan {
         }
         for disk in self.disks.iter().skip(1).filter(|disk| disk.attached) {
             lines.push(format!(
-                "mount -o nodev,{}X-mount.idmap={map} /dev/{} {live}/…  # where the guest's fstab says",
+                "mount -o nodev,{ro}{}X-mount.idmap={map} /dev/{} {live}/…  # where the guest's fstab says",
                 options(disk),
                 disk.node
             ));
         }
+        if self.changes == Changes::Ephemeral {
+            lines.push(format!(
+                "mount -t overlay -o lowerdir={live},upperdir=TMPFS/upper,workdir=TMPFS/work /dev/… {live}  # each disk, in memory"
+            ));
+        }
         for (kind, at) in [("tmpfs", "dev"), ("devpts", "dev/pts"), ("tmpfs", "dev/shm"), ("tmpfs", "run")] {
             lines.push(format!("mount -t {kind} {kind} {live}/{at}"));
+        }
+        for bind in &self.binds {
+            let ro = if bind.read_only { "ro," } else { "" };
+            lines.push(format!(
+                "mount --bind -o {ro}nodev,nosuid,X-mount.idmap={map} {} {live}{}",
+                shell::quote(&bind.host),
+                shell::quote(&bind.guest)
+            ));
         }
         if self.init != PlannedInit::Payload {
             lines.push(format!("mkfifo -m 600 {live}/run/initctl"));
@@ -261,6 +301,16 @@ impl Plan {
 fn options(disk: &PlannedDisk) -> String {
     let options = safe_options(disk.filesystem.as_deref().unwrap_or_default()).iter();
     options.map(|(key, value)| value.map_or(format!("{key},"), |value| format!("{key}={value},"))).collect()
+}
+
+fn plan_binds(request: &Request, observed: &Observed) -> Vec<PlannedBind> {
+    let planned = |(spec, source): (&BindSpec, &Option<BindSource>)| {
+        let BindSpec { host, guest, read_only } = spec.clone();
+        Some(PlannedBind { host, guest, read_only, source: (*source)? })
+    };
+    let mut binds: Vec<_> = request.binds.iter().zip(&observed.binds).filter_map(planned).collect();
+    binds.sort_by_key(|bind| bind.guest.components().count());
+    binds
 }
 
 fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Complaint>) -> Vec<PlannedDisk> {
@@ -328,6 +378,9 @@ mod tests {
             named: true,
             root: Root::Tree("/srv/tree".into()),
             disks: Vec::new(),
+            binds: Vec::new(),
+            changes: Changes::Kept,
+            tmpfs_bytes: None,
             filesystems: Vec::new(),
             network: Wanted::default(),
             cables: cables

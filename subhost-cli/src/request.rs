@@ -4,8 +4,9 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use subhost_config::SubhostConfig;
-use subhost_config::schema::{CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
+use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 use subhost_mount::fstype::AllowedTypes;
 
 use crate::layout::{Layout, Name};
@@ -22,6 +23,18 @@ pub enum Root {
     Tree(PathBuf),
 }
 
+/// What becomes of what the guest writes to its disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Changes {
+    /// It is kept.
+    Kept,
+    /// It goes to a layer in memory, and with that.
+    Ephemeral,
+    /// Nothing can be written.
+    Refused,
+}
+
 /// A subhost to boot, or a command to run in one.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -33,6 +46,12 @@ pub struct Request {
     pub root: Root,
     /// Its disks, in order.
     pub disks: Vec<DiskSpec>,
+    /// Folders and files of the host that it gets.
+    pub binds: Vec<BindSpec>,
+    /// What becomes of what is written to its disks.
+    pub changes: Changes,
+    /// The size of tmpfs mounts, in bytes.
+    pub tmpfs_bytes: Option<u64>,
     /// Types of file system that they may hold, beside those that always may.
     pub filesystems: Vec<String>,
     /// Its cables, in order: `eth0`, `eth1`, …
@@ -62,6 +81,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether no byte of its disks changes.
+    pub fn only_reads_disks(&self) -> bool {
+        self.reads_disks || self.changes != Changes::Kept
+    }
+
     /// The types of file system that its disks may hold.
     pub fn allowed_types(&self) -> AllowedTypes {
         AllowedTypes::default().and(self.filesystems.iter().cloned())
@@ -74,6 +98,13 @@ impl Request {
             named: true,
             root: Root::Disk,
             disks: config.disks.value.clone(),
+            changes: match (config.ephemeral.value, config.readonly.value) {
+                (Some(true), _) => Changes::Ephemeral,
+                (_, Some(true)) => Changes::Refused,
+                _ => Changes::Kept,
+            },
+            binds: config.binds.value.clone(),
+            tmpfs_bytes: config.tmpfs_bytes.value,
             filesystems: config.filesystems.value.clone(),
             cables: config.cables.value.clone(),
             network: Wanted::from_config(config),
@@ -97,6 +128,9 @@ impl Request {
             named: false,
             root,
             disks: Vec::new(),
+            binds: Vec::new(),
+            changes: Changes::Kept,
+            tmpfs_bytes: None,
             filesystems: Vec::new(),
             cables: Vec::new(),
             network: Wanted::default(),

@@ -14,14 +14,16 @@ use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::device::Device;
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
 use subhost_mount::fstype::AllowedTypes;
-use subhost_mount::rootdir::{MountPoint, NodeKind, RootDir};
+use subhost_mount::overlay::{Layer, Upper, merge};
+use subhost_mount::rootdir::{Metadata, MountPoint, NodeKind, RootDir};
 
 use crate::error::{Context, Error};
 use crate::fstab::{self, FstabEntry};
 use crate::guest;
 use crate::network::resolv_conf;
-use crate::overlay;
+use crate::overlay::{self, half_of_memory};
 use crate::plan::{Plan, PlannedInit, PlannedRoot};
+use crate::request::Changes;
 
 /// Host group of `tty` inside, the owner of pseudo-terminals (as Debian numbers it).
 const TTY_GID: u32 = 5;
@@ -97,6 +99,7 @@ impl Stage {
         let run = self.mount_run(&root)?;
         self.name_servers(&root, &run, &mut staged)?;
         self.mount_disks(&root, &mut staged)?;
+        self.mount_binds(&root)?;
         if self.plan.init != PlannedInit::Payload {
             self.cover_scripts(&root, pid1)?;
         }
@@ -237,14 +240,25 @@ impl Stage {
             Error::Step { step: step(), source: error.into(), hint }
         };
         let filesystem = FileSystem::of_image(found, format!("/dev/{}", disk.node), &allowed);
-        let mut filesystem = filesystem.map_err(failed)?.attributes(attributes);
-        if attributes.contains(MountAttributes::RDONLY) {
+        let read_only = match self.plan.changes {
+            Changes::Kept => attributes & MountAttributes::RDONLY,
+            Changes::Ephemeral | Changes::Refused => MountAttributes::RDONLY,
+        };
+        let mut filesystem = filesystem.map_err(failed)?.attributes(attributes | read_only);
+        if !read_only.is_empty() {
             filesystem = filesystem.flag("ro");
         }
         let device = self.devices[index].as_ref().ok_or("it is not attached").step(step())?;
         let mount = device.mount(filesystem).map_err(failed)?;
-        mount.idmap(self.user_namespace.as_fd()).step(step())?;
-        Ok(mount)
+        if self.plan.changes != Changes::Ephemeral {
+            mount.idmap(self.user_namespace.as_fd()).step(step())?;
+            return Ok(mount);
+        }
+        let layer = Layer::detached(mount).and_then(|layer| layer.idmapped(self.user_namespace.as_fd()));
+        let size_bytes = self.plan.tmpfs_bytes.unwrap_or_else(half_of_memory);
+        let node = format!("/dev/{}", disk.node);
+        let attributes = MountAttributes::NODEV | attributes;
+        merge(vec![layer.step(step())?], Upper::Ephemeral { size_bytes }, &node, attributes).map_err(failed)
     }
 
     fn check_init(&self, root: &RootDir, staged: &mut Staged) -> Result<(), Error> {
@@ -374,6 +388,34 @@ impl Stage {
         Ok(mount)
     }
 
+    /// What the guest gets of the host's own files.
+    fn mount_binds(&self, root: &RootDir) -> Result<(), Error> {
+        for planned in &self.plan.binds {
+            let (host, guest) = (planned.host.display(), planned.guest.display());
+            let step = || format!("bind {host} to the guest's {guest}");
+            let mount = bind(&planned.host, false).step(step())?;
+            let meta = Metadata::of_fd(&mount).step(step())?;
+            if (meta.device, meta.inode) != planned.source.id {
+                return Err("it has been exchanged meanwhile").step(step());
+            }
+            let mut attributes = MountAttributes::NODEV | MountAttributes::NOSUID;
+            if planned.read_only {
+                attributes |= MountAttributes::RDONLY;
+            }
+            mount.set_attributes(attributes, MountAttributes::empty(), false).step(step())?;
+            mount.idmap(self.user_namespace.as_fd()).step(step())?;
+            let kind = if planned.source.is_folder { MountPoint::Directory } else { MountPoint::File };
+            let failed = |error: subhost_mount::Error| Error::Step {
+                step: step(),
+                source: error.into(),
+                hint: Some(format!("the guest needs a folder or file of its own at {guest}")),
+            };
+            let target = root.mount_point(&planned.guest, kind).map_err(failed)?;
+            mount.attach(target.as_fd()).step(step())?;
+        }
+        Ok(())
+    }
+
     /// Start scripts that assume a machine are covered by a program that does nothing.
     fn cover_scripts(&self, root: &RootDir, pid1: &Pid1Program) -> Result<(), Error> {
         for script in &self.plan.skip_scripts {
@@ -402,14 +444,16 @@ impl Stage {
     /// A tmpfs whose root belongs to the guest's root.
     fn tmpfs(&self, source: &str, mode: &str, attributes: MountAttributes) -> Result<Mount, Error> {
         let owner = self.first_id.to_string();
-        FileSystem::new("tmpfs")
+        let mut tmpfs = FileSystem::new("tmpfs")
             .source(source)
             .option("mode", mode)
             .option("uid", &owner)
             .option("gid", &owner)
-            .attributes(attributes)
-            .mount()
-            .step(format!("mount a tmpfs for {source}"))
+            .attributes(attributes);
+        if let Some(bytes) = self.plan.tmpfs_bytes {
+            tmpfs = tmpfs.option("size", bytes.to_string());
+        }
+        tmpfs.mount().step(format!("mount a tmpfs for {source}"))
     }
 }
 

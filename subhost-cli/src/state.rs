@@ -51,6 +51,9 @@ pub struct CableRecord {
     /// True if its rate is limited, by a link that does not go with it.
     #[serde(default)]
     pub limited: bool,
+    /// True if its addresses are, by a table of nftables that does not go with it.
+    #[serde(default)]
+    pub guarded: bool,
 }
 
 /// A disk, as attached.

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rows that have to be there.
-const ROWS: [&str; 36] = [
-    "P1", "P2", "P5", "P6", "P7", "P8", "M1", "M2", "M3", "M4", "F1", "F2", "F3", "F4", "F6", "T1", "T3",
-    "C1", "C2", "C3", "C4", "C6", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "N1", "N3",
-    "N4", "N5",
+const ROWS: [&str; 37] = [
+    "P1", "P2", "P4", "P5", "P6", "P7", "P8", "M1", "M2", "M3", "M4", "F1", "F2", "F3", "F4", "F6", "T1",
+    "T3", "C1", "C2", "C3", "C4", "C6", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "N1",
+    "N3", "N4", "N5",
 ];
 
 fn workspace() -> PathBuf {

@@ -171,7 +171,8 @@ fn leave_caller() -> Result<(), Error> {
 
 /// Starts ourselves in the background, and waits until the subhost is ready or has ended.
 fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
-    let mut words: Vec<_> = std::env::args_os().skip(1).collect();
+    let mut words = super::command_line(std::env::args_os().collect());
+    words.remove(0);
     let end_of_options = words.iter().position(|word| word == "--").unwrap_or(words.len());
     words.insert(end_of_options, "--background".into());
     let mut command = Command::new(std::env::current_exe().step("find ourselves")?);

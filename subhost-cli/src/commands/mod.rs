@@ -3,6 +3,8 @@
 mod boot;
 mod check;
 mod config;
+mod cp;
+mod doctor;
 mod enter;
 mod list;
 mod mounts;
@@ -11,6 +13,8 @@ mod plan;
 mod run;
 mod stop;
 
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -40,7 +44,7 @@ const OUR_FAILURE: u8 = 125;
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(command_line(std::env::args_os().collect()));
     let context = Context {
         layout: Layout::new(cli.root_dir),
         config: cli.config,
@@ -63,6 +67,8 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&context, args),
         Command::Partitions { image } => partitions::partitions(&context, &image),
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
+        Command::Cp(args) => cp::cp(&context, &args),
+        Command::Doctor => doctor::doctor(&context),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "subhostctl", &mut script);
@@ -76,6 +82,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(if passes_status { OUR_FAILURE } else { error.exit_status() })
         }
     }
+}
+
+/// Called by a link of these names, the program is the script that it was.
+fn command_line(mut words: Vec<OsString>) -> Vec<OsString> {
+    let name = words.first().and_then(|word| Path::new(word).file_name());
+    if name == Some(OsStr::new("pretend-boot")) {
+        words.insert(1, "boot".into());
+    }
+    words
 }
 
 /// A status as a shell has it: of a process that exited with `code`, or was ended by a signal.
@@ -95,4 +110,17 @@ fn need_root(what: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::refused(crate::error::Complaint::new(format!("{what}: needs root")).hint("run it with sudo")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_named_pretend_boot_boots() {
+        let line = |words: &[&str]| command_line(words.iter().map(OsString::from).collect());
+        assert_eq!(line(&["/usr/sbin/pretend-boot", "web"]), ["/usr/sbin/pretend-boot", "boot", "web"]);
+        assert_eq!(line(&["subhostctl", "list"]), ["subhostctl", "list"]);
+        assert_eq!(line(&[]), Vec::<OsString>::new());
+    }
 }

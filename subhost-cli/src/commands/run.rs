@@ -16,7 +16,7 @@ use crate::boot::{Streams, boot as apply};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::is_plain_absolute;
 use crate::report;
-use crate::request::{Request, Root};
+use crate::request::{Changes, Request, Root};
 use crate::supervise::{Event, STAY_OFF, Signals, Watch};
 
 /// Runs a command, and returns its status.
@@ -115,7 +115,13 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
     Ok(Request {
         named,
         disks: args.devices.disks,
+        changes: match (args.devices.ephemeral, args.devices.read_only) {
+            (true, _) => Changes::Ephemeral,
+            (_, true) => Changes::Refused,
+            _ => Changes::Kept,
+        },
         filesystems: args.devices.filesystems,
+        binds: args.devices.binds,
         cables: args.devices.cables,
         ..Request::from_command(name, root, payload, &context.layout)
     })

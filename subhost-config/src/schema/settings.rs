@@ -204,12 +204,12 @@ pub const SETTINGS: &[SettingInfo] = &[
     refused("MEMORY", SIZE, "none", "512M", "How much memory the guest gets; 1M at least."),
     refused("TASKS", "number", "none", "500", "How many processes the guest gets."),
     refused("IO_WEIGHT", "`1`–`10000`", "none", "100", "The guest's share of the disks."),
-    later(
+    setting(
         "BINDS",
         "list of `host:guest` or `host:guest:ro`",
         "none",
         "( /srv/www:/var/www:ro )",
-        "Folders and files of the host inside the guest.",
+        "Folders and files of the host inside the guest, where it has some; its root is the owner of what the host's root owns.",
     ),
     later(
         "DEVICES",
@@ -218,9 +218,21 @@ pub const SETTINGS: &[SettingInfo] = &[
         "( /dev/fuse /dev/net/tun )",
         "Devices of the host inside the guest.",
     ),
-    refused("EPHEMERAL", YES_NO, "none", "yes", "Whether changes are thrown away."),
-    refused("READONLY", YES_NO, "none", "yes", "Whether the root file system is read-only."),
-    refused("TMPFS_SIZE", SIZE, "none", "64M", "The size of the guest's tmpfs mounts; 4K at least."),
+    setting(
+        "EPHEMERAL",
+        YES_NO,
+        "none",
+        "yes",
+        "Whether what the guest writes is kept in memory, and thrown away at its end and at each reboot.",
+    ),
+    setting("READONLY", YES_NO, "none", "yes", "Whether the disks are read-only."),
+    setting(
+        "TMPFS_SIZE",
+        SIZE,
+        "none",
+        "64M",
+        "The size of the guest's `/run` and `/dev/shm`, and of what `EPHEMERAL` keeps of each disk; half of the memory without it.",
+    ),
     setting(
         "ADDRESSES",
         "list of `address/prefix` or `ethN=address/prefix`",
@@ -256,7 +268,7 @@ pub const SETTINGS: &[SettingInfo] = &[
         "none",
         "yes",
         "Whether nothing passes between this guest and other isolated ones on its bridges, and nothing from a \
-         foreign MAC address.",
+         foreign MAC address, nor from another address than those of `ADDRESSES`.",
     ),
     setting(
         "RATE",

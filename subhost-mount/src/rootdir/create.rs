@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
@@ -60,6 +60,14 @@ impl RootDir {
     /// [`Error::System`], with `EISDIR` where a directory is; then the old contents are as they were. With `EOPNOTSUPP`
     /// on file systems where every file has a name, as FAT and NFS.
     pub fn write_file(&self, path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
+        self.write_from(path, mode, &mut &*contents)
+    }
+
+    /// As [`RootDir::write_file`], with all that `source` gives.
+    ///
+    /// # Errors
+    /// As [`RootDir::write_file`], and those of `source`.
+    pub fn write_from(&self, path: &Path, mode: u32, source: &mut dyn Read) -> Result<()> {
         const OPERATION: &str = "write";
         let failed = |errno: Errno| Error::system(OPERATION, path, errno);
         let (folder, name) = self.parent(OPERATION, path)?;
@@ -69,20 +77,25 @@ impl RootDir {
             Err(Errno::NOENT) => Ok(()),
             other => other.map_err(failed),
         };
+        let system = |source| Error::system(OPERATION, path, source);
+        let mut file = nameless(&folder, mode, source).map_err(system)?;
         let mut result = Ok(());
         for _ in 0..ATTEMPTS {
-            result = put(&folder, &beside, name, mode, contents);
+            result = put(&file, &folder, &beside, name);
             match result.as_ref().err().and_then(Errno::from_io_error) {
                 // Left by one that was killed, or of one that does the same just now, which then tries again.
                 Some(Errno::EXIST) => remove()?,
-                // That one has taken ours away.
-                Some(Errno::NOENT) => {}
+                // That one has taken ours away, and a file that has lost its name gets no other.
+                Some(Errno::NOENT) => {
+                    file.rewind().map_err(system)?;
+                    file = nameless(&folder, mode, &mut file).map_err(system)?;
+                }
                 _ => break,
             }
         }
         // It is still there after an error, and where another has renamed ours: one file is not renamed to itself.
         let removed = remove();
-        result.map_err(|source| Error::system(OPERATION, path, source))?;
+        result.map_err(system)?;
         removed?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(&folder, ".", flags, Mode::empty()).map_err(failed)?;
@@ -151,13 +164,17 @@ impl RootDir {
     }
 }
 
-/// Makes a file that has no name until it is whole. Only renaming takes the place of what is there, so it is first named
-/// `beside`.
-fn put(folder: &OwnedFd, beside: &OsStr, name: &OsStr, mode: u32, contents: &[u8]) -> io::Result<()> {
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+/// Makes a file that has no name until it is whole.
+fn nameless(folder: &OwnedFd, mode: u32, source: &mut dyn Read) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(mode))?);
-    file.write_all(contents)?;
+    io::copy(source, &mut file)?;
     file.sync_all()?;
+    Ok(file)
+}
+
+/// Gives a file its name. Only renaming takes the place of what is there, so it is first named `beside`.
+fn put(file: &File, folder: &OwnedFd, beside: &OsStr, name: &OsStr) -> io::Result<()> {
     let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
     rustix::fs::linkat(CWD, nameless, folder, beside, AtFlags::SYMLINK_FOLLOW)?;
     Ok(rustix::fs::renameat(folder, beside, folder, name)?)

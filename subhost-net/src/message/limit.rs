@@ -157,4 +157,27 @@ mod tests {
         let bytes = hex(&redirect_ingress(9, "web0", 12));
         assert_eq!(bytes, redirect);
     }
+
+    #[test]
+    fn what_was_set_is_taken_away_by_its_place() {
+        let root = golden(
+            "2c000000 2500 0500 07000000 00000000     # DELQDISC
+             00 00 0000 09000000 00000000 ffffffff 00000000
+             0800 0100 74626600                       # KIND tbf",
+        );
+        assert_eq!(hex(&delete_root(9, "web0")), root);
+        let ingress = golden(
+            "30000000 2500 0500 07000000 00000000
+             00 00 0000 09000000 0000ffff f1ffffff 00000000
+             0c00 0100 696e677265737300               # KIND ingress",
+        );
+        assert_eq!(hex(&delete_ingress(9, "web0")), ingress);
+        let ifb = golden(
+            "3c000000 1000 0506 07000000 00000000     # NEWLINK, EXCL CREATE
+             00 00 0000 00000000 00000000 00000000
+             0d00 0300 6966622d61626364 00000000 # IFNAME ifb-abcd
+             0c00 1200 0800 0100 69666200             # LINKINFO: KIND ifb",
+        );
+        assert_eq!(hex(&create_ifb(&"ifb-abcd".parse().unwrap())), ifb);
+    }
 }

@@ -57,3 +57,76 @@ pub(crate) fn get_netns_id(netns: BorrowedFd<'_>, object: String) -> Request {
     message.attributes.push(NsidAttribute::Fd(fd));
     Request::new("ask for the id of", object, NLM_F_ACK, RouteNetlinkMessage::GetNsId(message))
 }
+
+#[cfg(test)]
+#[cfg(target_endian = "little")]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::super::tests::{golden, hex};
+    use super::*;
+
+    #[test]
+    fn macvlan_is_born_inside_on_a_link_of_this_side() {
+        // Descriptor 0 stands for the namespace.
+        let stdin = std::io::stdin();
+        let macvlan = Macvlan {
+            parent: 2,
+            guest_name: "eth0".parse().unwrap(),
+            guest_mac: "06:a7:dd:b4:02:f2".parse().unwrap(),
+            mtu: Some(1400),
+            mode: MacvlanMode::Private,
+        };
+        let expected = golden(
+            "6c000000 1000 0506 07000000 00000000     # NEWLINK, EXCL CREATE
+             00 00 0000 00000000 00000000 00000000
+             0900 0300 65746830 00000000              # IFNAME eth0
+             0800 0500 02000000                       # LINK 2
+             0a00 0100 06a7ddb402f2 0000              # ADDRESS
+             0800 1c00 00000000                       # NET_NS_FD 0
+             0800 0400 78050000                       # MTU 1400
+             1c00 1200                                # LINKINFO
+                 0c00 0100 6d6163766c616e00           # KIND macvlan
+                 0c00 0200 0800 0100 01000000         # DATA: MODE private",
+        );
+        assert_eq!(hex(&create_macvlan(stdin.as_fd(), &macvlan)), expected);
+    }
+
+    #[test]
+    fn link_is_moved_and_restored_by_ifindex() {
+        let stdin = std::io::stdin();
+        let link = Link { index: 9, name: "nic".to_owned(), ..Link::default() };
+        let moved = golden(
+            "34000000 1000 0500 07000000 00000000     # NEWLINK without CREATE
+             00 00 0000 09000000 00000000 00000000
+             0900 0300 65746830 00000000              # IFNAME eth0
+             0800 1c00 00000000                       # NET_NS_FD 0",
+        );
+        assert_eq!(hex(&move_link(&link, stdin.as_fd(), &"eth0".parse().unwrap())), moved);
+        let back = Moved {
+            host_name: "nic".parse().unwrap(),
+            mac: Some("06:a7:dd:b4:02:f2".parse().unwrap()),
+            permanent_mac: None,
+            mtu: 1500,
+            guest_ifindex: 3,
+        };
+        let restored = golden(
+            "34000000 1000 0500 07000000 00000000
+             00 00 0000 09000000 00000000 00000000
+             0800 0400 dc050000                       # MTU 1500
+             0a00 0100 06a7ddb402f2 0000              # ADDRESS",
+        );
+        assert_eq!(hex(&restore_link(9, &back)), restored);
+    }
+
+    #[test]
+    fn netns_is_asked_for_by_descriptor() {
+        let stdin = std::io::stdin();
+        let expected = golden(
+            "1c000000 5a00 0500 07000000 00000000     # GETNSID
+             00 00 0000
+             0800 0300 00000000                       # FD 0",
+        );
+        assert_eq!(hex(&get_netns_id(stdin.as_fd(), String::new())), expected);
+    }
+}

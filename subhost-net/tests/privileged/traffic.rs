@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use subhost_net::bridge::{self, Settings};
 use subhost_net::cable::{Cable, create_all, delete_host_end, wait_gone};
+use subhost_net::guard::allow_only;
 use subhost_net::netns::Netns;
 use subhost_net::port::Port;
 
 use crate::host::{
-    Test, cable, guest_mac, guest_with_address, ip_one, link_names, on_fresh_host, run, wait_for,
+    Test, cable, guest_mac, guest_with_address, ip, ip_one, link_names, on_fresh_host, pings, run, wait_for,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -25,6 +26,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("file_is_fetched_by_http", file_is_fetched_by_http),
     ("address_is_given_by_dhcp", address_is_given_by_dhcp),
     ("guest_gives_the_host_no_route_and_no_address", guest_gives_the_host_no_route_and_no_address),
+    ("guest_takes_no_address_of_a_neighbour_by_arp", guest_takes_no_address_of_a_neighbour_by_arp),
+    ("isolated_guests_hear_no_rogue_server_and_no_rogue_router", isolated_guests_hear_no_rogue),
+    ("cable_is_added_to_a_running_guest_and_taken_away", cable_is_added_and_taken_away),
     ("guest_cannot_fill_the_bridges_table", guest_cannot_fill_the_bridges_table),
     ("end_that_a_guest_gave_away_is_found_by_its_ifindex", end_that_a_guest_gave_away),
 ];
@@ -212,13 +216,115 @@ fn guest_gives_the_host_no_route_and_no_address() {
     });
 }
 
+/// The hardware address that the host has for one of these guests.
+fn neighbour(address: &str) -> String {
+    let found = ip(&format!("neighbour show {address}"));
+    found[0]["lladdr"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Tells everybody, as the owner of the address would, and under its own hardware address.
+fn guest_takes_no_address_of_a_neighbour_by_arp() {
+    on_fresh_host(|| {
+        let homenet = bridge::create("homenet", &Settings::default()).unwrap();
+        run("ip address add 192.0.2.254/24 dev homenet");
+        let bound = Port { own_mac_only: true, ..Port::new(homenet) };
+        let thief = guest_with_address(plugged("thief0", 1, bound));
+        let owner = guest_with_address(plugged("owner0", 2, bound));
+        thief.run_inside(|| run("ip address add 192.0.2.2/32 dev eth1")).unwrap();
+        let lie = || {
+            assert!(pings(&owner, "192.0.2.254"));
+            assert_eq!(neighbour("192.0.2.2"), guest_mac(2).to_string());
+            // More than a second, for which the kernel trusts what it has just heard.
+            let words = ["arping", "-U", "-c", "3", "-w", "4", "-I", "eth1", "-s", "192.0.2.2", "192.0.2.2"];
+            let mut arping = Command::new("busybox");
+            arping.args(words).stdout(Stdio::null());
+            // That nobody answers is an error to it.
+            thief.run_inside(|| arping.status()).unwrap().unwrap();
+            neighbour("192.0.2.2")
+        };
+        // A bridge that looks at hardware addresses alone believes it.
+        assert_eq!(lie(), guest_mac(1).to_string());
+        run("ip neighbour flush all");
+        allow_only(&"thief0".parse().unwrap(), &["192.0.2.1".parse().unwrap()]).unwrap();
+        assert_eq!(lie(), guest_mac(2).to_string());
+    });
+}
+
+/// A guest that offers addresses, and another one that plays a router, to one that asks.
+fn isolated_guests_hear_no_rogue() {
+    for isolated in [false, true] {
+        on_fresh_host(|| {
+            let homenet = bridge::create("homenet", &Settings::default()).unwrap();
+            let port = Port { isolated, own_mac_only: isolated, ..Port::new(homenet) };
+            let rogue = guest_with_address(plugged("rogue0", 1, port));
+            let victim = guest_with_address(plugged("victim0", 2, port));
+            let folder = tempfile::tempdir().unwrap();
+            let pid = folder.path().join("pid");
+            let _server = rogue
+                .run_inside(|| {
+                    run("ip address add 2001:db8:1::1/64 dev eth1 nodad");
+                    start(&format!(
+                        "dnsmasq --keep-in-foreground --conf-file=/dev/null --port=0 --user=root --bind-interfaces \
+                         --interface=eth1 --leasefile-ro --no-ping --pid-file={} --enable-ra --ra-param=eth1,4 \
+                         --dhcp-range=192.0.2.100,192.0.2.200 --dhcp-range=2001:db8:1::,ra-only",
+                        pid.display()
+                    ))
+                })
+                .unwrap();
+            wait_for("the server", || pid.exists());
+            let leased = victim.run_inside(|| {
+                let mut client = Command::new("busybox");
+                client.args([
+                    "udhcpc",
+                    "-f",
+                    "-n",
+                    "-q",
+                    "-t",
+                    "3",
+                    "-T",
+                    "1",
+                    "-i",
+                    "eth2",
+                    "-s",
+                    "/bin/true",
+                ]);
+                client.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+            });
+            assert_eq!(leased.unwrap(), !isolated);
+            let routes = || victim.run_inside(|| run("ip -6 route show dev eth2")).unwrap();
+            if isolated {
+                assert!(!routes().contains("default"), "{}", routes());
+            } else {
+                wait_for("a route by the rogue router", || routes().contains("default"));
+            }
+        });
+    }
+}
+
+fn cable_is_added_and_taken_away() {
+    on_fresh_host(|| {
+        let homenet = bridge::create("homenet", &Settings::default()).unwrap();
+        run("ip address add 192.0.2.254/24 dev homenet");
+        let guest = guest_with_address(plugged("web0", 1, Port::new(homenet)));
+        let _running = guest.run_inside(|| start("sleep 60")).unwrap();
+        let made = create_all(guest.as_fd(), &[plugged("web1", 2, Port::new(homenet))]).unwrap();
+        assert_eq!(guest.run_inside(link_names).unwrap(), ["eth1", "eth2"]);
+        delete_host_end(made[0].host_ifindex, &"web1".parse().unwrap(), None).unwrap();
+        assert_eq!(guest.run_inside(link_names).unwrap(), ["eth1"]);
+        assert_eq!(link_names(), ["homenet", "web0"]);
+        assert!(pings(&guest, "192.0.2.254"));
+    });
+}
+
 fn guest_cannot_fill_the_bridges_table() {
     on_fresh_host(|| {
         let homenet = bridge::create("homenet", &Settings::default()).unwrap();
         let learnt = |name: &str| {
             let entries: Value =
                 serde_json::from_str(&run(&format!("bridge -j fdb show dev {name}"))).unwrap();
-            entries.as_array().unwrap().iter().filter(|entry| entry["state"] != "permanent").count()
+            let entries = entries.as_array().unwrap().iter().filter(|entry| entry["state"] != "permanent");
+            // A kernel that knows VLANs has each twice.
+            entries.map(|entry| entry["mac"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>().len()
         };
         for (name, index, own_mac_only, range) in [("free0", 1, false, 20..=22), ("bound0", 2, true, 1..=1)] {
             let port = Port { own_mac_only, ..Port::new(homenet) };

@@ -115,7 +115,8 @@ fn interface_goes_in_and_comes_back_as_it_was() {
         // Whatever the guest did to it.
         netns
             .run_inside(|| {
-                run("ip link set eth0 down name mine mtu 1300 address 06:00:00:00:00:77");
+                run("ip link set eth0 down");
+                run("ip link set eth0 name mine mtu 1300 address 06:00:00:00:00:77");
                 run("ip link add eth0 type bridge");
             })
             .unwrap();

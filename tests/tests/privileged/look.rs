@@ -210,6 +210,8 @@ fn output(host: &Host) -> Verdict {
         &["list"],
         &["--json", "status", &name],
         &["partitions", &path],
+        &["doctor"],
+        &["--json", "doctor"],
         &["mounts"],
         &["--json", "mounts", "/"],
         &["completions", "bash"],

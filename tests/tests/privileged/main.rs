@@ -1,8 +1,12 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod binds;
+mod changes;
 mod config_exec;
+mod cp;
 mod debian;
 mod disks;
+mod doctor;
 mod escape;
 mod filesystems;
 mod foreign;
@@ -48,12 +52,16 @@ fn main() -> ExitCode {
     let groups = [
         debian::CASES,
         disks::CASES,
+        doctor::CASES,
         filesystems::CASES,
         fsck::CASES,
         escape::CASES,
         foreign::CASES,
         hostile::CASES,
+        binds::CASES,
+        changes::CASES,
         config_exec::CASES,
+        cp::CASES,
         include::CASES,
         initctl::CASES,
         joining::CASES,

@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
         body: addresses,
     },
     Case { name: "isolated_guests_reach_the_host_and_not_each_other", needs: NEEDS, body: isolated },
+    Case { name: "an_isolated_guest_sends_from_its_own_addresses_only", needs: NEEDS, body: addressed },
     Case { name: "a_limit_goes_with_its_guest_whoever_is_killed", needs: NEEDS, body: limited },
     Case { name: "stop_with_wait_comes_back_when_the_cables_are_gone", needs: NEEDS, body: waited },
     Case { name: "addresses_that_cannot_be_are_refused_in_one_go", needs: NEEDS, body: refused },
@@ -102,6 +103,34 @@ fn isolated(host: &Host) -> Verdict {
     assert!(wire::page((octets(0xf3), 80).into(), PATIENCE)?.contains(&two));
     host.done(&["stop", &one])?;
     host.done(&["stop", &two])?;
+    Ok(())
+}
+
+fn addressed(host: &Host) -> Verdict {
+    bridge(host)?;
+    host.witness("ip", &["address", "add", "192.0.2.254/24", "dev", BRIDGE])?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    config(host, &name, &image, MAC, "ISOLATED=yes\nADDRESSES=192.0.2.7/24")?;
+    let ping = |from: &str| {
+        let words = ["ping", "-c", "1", "-W", "2", "-I", from, "192.0.2.254"];
+        host.subhostctl(&[&["enter", &name, "--"], &words[..]].concat()).map(|outcome| outcome.code == 0)
+    };
+    for kill in [false, true] {
+        let guest = boot(host, &name)?;
+        assert!(ping("192.0.2.7")?);
+        host.done(&["enter", &name, "--", "ip", "address", "add", "192.0.2.8/24", "dev", "eth0"])?;
+        assert!(!ping("192.0.2.8")?);
+        assert!(ping("192.0.2.7")?);
+        let table = host.witness("nft", &["list", "ruleset"])?;
+        assert!(table.contains(&format!("table netdev subhost-{name}0")), "{table}");
+        if kill {
+            guest.supervisor()?.signal(Signal::KILL)?;
+            assert!(guest.supervisor()?.ends(PATIENCE)?);
+        }
+        host.done(&["stop", &name])?;
+        assert_eq!(host.witness("nft", &["list", "ruleset"])?, "");
+    }
     Ok(())
 }
 

@@ -61,6 +61,11 @@ pub(crate) const CASES: &[Case] = &[
         body: detached,
     },
     Case {
+        name: "a_link_named_pretend_boot_boots_as_that_script_did",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: pretend_boot,
+    },
+    Case {
         name: "two_guests_share_a_bridge",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: two_guests,
@@ -207,6 +212,22 @@ fn environment(host: &Host) -> Verdict {
     assert_eq!(host.done(&["enter", &name, "--", "cat", "/sys/class/net/eth0/address"])?, format!("{MAC}\n"));
     // It runs, so that is already as wanted.
     assert_eq!(host.subhostctl(&["boot", &name, "--detach"])?.code, 0);
+    host.done(&["stop", &name])?;
+    Ok(())
+}
+
+fn pretend_boot(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
+    let link = host.folder().join("pretend-boot");
+    std::os::unix::fs::symlink(host.command(&[]).get_program(), &link)?;
+    // It starts itself once more, in the background, by that name.
+    let mut command = std::process::Command::new(&link);
+    command.arg(&name).arg("--detach").arg("--root-dir").arg(host.root_dir());
+    let outcome = program::run(command, PATIENCE)?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    host.running(&name)?;
     host.done(&["stop", &name])?;
     Ok(())
 }
