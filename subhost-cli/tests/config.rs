@@ -223,7 +223,7 @@ fn show_of_a_wrong_configuration_says_why_and_returns_2() {
     assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""));
     let file = place.config().display().to_string();
     assert!(told.stderr.contains(&format!("{file}:1:9: error[E1001]: DISKS: `a.raw` is a relative path")));
-    assert!(told.stderr.contains(&format!("{file}:2:12: error[E1005]: TMPFS_SIZE")), "{}", told.stderr);
+    assert!(told.stderr.contains(&format!("{file}:2:1: error[E1005]: TMPFS_SIZE")), "{}", told.stderr);
     let json = place.run(&["config", "show", "--json", "web"]);
     assert_eq!(json.code, Some(2));
     assert_eq!(
