@@ -91,6 +91,8 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
         };
         (entered, ours.relay(stdin()?, stdout()?, stderr()?).step("relay")?, None, None)
     };
+    // Held on, it would keep the guest's file system busy when the guest has long ended.
+    drop(root);
     let mut watch = Watch::new(relay, signals);
     while let Some(event) = watch.next(entered.pidfd(), None)? {
         match (event, &pty) {
