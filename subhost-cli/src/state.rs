@@ -22,7 +22,7 @@ use crate::lock::make_private_dir;
 const RECORD_MAX_BYTES: u64 = 1 << 20;
 
 /// Version of the record's format; another one is not read.
-pub const RECORD_VERSION: u32 = 1;
+pub const RECORD_VERSION: u32 = 2;
 
 /// A process, told apart from a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

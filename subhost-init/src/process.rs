@@ -70,7 +70,8 @@ impl ProcessIdentity {
         match ProcessIdentity::of(self.pid) {
             Ok(found) if found == *self && !handle.wait_gone(Instant::now())? => Ok(Some(handle)),
             Ok(_) => Ok(None),
-            Err(Error::System { source, .. }) if is_gone(&source) => Ok(None),
+            // What /proc says of one that ends in that moment is ENOENT, ESRCH or EACCES (proc_ns_readlink, proc_ns_get_link).
+            Err(_) if handle.wait_gone(Instant::now())? => Ok(None),
             Err(error) => Err(error),
         }
     }
