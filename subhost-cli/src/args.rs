@@ -3,9 +3,11 @@
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use nix::sys::signal::Signal;
 use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, SpecError};
 
 use crate::layout::{Name, is_plain_absolute};
@@ -69,7 +71,28 @@ Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it cou
 125 if the subhost could not be made.")]
     Run(Run),
     /// Stop a subhost: orderly, then by force
+    #[command(after_help = "\
+Examples:
+  subhostctl stop web
+  subhostctl stop --timeout 5 web mail       what goes on after 5 s is ended by force
+  subhostctl stop --all
+It is asked in the language of its init, and what it did is said. Returns 3 if something is left.")]
     Stop(Stop),
+    /// End a subhost at once, or send its init a signal
+    #[command(after_help = "\
+Examples:
+  subhostctl kill web                        as if the power had gone: nothing is written back by the guest
+  subhostctl kill --signal HUP web           SIGHUP for PID 1 of the subhost
+SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets it;
+one that it has no handler for it never sees.")]
+    Kill(Kill),
+    /// Wait until subhosts have ended
+    #[command(after_help = "\
+Examples:
+  subhostctl wait web                        until it has powered off; a reboot is no end
+  subhostctl wait --timeout 60 web mail      until both have
+Returns 0 when none of them runs, 1 when the time is over before that.")]
+    Wait(Wait),
     /// Run a command inside a running subhost as its root, a shell by default
     #[command(after_help = "\
 Examples:
@@ -333,14 +356,39 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Stop {
     /// Names of the subhosts
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required_unless_present = "all", value_name = "NAME")]
     pub names: Vec<Name>,
+    /// All that run
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
     /// Longest orderly stop, in seconds, before it is ended by force
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub timeout: Option<u64>,
     /// Come back when the host ends of its cables are gone too, some 20 ms later
     #[arg(long)]
     pub wait: bool,
+}
+
+/// `kill`.
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Names of the subhosts
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<Name>,
+    /// Send only this to PID 1, and end nothing
+    #[arg(long, short, value_name = "SIGNAL", value_parser = parse_signal)]
+    pub signal: Option<i32>,
+}
+
+/// `wait`.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Names of the subhosts
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<Name>,
+    /// Longest wait, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=31_536_000))]
+    pub timeout: Option<u64>,
 }
 
 /// `cp`.
@@ -417,6 +465,15 @@ fn parse_variable(text: OsString) -> Result<CString, String> {
         return Err("it has to be NAME=VALUE, with a NAME of letters, digits and _".to_owned());
     }
     CString::new(text.into_vec()).map_err(|_| "it holds a NUL byte".to_owned())
+}
+
+/// The number of a signal.
+fn parse_signal(text: &str) -> Result<i32, String> {
+    let name = text.to_ascii_uppercase();
+    let name = format!("SIG{}", name.strip_prefix("SIG").unwrap_or(&name));
+    let number = text.parse().ok().filter(|number| (1..=64).contains(number));
+    let number = number.or_else(|| Signal::from_str(&name).ok().map(|signal| signal as i32));
+    number.ok_or_else(|| "it has to be a signal's name, as TERM, or a number from 1 to 64".to_owned())
 }
 
 fn parse_cable(text: &str) -> Result<CableSpec, String> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use subhost_init::process::ProcessHandle;
 use subhost_mount::rootdir::RootDir;
 
 use crate::error::{Context, Error};
@@ -96,11 +97,25 @@ pub fn stop(record: &Record, timeout: Duration) -> Result<(Stopped, Option<Asked
             break;
         }
     }
+    Ok((end(record, &init)?, last))
+}
+
+/// Kills.
+///
+/// # Errors
+/// Its init cannot be opened or killed.
+pub fn kill(record: &Record) -> Result<Stopped, Error> {
+    let init = record.init.identity().open().step(format!("kill {}", record.name))?;
+    init.map_or(Ok(Stopped::Already), |init| end(record, &init))
+}
+
+fn end(record: &Record, init: &ProcessHandle) -> Result<Stopped, Error> {
+    let step = || format!("kill {}", record.name);
     // Also what is in its cgroup but not below its PID 1; where the kernel cannot, the rest ends with PID 1.
     let _ = record.cgroup.open().and_then(|cgroup| cgroup.kill());
     init.signal(SIGKILL).step(step())?;
     let gone = init.wait_gone(Instant::now() + AFTER_KILL).step(step())?;
-    Ok((if gone { Stopped::Killed } else { Stopped::Stuck }, last))
+    Ok(if gone { Stopped::Killed } else { Stopped::Stuck })
 }
 
 /// Asks for power-off: by a request in `/run/initctl` where init reads that, else in the language of its init.

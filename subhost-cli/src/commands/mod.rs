@@ -12,6 +12,7 @@ mod partitions;
 mod plan;
 mod run;
 mod stop;
+mod wait;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -57,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Boot(args) => boot::boot(&context, args),
         Command::Run(args) => run::run(&context, args),
         Command::Stop(args) => stop::stop(&context, &args),
+        Command::Kill(args) => stop::kill(&context, &args),
+        Command::Wait(args) => wait::wait(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
         Command::Exec(args) => enter::exec(&context, args),
         Command::List => list::list(&context),

@@ -1,4 +1,4 @@
-//! `stop`: orderly, then by force.
+//! `stop`: orderly, then by force. `kill`: by force, or a signal.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::lock::await_name;
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::shutdown::{self, Stopped};
-use crate::state::{CableRecord, Process, Record};
+use crate::state::{CableRecord, Process, Record, recorded};
 use crate::supervise::STAY_OFF;
 
 /// Time that PID 1 has beyond its own deadlines.
@@ -32,23 +32,65 @@ const LINKS: Duration = Duration::from_secs(10);
 /// What is said of one that is not there.
 const NOT_RUNNING: &str = "does not run";
 
+/// How a subhost is ended.
+#[derive(Clone, Copy)]
+enum How {
+    /// As it would itself, then by force; the time that it has, if not its own.
+    Orderly(Option<Duration>),
+    /// By SIGKILL alone.
+    Force,
+}
+
 /// Stops each subhost; goes on after one that cannot be stopped.
 pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
     need_root("stop")?;
-    let mut left = Vec::new();
-    for name in &args.names {
+    let names = match args.all {
+        true => recorded(&context.layout).step("list the records")?,
+        false => args.names.clone(),
+    };
+    let how = How::Orderly(args.timeout.map(Duration::from_secs));
+    each(context, &names, |name| {
         let cables = if args.wait { host_ends(&context.layout, name)? } else { Vec::new() };
-        let stopped = stop_one(&context.layout, name, args.timeout.map(Duration::from_secs));
-        let waited = |text| match cables.as_slice() {
-            [] => Ok(text),
-            cables => wait_gone(cables, LINKS).step(format!("stop {name}")).map(|()| text),
-        };
-        match stopped.and_then(waited) {
+        let text = stop_one(&context.layout, name, how)?;
+        if !cables.is_empty() {
+            wait_gone(&cables, LINKS).step(format!("stop {name}"))?;
+        }
+        Ok(text)
+    })
+}
+
+/// Ends each subhost at once, or sends its init a signal.
+pub(super) fn kill(context: &Context, args: &args::Kill) -> Result<u8, Error> {
+    need_root("kill")?;
+    each(context, &args.names, |name| match args.signal {
+        None => stop_one(&context.layout, name, How::Force),
+        Some(signal) => send(&context.layout, name, signal),
+    })
+}
+
+/// Does it for each, and goes on after one that it failed for.
+fn each(
+    context: &Context,
+    names: &[Name],
+    mut act: impl FnMut(&Name) -> Result<String, Error>,
+) -> Result<u8, Error> {
+    let mut left = Vec::new();
+    for name in names {
+        match act(name) {
             Ok(text) => report::note(context.quiet, &format!("{name}: {text}")),
             Err(error) => left.extend(error.into_complaints()),
         }
     }
     if left.is_empty() { Ok(0) } else { Err(Error::Left(left)) }
+}
+
+/// Sends PID 1 of a subhost a signal.
+fn send(layout: &Layout, name: &Name, signal: i32) -> Result<String, Error> {
+    let step = || format!("signal {name}");
+    let State::Running(record) = state(layout, name)? else { return Ok(NOT_RUNNING.to_owned()) };
+    let init = record.init.identity().open().step(step())?;
+    let sent = init.map(|init| init.signal(signal)).transpose().step(step())?;
+    Ok(if sent == Some(true) { format!("signal {signal} sent") } else { NOT_RUNNING.to_owned() })
 }
 
 /// The host ends of its cables.
@@ -60,7 +102,7 @@ fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
 
 /// Ends it, and whatever its supervisor boots after that, until nothing of the name runs while its lock is held: a boot holds
 /// that from its first look until the subhost runs, also between the two runs of one that reboots.
-fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<String, Error> {
+fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
     let mut text = NOT_RUNNING.to_owned();
     let mut supervisor: Option<Process> = None;
     loop {
@@ -71,7 +113,7 @@ fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<S
             }
             State::Running(record) => {
                 tell(name, &record.supervisor)?;
-                text = end(name, &record, timeout)?;
+                text = end(name, &record, how)?;
                 supervisor = Some(record.supervisor);
                 continue;
             }
@@ -100,15 +142,21 @@ fn stop_one(layout: &Layout, name: &Name, timeout: Option<Duration>) -> Result<S
     }
 }
 
-/// Asks and, when that does not help, kills.
-fn end(name: &Name, record: &Record, timeout: Option<Duration>) -> Result<String, Error> {
-    let timeout = timeout.unwrap_or_else(|| Duration::from_millis(record.stop_timeout_ms) + MARGIN);
-    let (stopped, asked) = shutdown::stop(record, timeout)?;
+/// Ends the one run of it that goes on now.
+fn end(name: &Name, record: &Record, how: How) -> Result<String, Error> {
+    let (stopped, asked) = match how {
+        How::Orderly(timeout) => {
+            let own = Duration::from_millis(record.stop_timeout_ms) + MARGIN;
+            shutdown::stop(record, timeout.unwrap_or(own))?
+        }
+        How::Force => (shutdown::kill(record)?, None),
+    };
     // Of ours there is nothing to say.
     let asked = asked.filter(|_| record.init_program != "subhost-init");
     let asked = asked.map_or_else(String::new, |asked| format!(" (asked {})", asked.how));
     match stopped {
         Stopped::Already | Stopped::Orderly => Ok(format!("stopped{asked}")),
+        Stopped::Killed if matches!(how, How::Force) => Ok("killed".to_owned()),
         Stopped::Killed => Ok(format!("did not stop in time, and was killed{asked}")),
         Stopped::Stuck => Err(Error::Left(vec![
             Complaint::new(format!(

@@ -27,6 +27,26 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: between_two_runs,
     },
+    Case {
+        name: "stop_all_stops_all_that_run",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: stop_all,
+    },
+    Case {
+        name: "kill_ends_a_guest_without_its_stop_scripts",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: kill_at_once,
+    },
+    Case {
+        name: "kill_with_a_signal_is_for_pid_1_of_the_guest",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: kill_with_a_signal,
+    },
+    Case {
+        name: "wait_lasts_over_a_reboot_and_ends_with_the_guest",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: wait_for_the_end,
+    },
 ];
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,5 +112,86 @@ fn between_two_runs(host: &Host) -> Verdict {
         }
         stays_down(host, &name, &guest, &host.subhostctl(&["stop", &name])?)?;
     }
+    Ok(())
+}
+
+fn stop_all(host: &Host) -> Verdict {
+    let (one, _) = booted(host)?;
+    let other = host.name("other");
+    let image = host.folder().join("other.raw");
+    std::fs::copy(host.copy_of(Fixture::TinyMbr)?, &image)?;
+    host.config(&other, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
+    boot(host, &other)?;
+    let outcome = host.subhostctl(&["stop", "--all"])?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    for name in [&one, &other] {
+        assert!(outcome.stderr.contains(&format!("{name}: stopped")), "{outcome}");
+        assert_eq!(host.guest(name)?.map(|guest| guest.state().to_owned()).as_deref(), Some("stopped"));
+    }
+    let both = host.subhostctl(&["stop", "--all", &one])?;
+    assert_eq!(both.code, 2, "names and --all: {both}");
+    Ok(())
+}
+
+fn kill_at_once(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
+    std::fs::write(host.folder().join("K99late"), "#!/bin/sh\necho late >>/var/log/boot\n")?;
+    insert(host, &image, "K99late", "/etc/rc0.d/K99late", 0o100_755)?;
+    let log = format!("{name}:/var/log/boot");
+
+    let guest = boot(host, &name)?;
+    let outcome = host.subhostctl(&["kill", &name])?;
+    assert!(outcome.stderr.contains(&format!("{name}: killed")), "{outcome}");
+    stays_down(host, &name, &guest, &outcome)?;
+    assert!(!host.done(&["cp", &log, "-"])?.contains("late"), "its stop scripts were run");
+    let again = host.subhostctl(&["kill", &name])?;
+    assert!(again.code == 0 && again.stderr.contains("does not run"), "{again}");
+
+    // The control: an orderly stop does run them.
+    boot(host, &name)?;
+    host.done(&["stop", &name])?;
+    assert!(host.done(&["cp", &log, "-"])?.contains("late"), "a stop did not run them either");
+    Ok(())
+}
+
+fn kill_with_a_signal(host: &Host) -> Verdict {
+    let (name, guest) = booted(host)?;
+    for wrong in ["BREAD", "0", "65", ""] {
+        let refused = host.subhostctl(&["kill", "--signal", wrong, &name])?;
+        assert!(refused.code == 2 && refused.stderr.contains("signal"), "{wrong:?}: {refused}");
+    }
+    // It has no handler for this one, and is PID 1.
+    host.done(&["kill", "--signal", "TTOU", &name])?;
+    assert!(!guest.ends(WATCH)?, "SIGTTOU ended it");
+    host.done(&["kill", "-s", "usr2", &name])?;
+    let outcome = host.subhostctl(&["wait", "--timeout", "20", &name])?;
+    // By then the names are free; who has freed them may still be on the way out.
+    assert!(guest.supervisor()?.ends(PATIENCE)?, "the supervisor goes on: {outcome}");
+    stays_down(host, &name, &guest, &outcome)
+}
+
+fn wait_for_the_end(host: &Host) -> Verdict {
+    let (name, guest) = booted(host)?;
+    let over = host.subhostctl(&["wait", "--timeout", "0", &name])?;
+    assert!(over.code == 1 && over.stderr.contains(&name), "{over}");
+
+    let mut wait = host.start(&["wait", &name])?;
+    host.subhostctl(&["enter", &name, "--", "reboot", "-f"])?;
+    assert!(guest.ends(PATIENCE)?, "still there after a reboot");
+    let deadline = Instant::now() + PATIENCE;
+    while host.running(&name).is_err() {
+        assert!(Instant::now() < deadline, "it did not come back");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(wait.wait(WATCH)?.is_none(), "it took a reboot for the end");
+    host.done(&["stop", &name])?;
+    let outcome = wait.finish(PATIENCE)?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+
+    assert_eq!(host.subhostctl(&["wait", &name])?.code, 0, "of one that does not run");
+    let unknown = host.subhostctl(&["wait", &host.name("nobody")])?;
+    assert!(unknown.code == 2 && unknown.stderr.contains("neither running nor configured"), "{unknown}");
     Ok(())
 }

@@ -1,0 +1,65 @@
+//! `wait`: until subhosts have ended.
+
+use std::time::{Duration, Instant};
+
+use super::{Context, need_root};
+use crate::args;
+use crate::error::{Complaint, Context as _, Error};
+use crate::layout::{Layout, Name};
+use crate::lock::name_is_held;
+use crate::observe::{State, state_of};
+
+/// How often is looked at what cannot be waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long is waited where no end is given.
+const FOREVER: Duration = Duration::from_secs(3600 * 24 * 365);
+
+/// Waits for all of them, and tells those that go on.
+pub(super) fn wait(context: &Context, args: &args::Wait) -> Result<u8, Error> {
+    need_root("wait")?;
+    let deadline = Instant::now() + args.timeout.map_or(FOREVER, Duration::from_secs);
+    let mut running = Vec::new();
+    for name in &args.names {
+        if !wait_one(&context.layout, name, deadline)? {
+            running.push(name.as_str());
+        }
+    }
+    if running.is_empty() {
+        return Ok(0);
+    }
+    Err("the time is over").step(format!("wait for {}", running.join(", ")))
+}
+
+/// True when nothing runs, and nobody is about to boot it again.
+fn wait_one(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Error> {
+    let step = || format!("wait for {name}");
+    let mut seen = false;
+    loop {
+        let next = deadline.min(Instant::now() + LOOK_AGAIN);
+        match state_of(layout, name).step(step())? {
+            State::Running(record) => {
+                // Woken by the kernel.
+                if let Some(init) = record.init.identity().open().step(step())? {
+                    init.wait_gone(deadline).step(step())?;
+                }
+            }
+            // Its supervisor clears up, or boots it again.
+            State::Stale(record) => match record.supervisor.identity().open().step(step())? {
+                None => return Ok(true),
+                Some(supervisor) => drop(supervisor.wait_gone(next).step(step())?),
+            },
+            State::Stopped if name_is_held(layout, name).step(step())? => std::thread::sleep(LOOK_AGAIN),
+            State::Stopped if seen || layout.config(name).is_file() => return Ok(true),
+            State::Stopped => {
+                return Err(Error::refused(
+                    Complaint::new(format!("subhost {name}: is neither running nor configured"))
+                        .hint("subhostctl list shows those there"),
+                ));
+            }
+        }
+        seen = true;
+        if Instant::now() >= deadline {
+            return Ok(matches!(state_of(layout, name).step(step())?, State::Stopped));
+        }
+    }
+}
