@@ -185,6 +185,17 @@ Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual page of a command, for man(1)
+    #[command(after_help = "\
+Examples:
+  subhostctl man boot | man -l -
+  subhostctl man > /usr/local/share/man/man8/subhostctl.8
+  subhostctl man config show > /usr/local/share/man/man8/subhostctl-config-show.8")]
+    Man {
+        /// The command; the program itself if there is none
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 /// Disks and cables from the command line.

@@ -407,3 +407,26 @@ fn help_has_examples_and_completions_know_the_commands() {
         }
     }
 }
+
+#[test]
+fn manual_pages_hold_what_help_says_line_by_line() {
+    let place = Place::new(b"");
+    let page = place.run(&["man", "config", "show"]);
+    assert!(page.code == Some(0) && page.stdout.contains(".TH subhostctl-config-show 8"), "{}", page.stdout);
+    // What roff would take for its own is marked.
+    let plain = page.stdout.replace("\\-", "-").replace("\\&", "").replace("\\*(Aq", "'");
+    let help = place.run(&["config", "show", "--help"]).stdout;
+    let examples: Vec<&str> = help.lines().skip_while(|line| *line != "Examples:").collect();
+    assert!(examples.len() > 2, "{help}");
+    for line in examples {
+        assert!(plain.lines().any(|there| there == line), "{line:?} is missing:\n{plain}");
+    }
+    let whole = place.run(&["man"]).stdout;
+    assert!(whole.contains("subhostctl\\-boot(8)"), "{whole}");
+    let unknown = place.run(&["man", "config", "bread"]);
+    assert!(
+        unknown.code == Some(2) && unknown.stderr.contains("no command config bread"),
+        "{}",
+        unknown.stderr
+    );
+}

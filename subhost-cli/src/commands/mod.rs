@@ -7,6 +7,7 @@ mod cp;
 mod doctor;
 mod enter;
 mod list;
+mod man;
 mod mounts;
 mod partitions;
 mod plan;
@@ -72,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Cp(args) => cp::cp(&context, &args),
         Command::Doctor => doctor::doctor(&context),
+        Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "subhostctl", &mut script);
