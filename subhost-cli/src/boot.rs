@@ -1,8 +1,10 @@
 //! Applies a plan: everything hangs on file descriptors until the one commit, so an error or a kill before it
 //! leaves nothing.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -37,6 +39,8 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a guest that reboots waits for its disks, and how often it looks.
 const LET_GO: Duration = Duration::from_secs(4);
+/// How long the disks of one that has ended are waited for.
+const GIVEN_BACK: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Standard streams of PID 1.
@@ -139,7 +143,10 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<Lock,
                     .hint(format!("subhostctl stop {name} ends it")),
             ));
         }
-        State::Stale(record) => sweep(layout, name, &record)?,
+        State::Stale(record) => {
+            sweep(layout, name, &record)?;
+            await_disks(&record.disks);
+        }
     }
     Ok(lock)
 }
@@ -195,6 +202,27 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         left.push(Complaint::new(format!("remove the record of {name}: {error}")));
     }
     if left.is_empty() { Ok(()) } else { Err(Error::Left(left)) }
+}
+
+/// Waits until the loop devices of a guest that has ended are free: the kernel gives a disk back a moment after the last process
+/// that had it open. Not for long, as somebody else may have it open too.
+pub fn await_disks(disks: &[DiskRecord]) {
+    let deadline = Instant::now() + GIVEN_BACK;
+    while disks.iter().any(is_attached) && Instant::now() < deadline {
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// True while its loop device is one over its image.
+fn is_attached(disk: &DiskRecord) -> bool {
+    let Some(number) = disk.loop_number else { return false };
+    // There as long as the device has a file.
+    let Ok(mut path) = std::fs::read(format!("/sys/block/loop{number}/loop/backing_file")) else {
+        return false;
+    };
+    path.pop();
+    let meta = std::fs::metadata(OsStr::from_bytes(&path));
+    meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == (disk.image_device, disk.image_inode))
 }
 
 fn apply(

@@ -8,7 +8,7 @@ use subhost_net::name::LinkName;
 
 use super::{Context, need_root};
 use crate::args;
-use crate::boot::sweep;
+use crate::boot::{await_disks, sweep};
 use crate::cgroup::sweep_name;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
@@ -105,6 +105,7 @@ fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
 fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
     let mut text = NOT_RUNNING.to_owned();
     let mut supervisor: Option<Process> = None;
+    let mut disks = Vec::new();
     loop {
         match state(layout, name)? {
             // Somebody has started a new one since, which is not what was to be stopped.
@@ -115,6 +116,7 @@ fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
                 tell(name, &record.supervisor)?;
                 text = end(name, &record, how)?;
                 supervisor = Some(record.supervisor);
+                disks = record.disks;
                 continue;
             }
             State::Stale(record) if supervisor.is_none() => supervisor = Some(record.supervisor),
@@ -127,10 +129,12 @@ fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
         match state(layout, name)? {
             State::Stopped => {
                 sweep_name(name)?;
+                await_disks(&disks);
                 return Ok(text);
             }
             State::Stale(record) => {
                 sweep(layout, name, &record)?;
+                await_disks(&record.disks);
                 return Ok(if text == NOT_RUNNING {
                     "had ended; its names are removed".to_owned()
                 } else {
