@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Context, need_root};
+use super::{Context, need_root, unknown};
 use crate::cgroup::CgroupRecord;
-use crate::error::{Complaint, Context as _, Error};
+use crate::error::{Context as _, Error};
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
 use crate::lock::name_is_held;
@@ -87,10 +87,7 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     need_root("status")?;
     let shown = look(context, name);
     if shown.state == "stopped" && !context.layout.config(name).is_file() {
-        return Err(Error::refused(
-            Complaint::new(format!("subhost {name}: is neither running nor configured"))
-                .hint("subhostctl list shows those there"),
-        ));
+        return Err(unknown(name));
     }
     if context.json {
         report::print_json(&shown)?;

@@ -109,6 +109,14 @@ fn shell_status(ended: subhost_init::launch::Ended) -> u8 {
     u8::try_from(number).unwrap_or(255)
 }
 
+/// What is said of a name that stands for nothing.
+fn unknown(name: &crate::layout::Name) -> Error {
+    Error::refused(
+        crate::error::Complaint::new(format!("subhost {name}: is neither running nor configured"))
+            .hint("subhostctl list shows those there"),
+    )
+}
+
 /// Runs what has to be told that nothing was begun when the caller is not root.
 fn need_root(what: &str) -> Result<(), Error> {
     if rustix::process::geteuid().is_root() {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, need_root};
+use super::{Context, need_root, unknown};
 use crate::args;
-use crate::error::{Complaint, Context as _, Error};
+use crate::error::{Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::name_is_held;
 use crate::observe::{State, state_of};
@@ -30,36 +30,30 @@ pub(super) fn wait(context: &Context, args: &args::Wait) -> Result<u8, Error> {
     Err("the time is over").step(format!("wait for {}", running.join(", ")))
 }
 
-/// True when nothing runs, and nobody is about to boot it again.
+/// True when nothing runs, and nobody is about to boot it again; false when that is not so at the deadline.
 fn wait_one(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Error> {
     let step = || format!("wait for {name}");
     let mut seen = false;
     loop {
-        let next = deadline.min(Instant::now() + LOOK_AGAIN);
-        match state_of(layout, name).step(step())? {
-            State::Running(record) => {
-                // Woken by the kernel.
-                if let Some(init) = record.init.identity().open().step(step())? {
-                    init.wait_gone(deadline).step(step())?;
-                }
-            }
-            // Its supervisor clears up, or boots it again.
+        let soon = deadline.min(Instant::now() + LOOK_AGAIN);
+        let (process, until) = match state_of(layout, name).step(step())? {
+            State::Running(record) => (record.init.identity().open().step(step())?, deadline),
+            // Its supervisor clears up, or boots it again: it need not end.
             State::Stale(record) => match record.supervisor.identity().open().step(step())? {
                 None => return Ok(true),
-                Some(supervisor) => drop(supervisor.wait_gone(next).step(step())?),
+                supervisor => (supervisor, soon),
             },
-            State::Stopped if name_is_held(layout, name).step(step())? => std::thread::sleep(LOOK_AGAIN),
+            State::Stopped if name_is_held(layout, name).step(step())? => (None, soon),
             State::Stopped if seen || layout.config(name).is_file() => return Ok(true),
-            State::Stopped => {
-                return Err(Error::refused(
-                    Complaint::new(format!("subhost {name}: is neither running nor configured"))
-                        .hint("subhostctl list shows those there"),
-                ));
-            }
+            State::Stopped => return Err(unknown(name)),
+        };
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        match process {
+            Some(process) => drop(process.wait_gone(until).step(step())?),
+            None => std::thread::sleep(LOOK_AGAIN),
         }
         seen = true;
-        if Instant::now() >= deadline {
-            return Ok(matches!(state_of(layout, name).step(step())?, State::Stopped));
-        }
     }
 }
