@@ -1,12 +1,14 @@
 //! What a person asked for, from the configuration and the command line together.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use subhost_config::SubhostConfig;
-use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
+use subhost_config::schema::{
+    BindSpec, CableSpec, DiskSpec, EnvironmentVariable, InitChoice, PowerOff, UserNs,
+};
 use subhost_mount::fstype::AllowedTypes;
 
 use crate::cgroup;
@@ -64,6 +66,10 @@ pub struct Request {
     pub cgroup: cgroup::Wanted,
     /// Its host name, if it is not the name.
     pub hostname: Option<String>,
+    /// What it reads as the kernel's command line, if not the host's.
+    pub cmdline: Option<OsString>,
+    /// Variables for its PID 1.
+    pub environment: Vec<EnvironmentVariable>,
     /// What runs as PID 1.
     pub init: InitChoice,
     /// The run level after start.
@@ -118,6 +124,8 @@ impl Request {
             network: Wanted::from_config(config),
             cgroup: cgroup::Wanted::from_config(config),
             hostname: config.hostname.value.clone(),
+            cmdline: config.cmdline.value.clone(),
+            environment: config.environment.value.clone(),
             init: config.init.value.clone(),
             runlevel: config.runlevel.value,
             stop_timeout: config.stop_timeout.value,
@@ -147,6 +155,8 @@ impl Request {
             network: Wanted::default(),
             cgroup: cgroup::Wanted::default(),
             hostname: None,
+            cmdline: None,
+            environment: Vec::new(),
             init: InitChoice::Subhost,
             runlevel: '2',
             stop_timeout: Duration::from_secs(10),

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct Staged {
     pub init: Option<String>,
     /// What our PID 1 is to run, where it is to run the guest's scripts.
     pub scripts: Option<Scripts>,
+    /// The file that stands for `/proc/cmdline`, in the staging namespace.
+    pub cmdline: Option<PathBuf>,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -97,8 +100,15 @@ impl Stage {
         // The terminal comes first: its slave must be a mount of this namespace to be bound into the guest.
         let pty = if self.terminal { Some(self.open_pty()?) } else { None };
         self.build_dev(pty.as_ref())?;
-        let mut staged =
-            Staged { live, mounts: Vec::new(), pty, init: None, scripts: None, notes: Vec::new() };
+        let mut staged = Staged {
+            live,
+            mounts: Vec::new(),
+            pty,
+            init: None,
+            scripts: None,
+            cmdline: self.command_line()?,
+            notes: Vec::new(),
+        };
         self.mount_root(&mut staged)?;
         let root = RootDir::open(&staged.live).step("open the root file system")?;
         self.check_init(&root, &mut staged)?;
@@ -111,6 +121,15 @@ impl Stage {
             self.cover_scripts(&root, pid1)?;
         }
         Ok(staged)
+    }
+
+    /// A file that holds the kernel's command line as the guest is to read it.
+    fn command_line(&self) -> Result<Option<PathBuf>, Error> {
+        let Some(line) = &self.plan.cmdline else { return Ok(None) };
+        let path = self.work_dir.join("cmdline");
+        let text = [line.as_bytes(), b"\n"].concat();
+        std::fs::write(&path, text).step(format!("write {}", path.display()))?;
+        Ok(Some(path))
     }
 
     fn open_pty(&self) -> Result<Pty, Error> {

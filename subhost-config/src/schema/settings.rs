@@ -186,12 +186,12 @@ pub const SETTINGS: &[SettingInfo] = &[
         "/srv/web/work",
         "The work folder of the overlay, on the same file system as `ROOT`.",
     ),
-    later(
+    setting(
         "CMDLINE",
         "one line of text",
         "none",
         "'quiet ro'",
-        "The kernel command line that the guest sees.",
+        "What the guest reads in `/proc/cmdline`; without it that of the host, which the guest's root can find in any case.",
     ),
     setting(
         "CPUS",
@@ -299,11 +299,11 @@ pub const SETTINGS: &[SettingInfo] = &[
         "How long to wait before; 24 hours at most.",
     ),
     later("LOG_SIZE", SIZE, "none", "1M", "How much of the console to keep; 4K at least."),
-    later(
+    setting(
         "ENVIRONMENT",
         "list of `NAME=value`",
         "none",
         "( LANG=C.UTF-8 'OPTIONS=a b' )",
-        "Environment variables for the guest's PID 1.",
+        "Environment variables for the guest's PID 1, and so for its start scripts.",
     ),
 ];

@@ -36,6 +36,7 @@ mod spying;
 mod stop;
 mod terminals;
 mod tiny;
+mod told;
 mod tricks;
 
 use std::process::ExitCode;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         stop::CASES,
         terminals::CASES,
         tiny::CASES,
+        told::CASES,
         tricks::CASES,
     ];
     let cases: Vec<Case> = groups.concat();
