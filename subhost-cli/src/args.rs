@@ -86,6 +86,28 @@ Examples:
 SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets it;
 one that it has no handler for it never sees.")]
     Kill(Kill),
+    /// Stop subhosts and boot them again
+    #[command(after_help = "\
+Examples:
+  subhostctl restart web                     its configuration is read anew
+Each is booted in the background, with the options, the folder and the settings of the environment that it
+had before; one that does not run is booted. Returns when all are ready.")]
+    Restart(Restart),
+    /// Have subhosts restart from inside
+    #[command(after_help = "\
+Examples:
+  subhostctl reboot web                      as `reboot` inside would
+It is asked in the language of its init. The network namespace, the cables and their addresses stay; the
+configuration is not read anew. Returns when the next run has begun.")]
+    Reboot(Names),
+    /// Make all processes of subhosts stand still
+    #[command(after_help = "\
+Examples:
+  subhostctl pause web                       until subhostctl resume web
+They keep their memory, and what comes over the network waits. stop and kill end one that is paused, too.")]
+    Pause(Names),
+    /// Let subhosts go on that were paused
+    Resume(Names),
     /// Wait until subhosts have ended
     #[command(after_help = "\
 Examples:
@@ -389,6 +411,25 @@ pub struct Kill {
     /// Send only this to PID 1, and end nothing
     #[arg(long, short, value_name = "SIGNAL", value_parser = parse_signal)]
     pub signal: Option<i32>,
+}
+
+/// `restart`.
+#[derive(Debug, Args)]
+pub struct Restart {
+    /// Names of the subhosts
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<Name>,
+    /// Longest orderly stop, in seconds, before it is ended by force
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub timeout: Option<u64>,
+}
+
+/// `reboot`, `pause`, `resume`.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Names of the subhosts
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<Name>,
 }
 
 /// `wait`.

@@ -15,6 +15,7 @@ use crate::cgroup;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
+use crate::origin::Origin;
 
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +91,8 @@ pub struct Request {
     pub payload: Option<Vec<CString>>,
     /// Folders of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
+    /// How to boot it once more.
+    pub origin: Origin,
     /// True if the command reads its disks itself: nothing of them is mounted, and nobody can write to them.
     pub reads_disks: bool,
 }
@@ -136,6 +139,7 @@ impl Request {
             user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
+            origin: Origin::default(),
             reads_disks: false,
         }
     }
@@ -171,6 +175,7 @@ impl Request {
                 .iter()
                 .filter_map(|path| std::fs::canonicalize(path).ok())
                 .collect(),
+            origin: Origin::default(),
             reads_disks: false,
         }
     }

@@ -17,6 +17,7 @@ use crate::cgroup::CgroupRecord;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::lock::make_private_dir;
+use crate::origin::Origin;
 
 /// Largest record that is read, in bytes.
 const RECORD_MAX_BYTES: u64 = 1 << 20;
@@ -112,6 +113,9 @@ pub struct Record {
     pub isolation: Isolation,
     /// Longest orderly stop, in milliseconds.
     pub stop_timeout_ms: u64,
+    /// How to boot it once more.
+    #[serde(default)]
+    pub origin: Origin,
     /// Seconds since 1970 when it was committed.
     pub started: u64,
 }

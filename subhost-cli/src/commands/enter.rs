@@ -12,6 +12,7 @@ use subhost_init::console::{Pipes, Pty, RawMode};
 use subhost_init::enter::Enter;
 use subhost_mount::rootdir::RootDir;
 
+use super::life::not_paused;
 use super::run::{copy_window_size, interrupted, stderr, stdin, stdout, terminal_relay};
 use super::{Context, need_root};
 use crate::args;
@@ -47,6 +48,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
                 .hint(format!("subhostctl boot {name} starts it")),
         ));
     };
+    not_paused(&record)?;
     let gone = || Error::refused(Complaint::new(format!("subhost {name}: has just ended")));
     let init = record.init.identity().open().step(format!("enter {name}"))?.ok_or_else(gone)?;
     let root = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid)));

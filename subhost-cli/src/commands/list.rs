@@ -150,6 +150,7 @@ fn look(context: &Context, name: &Name) -> Shown {
     let (state, record) = match state {
         Ok(State::Stopped) if starting => ("starting", None),
         Ok(State::Stopped) => ("stopped", None),
+        Ok(State::Running(record)) if record.cgroup.is_frozen() => ("paused", Some(record)),
         Ok(State::Running(record)) => ("running", Some(record)),
         Ok(State::Stale(record)) => ("ended", Some(record)),
         // One record that is not ours to read must not hide the other subhosts.
@@ -158,7 +159,7 @@ fn look(context: &Context, name: &Name) -> Shown {
             ("unreadable", None)
         }
     };
-    let running = state == "running";
+    let running = ["running", "paused"].contains(&state);
     match record {
         None => Shown {
             name: name.to_string(),

@@ -6,6 +6,7 @@ mod config;
 mod cp;
 mod doctor;
 mod enter;
+mod life;
 mod list;
 mod man;
 mod mounts;
@@ -60,6 +61,10 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&context, args),
         Command::Stop(args) => stop::stop(&context, &args),
         Command::Kill(args) => stop::kill(&context, &args),
+        Command::Restart(args) => life::restart(&context, &args),
+        Command::Reboot(args) => life::reboot(&context, &args),
+        Command::Pause(args) => life::pause(&context, &args),
+        Command::Resume(args) => life::resume(&context, &args),
         Command::Wait(args) => wait::wait(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
         Command::Exec(args) => enter::exec(&context, args),
@@ -90,7 +95,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Called by a link of these names, the program is the script that it was.
-fn command_line(mut words: Vec<OsString>) -> Vec<OsString> {
+pub(crate) fn command_line(mut words: Vec<OsString>) -> Vec<OsString> {
     let name = words.first().and_then(|word| Path::new(word).file_name());
     if name == Some(OsStr::new("pretend-boot")) {
         words.insert(1, "boot".into());
@@ -115,6 +120,25 @@ fn unknown(name: &crate::layout::Name) -> Error {
         crate::error::Complaint::new(format!("subhost {name}: is neither running nor configured"))
             .hint("subhostctl list shows those there"),
     )
+}
+
+/// Does it for each, tells what it did or why not at once, and goes on. The status is that of the worst failure.
+fn each(
+    context: &Context,
+    names: &[crate::layout::Name],
+    mut act: impl FnMut(&crate::layout::Name) -> Result<String, Error>,
+) -> Result<u8, Error> {
+    let mut status = 0;
+    for name in names {
+        match act(name) {
+            Ok(text) => report::note(context.quiet, &format!("{name}: {text}")),
+            Err(error) => {
+                report::error(&error);
+                status = status.max(error.exit_status());
+            }
+        }
+    }
+    Ok(status)
 }
 
 /// Runs what has to be told that nothing was begun when the caller is not root.

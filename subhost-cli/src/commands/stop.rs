@@ -14,7 +14,6 @@ use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::await_name;
 use crate::observe::{State, state_of};
-use crate::report;
 use crate::shutdown::{self, Stopped};
 use crate::state::{CableRecord, Process, Record, recorded};
 use crate::supervise::STAY_OFF;
@@ -34,7 +33,7 @@ const NOT_RUNNING: &str = "does not run";
 
 /// How a subhost is ended.
 #[derive(Clone, Copy)]
-enum How {
+pub(super) enum How {
     /// As it would itself, then by force; the time that it has, if not its own.
     Orderly(Option<Duration>),
     /// By SIGKILL alone.
@@ -68,20 +67,13 @@ pub(super) fn kill(context: &Context, args: &args::Kill) -> Result<u8, Error> {
     })
 }
 
-/// Does it for each, and goes on after one that it failed for.
+/// Does it for each, and goes on after one that it failed for: what is not stopped is left.
 fn each(
     context: &Context,
     names: &[Name],
     mut act: impl FnMut(&Name) -> Result<String, Error>,
 ) -> Result<u8, Error> {
-    let mut left = Vec::new();
-    for name in names {
-        match act(name) {
-            Ok(text) => report::note(context.quiet, &format!("{name}: {text}")),
-            Err(error) => left.extend(error.into_complaints()),
-        }
-    }
-    if left.is_empty() { Ok(0) } else { Err(Error::Left(left)) }
+    super::each(context, names, |name| act(name).map_err(|error| Error::Left(error.into_complaints())))
 }
 
 /// Sends PID 1 of a subhost a signal.
@@ -102,7 +94,7 @@ fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
 
 /// Ends it, and whatever its supervisor boots after that, until nothing of the name runs while its lock is held: a boot holds
 /// that from its first look until the subhost runs, also between the two runs of one that reboots.
-fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
+pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
     let mut text = NOT_RUNNING.to_owned();
     let mut supervisor: Option<Process> = None;
     let mut disks = Vec::new();

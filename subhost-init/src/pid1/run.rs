@@ -20,6 +20,9 @@ const BROKEN: u8 = 125;
 const READS_A_TURN: usize = 16;
 const REAPED_A_TURN: usize = 1_024;
 
+/// How often is looked whether anybody is left.
+const LOOK_AGAIN_MS: u64 = 10;
+
 const SIGNALS: u64 = bit(sys::SIGCHLD)
     | bit(sys::SIGINT)
     | bit(sys::SIGPWR)
@@ -158,7 +161,13 @@ impl Init {
         if self.reaping {
             return Some(0);
         }
-        self.machine.deadline().map(|deadline| deadline.saturating_sub(sys::monotonic_ms()))
+        let left = self.machine.deadline().map(|deadline| deadline.saturating_sub(sys::monotonic_ms()));
+        // Who was started in here from outside is nobody's child here, and its end is not told.
+        if self.machine.awaits_emptiness() {
+            Some(left.map_or(LOOK_AGAIN_MS, |left| left.min(LOOK_AGAIN_MS)))
+        } else {
+            left
+        }
     }
 
     fn react(&mut self, event: Event) {

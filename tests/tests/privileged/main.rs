@@ -20,6 +20,7 @@ mod joining;
 mod kill;
 mod lacking;
 mod layers;
+mod life;
 mod limits;
 mod look;
 mod mounts;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
         kill::CASES,
         lacking::CASES,
         layers::CASES,
+        life::CASES,
         limits::CASES,
         look::CASES,
         names::CASES,
