@@ -86,6 +86,15 @@ Examples:
 SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets it;
 one that it has no handler for it never sees.")]
     Kill(Kill),
+    /// Boot all subhosts that are to start with the host
+    #[command(after_help = "\
+Examples:
+  subhostctl autostart                       as the host's init does
+  subhostctl autostart --dry-run             which, and in which order?
+They are those with AUTOSTART=yes: each after the ones in its AFTER are ready or have failed, and after its
+START_DELAY. What runs already is left as it is. Returns 1 if one did not become ready.
+`subhostctl stop --all` stops them in the reverse order.")]
+    Autostart(Autostart),
     /// Stop subhosts and boot them again
     #[command(after_help = "\
 Examples:
@@ -411,6 +420,14 @@ pub struct Kill {
     /// Send only this to PID 1, and end nothing
     #[arg(long, short, value_name = "SIGNAL", value_parser = parse_signal)]
     pub signal: Option<i32>,
+}
+
+/// `autostart`.
+#[derive(Debug, Args)]
+pub struct Autostart {
+    /// Only show them
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `restart`.

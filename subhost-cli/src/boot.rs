@@ -484,6 +484,7 @@ fn make_record(
         disks: plan.disks.iter().zip(resources.devices.iter()).map(disk).collect(),
         isolation: plan.isolation.clone(),
         stop_timeout_ms: plan.stop_timeout_ms,
+        after: request.after.clone(),
         origin: request.origin.clone(),
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     })

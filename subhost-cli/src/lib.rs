@@ -23,6 +23,7 @@ pub mod layout;
 pub mod lock;
 pub mod network;
 pub mod observe;
+pub mod order;
 pub mod origin;
 pub mod overlay;
 pub mod plan;

@@ -447,6 +447,7 @@ mod tests {
             user_namespace: UserNs::Range { first: 600_000, count: 65_536 },
             payload: None,
             hidden: Vec::new(),
+            after: Vec::new(),
             origin: crate::origin::Origin::default(),
             reads_disks: false,
         }

@@ -91,6 +91,8 @@ pub struct Request {
     pub payload: Option<Vec<CString>>,
     /// Folders of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
+    /// Those that are to be booted before it.
+    pub after: Vec<String>,
     /// How to boot it once more.
     pub origin: Origin,
     /// True if the command reads its disks itself: nothing of them is mounted, and nobody can write to them.
@@ -139,6 +141,7 @@ impl Request {
             user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
+            after: config.after.value.clone(),
             origin: Origin::default(),
             reads_disks: false,
         }
@@ -175,6 +178,7 @@ impl Request {
                 .iter()
                 .filter_map(|path| std::fs::canonicalize(path).ok())
                 .collect(),
+            after: Vec::new(),
             origin: Origin::default(),
             reads_disks: false,
         }

@@ -113,6 +113,9 @@ pub struct Record {
     pub isolation: Isolation,
     /// Longest orderly stop, in milliseconds.
     pub stop_timeout_ms: u64,
+    /// Those that were to be booted before it.
+    #[serde(default)]
+    pub after: Vec<String>,
     /// How to boot it once more.
     #[serde(default)]
     pub origin: Origin,

@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+mod autostart;
 mod boot;
 mod check;
 mod config;
@@ -19,6 +20,7 @@ mod wait;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use clap::{CommandFactory, Parser};
 
@@ -26,6 +28,7 @@ use crate::args::{Cli, Command, Config};
 use crate::config::How;
 use crate::error::Error;
 use crate::layout::Layout;
+use crate::order::{self, Job};
 use crate::report;
 
 /// What every command gets.
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&context, args),
         Command::Stop(args) => stop::stop(&context, &args),
         Command::Kill(args) => stop::kill(&context, &args),
+        Command::Autostart(args) => autostart::autostart(&context, &args),
         Command::Restart(args) => life::restart(&context, &args),
         Command::Reboot(args) => life::reboot(&context, &args),
         Command::Pause(args) => life::pause(&context, &args),
@@ -139,6 +143,29 @@ fn each(
         }
     }
     Ok(status)
+}
+
+/// Does it for each job, as [`each`] does, as far as possible at the same time.
+fn each_job(
+    context: &Context,
+    jobs: &[Job],
+    at_once: usize,
+    act: impl Fn(&crate::layout::Name) -> Result<String, Error> + Sync,
+) -> u8 {
+    let worst = AtomicU8::new(0);
+    order::run(jobs, at_once, |job| match act(&job.name) {
+        Ok(text) => report::note(context.quiet, &format!("{}: {text}", job.name)),
+        Err(error) => {
+            report::error(&error);
+            worst.fetch_max(error.exit_status(), Ordering::Relaxed);
+        }
+    });
+    worst.into_inner()
+}
+
+/// How many subhosts are started or stopped at the same time: they wait more than they work.
+fn at_once() -> usize {
+    2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
 /// Runs what has to be told that nothing was begun when the caller is not root.

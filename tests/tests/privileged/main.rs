@@ -1,5 +1,6 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod autostart;
 mod binds;
 mod changes;
 mod config_exec;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         escape::CASES,
         foreign::CASES,
         hostile::CASES,
+        autostart::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
