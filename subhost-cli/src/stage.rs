@@ -465,9 +465,8 @@ impl Stage {
             let path = format!("/etc/init.d/{script}");
             let Ok(target) = root.mount_point(Path::new(&path), MountPoint::File) else { continue };
             let step = || format!("leave out {path}");
-            // OpenRC wants to know what a service is that others need.
-            let stand_in = if guest::has_openrc(root) { guest::stand_in(root, &path) } else { None };
-            let mount = match stand_in {
+            // OpenRC and insserv want to know what a service is that others need.
+            let mount = match guest::stand_in(root, &path) {
                 Some(text) => self.stand_in(script, &text)?,
                 None => Mount::from(pid1.mount().step(step())?),
             };
@@ -484,7 +483,11 @@ impl Stage {
         std::fs::create_dir_all(&folder).step(step())?;
         std::fs::write(&path, text).step(step())?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).step(step())?;
-        bind(&path, false).step(step())
+        // insserv opens it with O_NOATIME, which is for the owner alone.
+        std::os::unix::fs::chown(&path, Some(self.first_id), Some(self.first_id)).step(step())?;
+        let mount = bind(&path, false).step(step())?;
+        mount.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), false).step(step())?;
+        Ok(mount)
     }
 
     fn attach(

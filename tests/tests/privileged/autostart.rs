@@ -18,6 +18,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "autostart_boots_each_after_those_that_it_names", needs: MBR, body: in_order },
     Case { name: "autostart_goes_on_after_one_that_does_not_become_ready", needs: MBR, body: goes_on },
     Case { name: "the_sysvinit_script_boots_and_stops", needs: MBR, body: sysvinit },
+    Case {
+        name: "a_debian_guest_takes_the_script_as_its_own_and_it_says_what_cannot_be_nested",
+        needs: &[Need::Program, Need::Made(Fixture::DebianBare)],
+        body: nested,
+    },
     Case { name: "the_scripts_and_units_are_sound", needs: &[Need::Program], body: sound },
 ];
 
@@ -127,6 +132,35 @@ fn sysvinit(host: &Host) -> Verdict {
     for folder in COVERED {
         unmount(folder, UnmountFlags::empty())?;
     }
+    Ok(())
+}
+
+/// The real tools of sysvinit take it, and run it. What it runs has no loop devices there, nor ids to give away.
+fn nested(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::DebianBare)?;
+    let name = host.name("deb");
+    host.config(&name, &format!("DISKS=( vda:0:{} )\nNESTING=yes\n", image.display()))?;
+    let program = program::path()?;
+    let script = scripts().join("subhost.sysvinit");
+    for (from, to) in [(&program, "/usr/local/sbin/subhostctl"), (&script, "/etc/init.d/subhost")] {
+        host.done(&["cp", &from.to_string_lossy(), &format!("{name}:{to}")])?;
+    }
+    host.done(&["boot", "--detach", &name])?;
+    let inside = |script: &str| host.subhostctl(&["exec", &name, "--", "sh", "-c", script]);
+    let told = inside("update-rc.d subhost defaults && ls -d /etc/rc2.d/S??subhost /etc/rc0.d/K??subhost")?;
+    assert!(told.code == 0 && told.stdout.lines().count() == 2, "{told}");
+    let told = inside("invoke-rc.d subhost start")?;
+    assert_eq!(told.code, 0, "{told}");
+
+    let config = "DISKS=( vda:0:/dev/null )\\nAUTOSTART=yes\\n";
+    let told = inside(&format!("mkdir -pm 700 /opt/sub/in && printf '{config}' >/opt/sub/in/config"))?;
+    assert_eq!(told.code, 0, "{told}");
+    let told = inside("invoke-rc.d subhost start")?;
+    assert!(told.code != 0 && told.stderr.contains("boot in: it did not become ready"), "{told}");
+    let told = inside("subhostctl run --overlay / -- true")?;
+    assert!(told.code == 125 && told.stderr.contains("make the user namespace"), "{told}");
+    assert_eq!(inside("invoke-rc.d subhost stop")?.code, 0);
+    host.done(&["stop", &name])?;
     Ok(())
 }
 
