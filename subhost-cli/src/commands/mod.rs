@@ -12,6 +12,7 @@ mod mounts;
 mod partitions;
 mod plan;
 mod run;
+mod shown;
 mod stop;
 mod wait;
 
