@@ -399,8 +399,10 @@ mod tests {
             controller,
             ..Link::default()
         };
-        let observed =
-            Observed { links: vec![link(1, "br0", "lan", None), link(2, "a0", "alpha0", Some(1))] };
+        let observed = Observed {
+            links: vec![link(1, "br0", "lan", None), link(2, "a0", "alpha0", Some(1))],
+            ..Default::default()
+        };
         assert_eq!(observed.by_name("lan").unwrap().index, 1);
         assert_eq!(observed.by_name("a0").unwrap().index, 2);
         assert_eq!(observed.by_name("b0"), None);
