@@ -1,47 +1,13 @@
 //! `list` and `status`: what there is, asked from the kernel.
 
-use serde::Serialize;
+use subhost_net::observe::Observed;
 
+use super::shown::{ShownCable, look};
 use super::{Context, need_root, unknown};
-use crate::cgroup::CgroupRecord;
 use crate::error::{Context as _, Error};
-use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
-use crate::lock::name_is_held;
-use crate::observe::{State, state_of};
 use crate::report;
-use crate::state::{CableRecord, DiskRecord, recorded};
-
-/// A subhost as it is shown.
-#[derive(Debug, Serialize)]
-struct Shown {
-    name: String,
-    state: &'static str,
-    init_pid: Option<u32>,
-    init_program: Option<String>,
-    supervisor_pid: Option<u32>,
-    netns: Option<String>,
-    netns_inode: Option<u64>,
-    cables: Vec<CableRecord>,
-    disks: Vec<DiskRecord>,
-    isolation: Option<Isolation>,
-    cgroup: Option<CgroupRecord>,
-    started: Option<u64>,
-}
-
-/// What keeps a subhost apart from the host.
-#[derive(Debug, Serialize)]
-struct Isolation {
-    user_namespace: bool,
-    first_id: u32,
-    id_count: u32,
-    idmapped_root: bool,
-    locked_mounts: bool,
-    #[serde(flatten)]
-    settings: Settings,
-    device_filter: bool,
-    cgroup: bool,
-}
+use crate::state::recorded;
 
 /// Lists all subhosts that are configured or run.
 pub(super) fn list(context: &Context) -> Result<u8, Error> {
@@ -50,10 +16,8 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
     names.extend(recorded(&context.layout).step("list the records")?);
     names.sort();
     names.dedup();
-    let mut shown = Vec::new();
-    for name in &names {
-        shown.push(look(context, name));
-    }
+    let links = Observed::read().step("list the links")?;
+    let shown: Vec<_> = names.iter().map(|name| look(context, name, &links)).collect();
     if context.json {
         report::print_json(&shown)?;
     } else {
@@ -65,12 +29,7 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
                     subhost.name.clone(),
                     subhost.state.to_owned(),
                     text(subhost.init_pid.map(|pid| pid.to_string())),
-                    text(join(
-                        subhost
-                            .cables
-                            .iter()
-                            .map(|cable| format!("{}={}", cable.host, cable.bridge.as_deref().unwrap_or(""))),
-                    )),
+                    text(join(subhost.cables.iter().map(|cable| plugged(cable, subhost.state)))),
                     text(join(
                         subhost.disks.iter().map(|disk| format!("{}={}", disk.node, disk.image.display())),
                     )),
@@ -85,7 +44,7 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
 /// Shows one subhost.
 pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     need_root("status")?;
-    let shown = look(context, name);
+    let shown = look(context, name, &Observed::read().step("list the links")?);
     if shown.state == "stopped" && !context.layout.config(name).is_file() {
         return Err(unknown(name));
     }
@@ -103,10 +62,12 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
         row("netns", format!("{} (inode {inode})", shown.netns.unwrap_or_else(|| "not pinned".to_owned())));
     }
     for cable in &shown.cables {
-        row(
-            &cable.guest,
-            format!("{} {} on {}", cable.mac, cable.host, cable.bridge.as_deref().unwrap_or("no bridge")),
-        );
+        let bridge = cable.made.bridge.as_deref().unwrap_or("no bridge");
+        let mut text = format!("{} {} on {bridge}", cable.made.mac, cable.made.host);
+        if let Some(difference) = cable.difference() {
+            text += &format!(": {difference}");
+        }
+        row(&cable.made.guest, text);
     }
     for disk in &shown.disks {
         let by = disk.loop_number.map_or("itself".to_owned(), |number| format!("by /dev/loop{number}"));
@@ -137,67 +98,12 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn look(context: &Context, name: &Name) -> Shown {
-    let layout = &context.layout;
-    let mut starting = false;
-    let mut state = state_of(layout, name);
-    if matches!(state, Ok(State::Stopped)) {
-        // Between two runs, too, when it reboots.
-        starting = name_is_held(layout, name).unwrap_or(false);
-        // If not, it may have been until just now.
-        state = state_of(layout, name);
-    }
-    let (state, record) = match state {
-        Ok(State::Stopped) if starting => ("starting", None),
-        Ok(State::Stopped) => ("stopped", None),
-        Ok(State::Running(record)) if record.cgroup.is_frozen() => ("paused", Some(record)),
-        Ok(State::Running(record)) => ("running", Some(record)),
-        Ok(State::Stale(record)) => ("ended", Some(record)),
-        // One record that is not ours to read must not hide the other subhosts.
-        Err(error) => {
-            report::note(context.quiet, &format!("warning: record {error}"));
-            ("unreadable", None)
-        }
-    };
-    let running = ["running", "paused"].contains(&state);
-    match record {
-        None => Shown {
-            name: name.to_string(),
-            state,
-            init_pid: None,
-            init_program: None,
-            supervisor_pid: None,
-            netns: None,
-            netns_inode: None,
-            cables: Vec::new(),
-            disks: Vec::new(),
-            isolation: None,
-            cgroup: None,
-            started: None,
-        },
-        Some(record) => Shown {
-            name: record.name,
-            state,
-            init_pid: running.then_some(record.init.pid),
-            init_program: Some(record.init_program),
-            supervisor_pid: record.supervisor.is_alive().then_some(record.supervisor.pid),
-            netns: record.pinned.then(|| name.to_string()),
-            netns_inode: Some(record.netns_inode),
-            cables: record.cables,
-            disks: record.disks,
-            isolation: Some(Isolation {
-                user_namespace: true,
-                first_id: record.first_id,
-                id_count: record.id_count,
-                idmapped_root: true,
-                locked_mounts: true,
-                settings: record.isolation,
-                device_filter: record.cgroup.device_filter,
-                cgroup: !record.cgroup.directories.is_empty(),
-            }),
-            cgroup: Some(record.cgroup),
-            started: Some(record.started),
-        },
+/// `HOST_END=BRIDGE`, and in what that is not so of one that runs.
+fn plugged(cable: &ShownCable, state: &str) -> String {
+    let plugged = format!("{}={}", cable.made.host, cable.made.bridge.as_deref().unwrap_or(""));
+    match cable.difference().filter(|_| ["running", "paused"].contains(&state)) {
+        Some(difference) => format!("{plugged} ({difference})"),
+        None => plugged,
     }
 }
 

@@ -14,6 +14,7 @@ mod mounts;
 mod partitions;
 mod plan;
 mod run;
+mod shown;
 mod stop;
 mod wait;
 
