@@ -26,6 +26,7 @@ mod mounts;
 mod names;
 mod network;
 mod nodes;
+mod orphans;
 mod paths;
 mod pid1;
 mod reboots;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         look::CASES,
         names::CASES,
         nodes::CASES,
+        orphans::CASES,
         paths::CASES,
         pid1::CASES,
         mounts::CASES,
