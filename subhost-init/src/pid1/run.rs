@@ -46,6 +46,8 @@ struct Init {
     drained: Option<i32>,
     /// Whether there may be more children to reap.
     reaping: bool,
+    /// Whether the kernel reaps.
+    reaped_unseen: bool,
 }
 
 /// All of PID 1.
@@ -96,6 +98,7 @@ pub(crate) fn run(args: Args) -> ! {
         console,
         drained: None,
         reaping: false,
+        reaped_unseen: false,
     };
     init.renew_fifo();
     init.react(Event::Start);
@@ -161,19 +164,19 @@ impl Init {
         if self.reaping {
             return Some(0);
         }
-        let left = self.machine.deadline().map(|deadline| deadline.saturating_sub(sys::monotonic_ms()));
-        // Who was started in here from outside is nobody's child here, and its end is not told.
-        if self.machine.awaits_emptiness() {
-            Some(left.map_or(LOOK_AGAIN_MS, |left| left.min(LOOK_AGAIN_MS)))
-        } else {
-            left
-        }
+        let patience = self.machine.deadline()?.saturating_sub(sys::monotonic_ms());
+        // Who was started in here from outside is nobody's child here, and its end is not told; and what the kernel reaps is
+        // still there for a moment after its signal.
+        Some(if self.machine.awaits_emptiness() { patience.min(LOOK_AGAIN_MS) } else { patience })
     }
 
     fn react(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            for effect in self.machine.handle(sys::monotonic_ms(), event).iter() {
+            let effects = self.machine.handle(sys::monotonic_ms(), event);
+            // Orphans are never zombies then, however many there are and however rarely PID 1 gets to run.
+            self.let_kernel_reap(self.machine.awaits_nobody());
+            for effect in effects.iter() {
                 next = self.perform(effect).or(next);
             }
         }
@@ -278,6 +281,15 @@ impl Init {
         if self.config.stays && marked([c"/etc/runit/stopit", c"/run/runit.stopit"]) {
             let restarts = marked([c"/etc/runit/reboot", c"/run/runit.reboot"]);
             self.react(if restarts { Event::Interrupt } else { Event::PowerSignal });
+        }
+    }
+
+    fn let_kernel_reap(&mut self, yes: bool) {
+        if self.reaped_unseen != yes {
+            self.reaped_unseen = yes;
+            sys::let_kernel_reap(yes);
+            // What had ended before is left, and its signal is not.
+            self.reaping = true;
         }
     }
 

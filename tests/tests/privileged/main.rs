@@ -28,6 +28,7 @@ mod mounts;
 mod names;
 mod network;
 mod nodes;
+mod orphans;
 mod paths;
 mod pid1;
 mod reboots;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         look::CASES,
         names::CASES,
         nodes::CASES,
+        orphans::CASES,
         paths::CASES,
         pid1::CASES,
         mounts::CASES,
