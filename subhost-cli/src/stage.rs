@@ -28,6 +28,7 @@ use crate::network::resolv_conf;
 use crate::overlay::{self, half_of_memory};
 use crate::plan::{Plan, PlannedInit, PlannedRoot};
 use crate::request::Changes;
+use crate::tree::{Parts, View};
 
 /// Host group of `tty` inside, the owner of pseudo-terminals (as Debian numbers it).
 const TTY_GID: u32 = 5;
@@ -61,6 +62,8 @@ pub struct Stage {
     pub work_dir: PathBuf,
     /// True if the guest gets a pseudo-terminal.
     pub terminal: bool,
+    /// What is there of a root that lingers.
+    pub parts: Parts,
 }
 
 /// The built tree.
@@ -77,6 +80,8 @@ pub struct Staged {
     pub scripts: Option<Scripts>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// What the host is to see of it.
+    pub views: Vec<View>,
 }
 
 impl Stage {
@@ -97,8 +102,15 @@ impl Stage {
         // The terminal comes first: its slave must be a mount of this namespace to be bound into the guest.
         let pty = if self.terminal { Some(self.open_pty()?) } else { None };
         self.build_dev(pty.as_ref())?;
-        let mut staged =
-            Staged { live, mounts: Vec::new(), pty, init: None, scripts: None, notes: Vec::new() };
+        let mut staged = Staged {
+            live,
+            mounts: Vec::new(),
+            pty,
+            init: None,
+            scripts: None,
+            notes: Vec::new(),
+            views: Vec::new(),
+        };
         self.mount_root(&mut staged)?;
         let root = RootDir::open(&staged.live).step("open the root file system")?;
         self.check_init(&root, &mut staged)?;
@@ -245,6 +257,10 @@ impl Stage {
                 mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), false).step(step())?;
                 mount.idmap(self.user_namespace.as_fd()).step(step())?;
                 mount.attach_at(&staged.live).step("attach the root folder")?;
+            }
+            PlannedRoot::Lingering(tree) => {
+                let users = self.user_namespace.as_fd();
+                staged.views = tree.mount(&self.plan.name, &self.parts, users, &staged.live)?;
             }
         }
         Ok(())
