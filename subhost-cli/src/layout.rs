@@ -130,6 +130,11 @@ impl Layout {
         names_in(&self.subhost_dir, |name| self.is_tree(name))
     }
 
+    /// True if there is something to boot or start it from.
+    pub fn is_known(&self, name: &Name) -> bool {
+        self.config(name).is_file() || self.is_tree(name)
+    }
+
     /// True if there is something that `start` could start from.
     pub fn is_tree(&self, name: &Name) -> bool {
         let folder = self.tree(name);
