@@ -21,6 +21,8 @@ mod kill;
 mod lacking;
 mod layers;
 mod limits;
+mod linger;
+mod linger_end;
 mod look;
 mod mounts;
 mod names;
@@ -76,6 +78,8 @@ fn main() -> ExitCode {
         lacking::CASES,
         layers::CASES,
         limits::CASES,
+        linger::CASES,
+        linger_end::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
