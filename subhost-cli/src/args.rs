@@ -34,6 +34,10 @@ pub struct Cli {
     /// Folder that holds a folder with a `config` for each subhost
     #[arg(long, global = true, value_name = "DIR", default_value = "/opt/sub")]
     pub root_dir: PathBuf,
+    /// Folder that holds a folder with the tree of each subhost that `start` starts [default: $SUBHOST, or
+    /// /opt/subhost]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub subhost_dir: Option<PathBuf>,
     /// Read this configuration instead of ROOT_DIR/NAME/config
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -70,10 +74,27 @@ Examples:
 Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be executed,
 125 if the subhost could not be made.")]
     Run(Run),
+    /// Start a subhost from a folder, with a shell inside, or enter again what lingers of it
+    #[command(after_help = "\
+Examples:
+  subhostctl start web                       bash in /opt/subhost/web/root, or over the BASE of its config
+  subhostctl start web -- apt-get -y upgrade a command instead
+  subhostctl start web                       again: in the mounts and the network of the last time
+  subhostctl stop web                        unmounts all, and deletes the network
+It ends with that command, and so does all that it has left running. What is mounted, and the network
+namespace with its cables, linger until stop. In /opt/subhost/web (or --subhost-dir, or $SUBHOST):
+  config    BASE, BRIDGES and whatever else boot knows, but DISKS; may be missing
+  root      the system itself, or what differs from BASE
+  work      of the overlay over BASE
+  web.img   an image that holds root and work instead; mounted at mnt
+  live      where the host sees the whole, once it has been started
+Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be executed,
+125 if the subhost could not be made.")]
+    Start(Start),
     /// Stop a subhost: orderly, then by force
     #[command(after_help = "\
 Examples:
-  subhostctl stop web
+  subhostctl stop web                        also one that lingers, as start has left it
   subhostctl stop --timeout 5 web mail       what goes on after 5 s is ended by force
   subhostctl stop --all
 It is asked in the language of its init, and what it did is said. Returns 3 if something is left.")]
@@ -394,13 +415,23 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
+/// `start`.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Name of the subhost
+    pub name: Name,
+    /// The command and its arguments; bash, or sh where there is none
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
 /// `stop`.
 #[derive(Debug, Args)]
 pub struct Stop {
     /// Names of the subhosts
     #[arg(required_unless_present = "all", value_name = "NAME")]
     pub names: Vec<Name>,
-    /// All that run
+    /// All that run or linger
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
     /// Longest orderly stop, in seconds, before it is ended by force

@@ -1,11 +1,12 @@
 //! What a guest's tree says about itself: its inits and its start scripts. Read as data, always inside.
 
+use std::ffi::CString;
 use std::path::Path;
 
 use subhost_init::layout::{LAYOUTS, Layout};
 use subhost_mount::rootdir::{FileKind, RootDir};
 
-use crate::error::Complaint;
+use crate::error::{Complaint, Context, Error};
 
 /// How much of a start script is read at most, in bytes.
 const LONGEST_SCRIPT: u64 = 1 << 16;
@@ -54,6 +55,17 @@ fn what_it_says(script: &str) -> Option<String> {
     }
     let header = between("### BEGIN INIT INFO", "### END INIT INFO")?;
     Some(format!("#!/bin/sh\n{header}exit 0\n"))
+}
+
+/// The shell that somebody gets who asks for nothing else.
+///
+/// # Errors
+/// The tree at `live` cannot be opened.
+pub fn shell(live: &Path) -> Result<CString, Error> {
+    let root = RootDir::open(live).step("open the root file system")?;
+    let shells = [c"/bin/bash", c"/usr/bin/bash", c"/usr/local/bin/bash"];
+    let bash = shells.into_iter().find(|path| path.to_str().is_ok_and(|path| is_file(&root, path)));
+    Ok(bash.unwrap_or(c"/bin/sh").to_owned())
 }
 
 /// The guest's own init, with what it links to.

@@ -308,6 +308,16 @@ impl PlannedNetwork {
         Ok(self.cables.iter().zip(created).map(record).collect())
     }
 
+    /// The cables of a netns that lingers, to be limited as is planned.
+    pub fn as_they_linger(&self, records: &[CableRecord]) -> Vec<CableRecord> {
+        let mut cables = records.to_vec();
+        for (cable, record) in self.cables.iter().zip(&mut cables) {
+            record.limited |= cable.rate_bits.is_some();
+            record.guarded |= !cable.only_from.is_empty();
+        }
+        cables
+    }
+
     /// Makes a netns with these cables, whose processes have ended, as good as new. Returns false if it was spoilt.
     ///
     /// # Errors

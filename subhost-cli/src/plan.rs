@@ -15,6 +15,7 @@ use crate::layout::Layout;
 use crate::network::{self, PlannedNetwork};
 use crate::observe::{BindSource, Observed};
 use crate::request::{Changes, Request, Root};
+use crate::tree::Tree;
 use crate::{json, shell};
 
 /// A disk of the guest: one range of one image.
@@ -74,6 +75,8 @@ pub enum PlannedRoot {
     Overlay(#[serde(serialize_with = "json::path")] PathBuf),
     /// A folder.
     Tree(#[serde(serialize_with = "json::path")] PathBuf),
+    /// Folders or an image, with mounts that linger.
+    Lingering(Tree),
 }
 
 /// What runs as PID 1.
@@ -164,6 +167,7 @@ impl Plan {
             Root::Disk => PlannedRoot::Disk,
             Root::Overlay(path) => PlannedRoot::Overlay(path.clone()),
             Root::Tree(path) => PlannedRoot::Tree(path.clone()),
+            Root::Lingering(tree) => PlannedRoot::Lingering(tree.clone()),
         };
         if root == PlannedRoot::Disk && request.disks.is_empty() {
             complaints.push(
@@ -220,10 +224,16 @@ impl Plan {
         }
     }
 
+    /// True if the root is an overlay that lingers.
+    pub fn merges(&self) -> bool {
+        matches!(&self.root, PlannedRoot::Lingering(tree) if !tree.base.is_empty())
+    }
+
     /// The plan as the commands that do the same by hand, a line each.
     pub fn commands(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for disk in &self.disks {
+        let is_lingering = matches!(self.root, PlannedRoot::Lingering(_));
+        for disk in self.disks.iter().filter(|_| !is_lingering) {
             let image = shell::quote(&self.images[disk.image]);
             if !disk.attached {
                 lines
@@ -273,6 +283,7 @@ impl Plan {
                 "mount --bind -o nodev,X-mount.idmap={map} {} {live}",
                 shell::quote(tree)
             )),
+            PlannedRoot::Lingering(tree) => lines.extend(tree.commands(&map)),
         }
         for disk in self.disks.iter().skip(1).filter(|disk| disk.attached) {
             lines.push(format!(

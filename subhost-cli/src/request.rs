@@ -16,6 +16,7 @@ use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
 use crate::origin::Origin;
+use crate::tree::Tree;
 
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Root {
     Overlay(PathBuf),
     /// A folder of the host itself.
     Tree(PathBuf),
+    /// One whose mounts linger.
+    Lingering(Tree),
 }
 
 /// What becomes of what the guest writes to its disks.
@@ -100,6 +103,15 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether nothing can be done without its first disk.
+    pub fn has_root_on_disk(&self) -> bool {
+        match &self.root {
+            Root::Disk => true,
+            Root::Lingering(tree) => tree.image.is_some(),
+            Root::Overlay(_) | Root::Tree(_) => false,
+        }
+    }
+
     /// Whether no byte of its disks changes.
     pub fn only_reads_disks(&self) -> bool {
         self.reads_disks || self.changes != Changes::Kept
@@ -174,7 +186,7 @@ impl Request {
             user_namespace: UserNs::Auto,
             payload: Some(command),
             // As the overlay's own path is: without links.
-            hidden: [&*layout.root_dir, Path::new("/opt/subhost")]
+            hidden: [&*layout.root_dir, &*layout.subhost_dir, Path::new("/opt/subhost")]
                 .iter()
                 .filter_map(|path| std::fs::canonicalize(path).ok())
                 .collect(),

@@ -29,6 +29,7 @@ use crate::network::resolv_conf;
 use crate::overlay::{self, half_of_memory};
 use crate::plan::{Plan, PlannedInit, PlannedRoot};
 use crate::request::Changes;
+use crate::tree::{Parts, View};
 
 /// Host group of `tty` inside, the owner of pseudo-terminals (as Debian numbers it).
 const TTY_GID: u32 = 5;
@@ -62,6 +63,8 @@ pub struct Stage {
     pub work_dir: PathBuf,
     /// True if the guest gets a pseudo-terminal.
     pub terminal: bool,
+    /// What is there of a root that lingers.
+    pub parts: Parts,
 }
 
 /// The built tree.
@@ -80,6 +83,8 @@ pub struct Staged {
     pub cmdline: Option<PathBuf>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// What the host is to see of it.
+    pub views: Vec<View>,
 }
 
 impl Stage {
@@ -108,6 +113,7 @@ impl Stage {
             scripts: None,
             cmdline: self.command_line()?,
             notes: Vec::new(),
+            views: Vec::new(),
         };
         self.mount_root(&mut staged)?;
         let root = RootDir::open(&staged.live).step("open the root file system")?;
@@ -264,6 +270,10 @@ impl Stage {
                 mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), false).step(step())?;
                 mount.idmap(self.user_namespace.as_fd()).step(step())?;
                 mount.attach_at(&staged.live).step("attach the root folder")?;
+            }
+            PlannedRoot::Lingering(tree) => {
+                let users = self.user_namespace.as_fd();
+                staged.views = tree.mount(&self.plan.name, &self.parts, users, &staged.live)?;
             }
         }
         Ok(())

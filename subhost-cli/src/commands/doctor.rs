@@ -256,7 +256,7 @@ fn leftovers(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
     let mut known = Vec::new();
     for name in recorded(layout).step("list the records")? {
         match state_of(layout, &name) {
-            Ok(State::Running(record)) => known.push(record.netns_inode),
+            Ok(State::Running(record) | State::Lingering(record)) => known.push(record.netns_inode),
             Ok(State::Stale(record)) => {
                 known.push(record.netns_inode);
                 let advice = format!("subhostctl stop {name} removes what is left of it");

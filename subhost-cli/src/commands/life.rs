@@ -30,7 +30,7 @@ pub(super) fn restart(context: &Context, args: &args::Restart) -> Result<u8, Err
     let how = How::Orderly(args.timeout.map(Duration::from_secs));
     each(context, &args.names, |name| {
         let origin = match state(context, name)? {
-            State::Running(record) | State::Stale(record) => origin_of(&record)?,
+            State::Running(record) | State::Lingering(record) | State::Stale(record) => origin_of(&record)?,
             State::Stopped if context.layout.config(name).is_file() => Origin::of_name(&context.layout, name),
             State::Stopped => return Err(unknown(name)),
         };
@@ -163,7 +163,9 @@ fn origin_of(record: &Record) -> Result<Origin, Error> {
 fn running(context: &Context, name: &Name) -> Result<Record, Error> {
     match state(context, name)? {
         State::Running(record) => Ok(*record),
-        State::Stale(_) => Err(Error::refused(Complaint::new(format!("subhost {name}: does not run")))),
+        State::Lingering(_) | State::Stale(_) => {
+            Err(Error::refused(Complaint::new(format!("subhost {name}: does not run"))))
+        }
         State::Stopped if context.layout.config(name).is_file() => {
             let hint = format!("subhostctl boot {name} starts it");
             Err(Error::refused(Complaint::new(format!("subhost {name}: does not run")).hint(hint)))

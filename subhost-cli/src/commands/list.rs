@@ -13,6 +13,7 @@ use crate::state::recorded;
 pub(super) fn list(context: &Context) -> Result<u8, Error> {
     need_root("list")?;
     let mut names = context.layout.configured().step("list the configurations")?;
+    names.extend(context.layout.trees().step("list the trees")?);
     names.extend(recorded(&context.layout).step("list the records")?);
     names.sort();
     names.dedup();
@@ -45,7 +46,7 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
 pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     need_root("status")?;
     let shown = look(context, name, &Observed::read().step("list the links")?);
-    if shown.state == "stopped" && !context.layout.config(name).is_file() {
+    if shown.state == "stopped" && !context.layout.is_known(name) {
         return Err(unknown(name));
     }
     if context.json {

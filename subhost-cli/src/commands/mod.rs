@@ -15,11 +15,12 @@ mod partitions;
 mod plan;
 mod run;
 mod shown;
+mod start;
 mod stop;
 mod wait;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -53,16 +54,18 @@ const OUR_FAILURE: u8 = 125;
 pub fn main() -> ExitCode {
     let cli = Cli::parse_from(command_line(std::env::args_os().collect()));
     let context = Context {
-        layout: Layout::new(cli.root_dir),
+        layout: Layout { subhost_dir: subhost_dir(cli.subhost_dir), ..Layout::new(cli.root_dir) },
         config: cli.config,
         how: if cli.config_exec { How::Execute } else { How::Evaluate },
         json: cli.json,
         quiet: cli.quiet,
     };
-    let passes_status = matches!(cli.command, Command::Run(_) | Command::Enter(_) | Command::Exec(_));
+    let passes_status =
+        matches!(cli.command, Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_));
     let result = match cli.command {
         Command::Boot(args) => boot::boot(&context, args),
         Command::Run(args) => run::run(&context, args),
+        Command::Start(args) => start::start(&context, args),
         Command::Stop(args) => stop::stop(&context, &args),
         Command::Kill(args) => stop::kill(&context, &args),
         Command::Autostart(args) => autostart::autostart(&context, &args),
@@ -99,11 +102,22 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The folder of trees: as given, or as the environment has it.
+fn subhost_dir(given: Option<PathBuf>) -> PathBuf {
+    let own = std::env::var_os("SUBHOST").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    given.or(own).unwrap_or_else(|| "/opt/subhost".into())
+}
+
 /// Called by a link of these names, the program is the script that it was.
 pub(crate) fn command_line(mut words: Vec<OsString>) -> Vec<OsString> {
     let name = words.first().and_then(|word| Path::new(word).file_name());
-    if name == Some(OsStr::new("pretend-boot")) {
+    let is_called = |called: &str| name == Some(OsStr::new(called));
+    let word_is = |n: usize, wanted: &str| words.get(n).is_some_and(|word| word == wanted);
+    if is_called("pretend-boot") {
         words.insert(1, "boot".into());
+    } else if is_called("control") && word_is(1, "start") && words.len() > 3 && !word_is(3, "--") {
+        // All behind the name is the command.
+        words.insert(3, "--".into());
     }
     words
 }
@@ -182,10 +196,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_named_pretend_boot_boots() {
+    fn a_link_named_as_a_script_is_that_script() {
         let line = |words: &[&str]| command_line(words.iter().map(OsString::from).collect());
         assert_eq!(line(&["/usr/sbin/pretend-boot", "web"]), ["/usr/sbin/pretend-boot", "boot", "web"]);
         assert_eq!(line(&["subhostctl", "list"]), ["subhostctl", "list"]);
+        assert_eq!(line(&["/x/control", "stop", "web"]), ["/x/control", "stop", "web"]);
+        assert_eq!(line(&["control", "start", "web"]), ["control", "start", "web"]);
+        assert_eq!(
+            line(&["control", "start", "web", "ls", "-l"]),
+            ["control", "start", "web", "--", "ls", "-l"]
+        );
+        assert_eq!(line(&["control", "start", "web", "--", "ls"]), ["control", "start", "web", "--", "ls"]);
+        assert_eq!(line(&["subhostctl", "start", "web", "ls"]), ["subhostctl", "start", "web", "ls"]);
         assert_eq!(line(&[]), Vec::<OsString>::new());
     }
 }

@@ -104,6 +104,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
         Ok(State::Stopped) => ("stopped", None),
         Ok(State::Running(record)) if record.cgroup.is_frozen() => ("paused", Some(record)),
         Ok(State::Running(record)) => ("running", Some(record)),
+        Ok(State::Lingering(record)) => ("lingering", Some(record)),
         Ok(State::Stale(record)) => ("ended", Some(record)),
         // One record that is not ours to read must not hide the other subhosts.
         Err(error) => {

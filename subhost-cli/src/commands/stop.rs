@@ -121,7 +121,10 @@ fn send(layout: &Layout, name: &Name, signal: i32) -> Result<String, Error> {
 
 /// The host ends of its cables.
 fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
-    let (State::Running(record) | State::Stale(record)) = state(layout, name)? else { return Ok(Vec::new()) };
+    let (State::Running(record) | State::Lingering(record) | State::Stale(record)) = state(layout, name)?
+    else {
+        return Ok(Vec::new());
+    };
     let host_end = |cable: &CableRecord| cable.host.parse().step(format!("cable {}", cable.host));
     record.cables.iter().map(host_end).collect()
 }
@@ -145,8 +148,10 @@ pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String,
                 disks = record.disks;
                 continue;
             }
-            State::Stale(record) if supervisor.is_none() => supervisor = Some(record.supervisor),
-            State::Stale(_) | State::Stopped => {}
+            State::Stale(record) | State::Lingering(record) if supervisor.is_none() => {
+                supervisor = Some(record.supervisor);
+            }
+            State::Stale(_) | State::Lingering(_) | State::Stopped => {}
         }
         if let Some(supervisor) = &supervisor {
             await_supervisor(layout, name, supervisor)?;
@@ -158,18 +163,33 @@ pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String,
                 await_disks(&disks);
                 return Ok(text);
             }
-            State::Stale(record) => {
+            State::Stale(record) | State::Lingering(record) => {
                 sweep(layout, name, &record)?;
-                await_disks(&record.disks);
-                return Ok(if text == NOT_RUNNING {
-                    "had ended; its names are removed".to_owned()
-                } else {
-                    text
+                let is_free = await_disks(&record.disks);
+                if record.lingers.is_some() && !is_free {
+                    return Err(still_held(name, &record));
+                }
+                return Ok(match (text.as_str(), &record.lingers) {
+                    (NOT_RUNNING, Some(_)) => "lingered; it is undone".to_owned(),
+                    (NOT_RUNNING, None) => "had ended; its names are removed".to_owned(),
+                    _ => text,
                 });
             }
             State::Running(_) => {}
         }
     }
+}
+
+/// What is said of an image that somebody has still open, in what was mounted.
+fn still_held(name: &Name, record: &Record) -> Error {
+    let images: Vec<_> = record.disks.iter().map(|disk| disk.image.display().to_string()).collect();
+    let images = images.join(" ");
+    Error::Left(vec![
+        Complaint::new(format!(
+            "subhost {name}: {images}: is unmounted, but a process has something of it open"
+        ))
+        .hint(format!("subhostctl mounts {images} tells which")),
+    ])
 }
 
 /// Ends the one run of it that goes on now.

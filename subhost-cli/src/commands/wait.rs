@@ -43,8 +43,9 @@ fn wait_one(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Err
                 None => return Ok(true),
                 supervisor => (supervisor, soon),
             },
+            State::Lingering(_) => return Ok(true),
             State::Stopped if name_is_held(layout, name).step(step())? => (None, soon),
-            State::Stopped if seen || layout.config(name).is_file() => return Ok(true),
+            State::Stopped if seen || layout.is_known(name) => return Ok(true),
             State::Stopped => return Err(unknown(name)),
         };
         if Instant::now() >= deadline {

@@ -165,26 +165,26 @@ pub const SETTINGS: &[SettingInfo] = &[
         "yes",
         "Whether the guest may mount, and make user namespaces: what containers inside need.",
     ),
-    later(
+    setting(
         "BASE",
         "list of paths on the host",
         "none",
         "/srv/base/bookworm",
-        "The read-only layers under the guest's tree, topmost first.",
+        "For `start`: the read-only layers under the guest's tree, topmost first.",
     ),
-    later(
+    setting(
         "ROOT",
         "path on the host",
-        "`root` in the subhost's folder",
+        "`root` in the subhost's folder, or in its image",
         "/srv/web/root",
-        "The guest's own tree: what is bound at `live`, or the layer over `BASE`.",
+        "For `start`: the guest's own tree, which is bound at `live`, or is the layer over `BASE`.",
     ),
-    later(
+    setting(
         "WORK",
         "path on the host",
-        "`work` in the subhost's folder",
+        "`work` in the subhost's folder, or in its image",
         "/srv/web/work",
-        "The work folder of the overlay, on the same file system as `ROOT`.",
+        "For `start`: the work folder of the overlay, in the same mount as `ROOT`.",
     ),
     setting(
         "CMDLINE",

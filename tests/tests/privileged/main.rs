@@ -23,6 +23,8 @@ mod lacking;
 mod layers;
 mod life;
 mod limits;
+mod linger;
+mod linger_end;
 mod look;
 mod mounts;
 mod names;
@@ -82,6 +84,8 @@ fn main() -> ExitCode {
         layers::CASES,
         life::CASES,
         limits::CASES,
+        linger::CASES,
+        linger_end::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
