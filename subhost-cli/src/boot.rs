@@ -329,8 +329,12 @@ fn apply(
     let Before { rebooting, lingering } = before;
     let Lingering { record: last, network: kept, parts, mounts: shown } = lingering;
     let is_kept = kept.is_some();
-    // They are set anew, as is planned now; until then nothing runs in it.
-    let left = last.as_ref().map_or(Vec::new(), |last| lift_limits(&last.cables));
+    let left = match &last {
+        // They are set anew, as is planned now; until then nothing runs in it.
+        Some(last) if is_kept => lift_limits(&last.cables),
+        Some(last) => take_back(layout, &request.name, last),
+        None => Vec::new(),
+    };
     if !left.is_empty() {
         return Err(Error::Left(left));
     }
@@ -338,6 +342,12 @@ fn apply(
         // A guest that has spoilt its network gets a new one; what is left of the old one must be gone before.
         (Some(old), ..) => plan.network.renew(&old.netns, &old.cables)?.then_some(old),
         (None, Some((user_namespace, netns)), Some(last)) => {
+            if !plan.network.has_cables(&last.cables) {
+                plan.notes.push(format!(
+                    "its cables are those that linger, and not as configured now: subhostctl stop {} undoes them",
+                    request.name
+                ));
+            }
             let cables = plan.network.as_they_linger(&last.cables);
             Some(Network { range: IdRange::of(layout, last)?, user_namespace, netns, cables })
         }

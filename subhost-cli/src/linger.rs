@@ -14,10 +14,11 @@ use subhost_mount::bind::{bind, bind_fd};
 use subhost_mount::filesystem::Propagation;
 use subhost_mount::mountinfo::{MountEntry, MountTable};
 use subhost_net::netns::Netns;
+use subhost_net::observe::Observed;
 
 use crate::error::{Complaint, Context, Error};
 use crate::layout::Layout;
-use crate::state::Record;
+use crate::state::{CableRecord, Record};
 use crate::tree::{Parts, Tree, View};
 
 /// What a record says of all this.
@@ -133,7 +134,7 @@ fn open(path: &Path) -> Option<(OwnedFd, MountId)> {
 pub struct Kept {
     /// The record of the last run.
     pub record: Option<Record>,
-    /// The network namespace and its user namespace, if it is still there under its name.
+    /// The network namespace and its user namespace, if it is still there under its name, and has all its cables.
     pub network: Option<(UserNamespace, Netns)>,
     /// Copies of the mounts.
     pub parts: Parts,
@@ -206,7 +207,10 @@ fn network(layout: &Layout, record: &Record, user_namespace_inode: u64) -> Optio
     let netns = Netns::open_pinned(&layout.netns_dir, &record.name).ok()?;
     let users = UserNamespace::from_fd(netns.user_namespace().ok()?).ok()?;
     let is_ours = netns.inode() == record.netns_inode && users.inode().ok()? == user_namespace_inode;
-    is_ours.then_some((users, netns))
+    let links = Observed::read().ok()?;
+    let is_there =
+        |cable: &CableRecord| links.by_index(cable.host_ifindex).is_some_and(|link| link.name == cable.host);
+    (is_ours && record.cables.iter().all(is_there)).then_some((users, netns))
 }
 
 /// What the host is going to see, with what has to be under it: where mounts are shared with other mount namespaces, a mount

@@ -308,6 +308,14 @@ impl PlannedNetwork {
         Ok(self.cables.iter().zip(created).map(record).collect())
     }
 
+    /// Whether a netns that lingers has these cables.
+    pub fn has_cables(&self, records: &[CableRecord]) -> bool {
+        let is_planned = |(cable, record): (&PlannedCable, &CableRecord)| {
+            (&cable.host, &cable.guest_mac, &cable.bridge) == (&record.host, &record.mac, &record.bridge)
+        };
+        self.cables.len() == records.len() && self.cables.iter().zip(records).all(is_planned)
+    }
+
     /// The cables of a netns that lingers, to be limited as is planned.
     pub fn as_they_linger(&self, records: &[CableRecord]) -> Vec<CableRecord> {
         let mut cables = records.to_vec();
