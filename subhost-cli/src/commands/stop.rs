@@ -12,7 +12,8 @@ use crate::boot::{await_disks, sweep};
 use crate::cgroup::sweep_name;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
-use crate::lock::await_name;
+use crate::lock::{await_name, name_is_held};
+use crate::names::expand;
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::shutdown::{self, Stopped};
@@ -45,8 +46,8 @@ enum How {
 pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
     need_root("stop")?;
     let names = match args.all {
-        true => recorded(&context.layout).step("list the records")?,
-        false => args.names.clone(),
+        true => running(&context.layout)?,
+        false => expand(&args.names, "running subhost", || running(&context.layout))?,
     };
     let how = How::Orderly(args.timeout.map(Duration::from_secs));
     each(context, &names, |name| {
@@ -62,10 +63,21 @@ pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
 /// Ends each subhost at once, or sends its init a signal.
 pub(super) fn kill(context: &Context, args: &args::Kill) -> Result<u8, Error> {
     need_root("kill")?;
-    each(context, &args.names, |name| match args.signal {
+    let names = expand(&args.names, "running subhost", || running(&context.layout))?;
+    each(context, &names, |name| match args.signal {
         None => stop_one(&context.layout, name, How::Force),
         Some(signal) => send(&context.layout, name, signal),
     })
+}
+
+/// The names of all that run, or of which something is left: also between the two runs of one that reboots.
+pub(super) fn running(layout: &Layout) -> Result<Vec<Name>, Error> {
+    let mut names = layout.configured().step("list the configurations")?;
+    names.retain(|name| name_is_held(layout, name).unwrap_or(false));
+    names.extend(recorded(layout).step("list the records")?);
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 /// Does it for each, and goes on after one that it failed for.
