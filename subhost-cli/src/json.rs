@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize as _, Serializer};
 
+/// The version of `docs/json.md` that all output is of. It rises when a field goes or means something else, and not when
+/// one is added.
+pub const VERSION: u32 = 1;
+
 /// A path as text.
 ///
 /// # Errors

@@ -52,6 +52,9 @@ pub struct CableRecord {
     pub mac: String,
     /// Bridge of the host end.
     pub bridge: Option<String>,
+    /// True if the bridge keeps it from other isolated ports, and takes frames from its own MAC address only.
+    #[serde(default)]
+    pub isolated: bool,
     /// True if its rate is limited, by a link that does not go with it.
     #[serde(default)]
     pub limited: bool,

@@ -49,7 +49,7 @@ pub(super) fn autostart(context: &Context, args: &args::Autostart) -> Result<u8,
         report::note(context.quiet, &line);
     }
     if args.dry_run {
-        show(&jobs)?;
+        show(context, &jobs)?;
         return Ok(status);
     }
     let failed = each_job(context, &jobs, at_once(), |name| {
@@ -66,7 +66,7 @@ pub(super) fn autostart(context: &Context, args: &args::Autostart) -> Result<u8,
 }
 
 /// The jobs in the order in which they are begun, one at a time.
-fn show(jobs: &[Job]) -> Result<(), Error> {
+fn show(context: &Context, jobs: &[Job]) -> Result<(), Error> {
     let at_once: Vec<Job> =
         jobs.iter().map(|job| Job { delay: std::time::Duration::ZERO, ..job.clone() }).collect();
     let rows = std::sync::Mutex::new(Vec::new());
@@ -79,5 +79,5 @@ fn show(jobs: &[Job]) -> Result<(), Error> {
         }
     });
     let rows = rows.into_inner().unwrap_or_default();
-    report::print(&report::table(&["NAME", "AFTER", "DELAY"], &rows))
+    report::print(&report::table(context.colour, &["NAME", "AFTER", "DELAY"], &rows))
 }

@@ -3,12 +3,13 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::stop::{How, stop_one};
+use super::stop::{How, running as all_running, stop_one};
 use super::{Context, each, need_root, unknown};
 use crate::args;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::Name;
 use crate::lock::await_name;
+use crate::names::{Names, expand};
 use crate::observe::{State, state_of};
 use crate::origin::Origin;
 use crate::report;
@@ -28,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(super) fn restart(context: &Context, args: &args::Restart) -> Result<u8, Error> {
     need_root("restart")?;
     let how = How::Orderly(args.timeout.map(Duration::from_secs));
-    each(context, &args.names, |name| {
+    each(context, &running_of(context, &args.names)?, |name| {
         let origin = match state(context, name)? {
             State::Running(record) | State::Lingering(record) | State::Stale(record) => origin_of(&record)?,
             State::Stopped if context.layout.config(name).is_file() => Origin::of_name(&context.layout, name),
@@ -50,9 +51,9 @@ pub(super) fn restart(context: &Context, args: &args::Restart) -> Result<u8, Err
 }
 
 /// Has each restart from inside, with its namespaces, cables and addresses, and waits until the next run has begun.
-pub(super) fn reboot(context: &Context, args: &args::Names) -> Result<u8, Error> {
+pub(super) fn reboot(context: &Context, args: &args::Running) -> Result<u8, Error> {
     need_root("reboot")?;
-    each(context, &args.names, |name| {
+    each(context, &running_of(context, &args.names)?, |name| {
         let record = running(context, name)?;
         origin_of(&record)?;
         not_paused(&record)?;
@@ -100,9 +101,9 @@ fn reboot_one(context: &Context, name: &Name, record: &Record) -> Result<String,
 }
 
 /// Makes all processes of each stand still.
-pub(super) fn pause(context: &Context, args: &args::Names) -> Result<u8, Error> {
+pub(super) fn pause(context: &Context, args: &args::Running) -> Result<u8, Error> {
     need_root("pause")?;
-    each(context, &args.names, |name| {
+    each(context, &running_of(context, &args.names)?, |name| {
         let record = running(context, name)?;
         let step = || format!("pause {name}");
         let cgroup = record.cgroup.open().step(step())?;
@@ -121,9 +122,9 @@ pub(super) fn pause(context: &Context, args: &args::Names) -> Result<u8, Error> 
 }
 
 /// Lets the processes of each go on.
-pub(super) fn resume(context: &Context, args: &args::Names) -> Result<u8, Error> {
+pub(super) fn resume(context: &Context, args: &args::Running) -> Result<u8, Error> {
     need_root("resume")?;
-    each(context, &args.names, |name| {
+    each(context, &running_of(context, &args.names)?, |name| {
         let record = running(context, name)?;
         if !record.cgroup.is_frozen() {
             return Ok("is not paused".to_owned());
@@ -149,6 +150,10 @@ pub(super) fn not_paused(record: &Record) -> Result<(), Error> {
         Complaint::new(format!("subhost {name}: is paused"))
             .hint(format!("subhostctl resume {name} lets it go on")),
     ))
+}
+
+fn running_of(context: &Context, given: &[Names]) -> Result<Vec<Name>, Error> {
+    expand(given, "running subhost", || all_running(&context.layout))
 }
 
 /// How it was booted.

@@ -2,25 +2,21 @@
 
 use subhost_net::observe::Observed;
 
-use super::shown::{ShownCable, look};
+use super::shown::{Shown, ShownCable, look};
 use super::{Context, need_root, unknown};
 use crate::error::{Context as _, Error};
 use crate::layout::Name;
+use crate::names::{Names, expand};
 use crate::report;
 use crate::state::recorded;
 
 /// Lists all subhosts that are configured or run.
-pub(super) fn list(context: &Context) -> Result<u8, Error> {
+pub(super) fn list(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("list")?;
-    let mut names = context.layout.configured().step("list the configurations")?;
-    names.extend(context.layout.trees().step("list the trees")?);
-    names.extend(recorded(&context.layout).step("list the records")?);
-    names.sort();
-    names.dedup();
-    let links = Observed::read().step("list the links")?;
-    let shown: Vec<_> = names.iter().map(|name| look(context, name, &links)).collect();
+    let names = if given.is_empty() { all(context)? } else { expand(given, "subhost", || all(context))? };
+    let shown = look_at(context, &names)?;
     if context.json {
-        report::print_json(&shown)?;
+        report::print_json_array(&shown)?;
     } else {
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let rows: Vec<Vec<String>> = shown
@@ -37,22 +33,49 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
                 ]
             })
             .collect();
-        report::print(&report::table(&["NAME", "STATE", "INIT", "CABLES", "DISKS"], &rows))?;
+        report::print(&report::table(context.colour, &["NAME", "STATE", "INIT", "CABLES", "DISKS"], &rows))?;
     }
     Ok(0)
 }
 
-/// Shows one subhost.
-pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
+/// Shows one subhost, or several.
+pub(super) fn status(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("status")?;
-    let shown = look(context, name, &Observed::read().step("list the links")?);
-    if shown.state == "stopped" && !context.layout.is_known(name) {
-        return Err(unknown(name));
+    let mut shown = look_at(context, &expand(given, "subhost", || all(context))?)?;
+    match (context.json, given) {
+        // How much it is shows in what was asked for, and not in what is there.
+        (true, [Names::One(_)]) => shown.iter().try_for_each(report::print_json)?,
+        (true, _) => report::print_json_array(&shown)?,
+        (false, _) => {
+            let tables: Vec<String> = shown.drain(..).map(|shown| status_table(context, shown)).collect();
+            report::print(&tables.join("\n"))?;
+        }
     }
-    if context.json {
-        report::print_json(&shown)?;
-        return Ok(0);
-    }
+    Ok(0)
+}
+
+/// The names of all that are configured or run.
+fn all(context: &Context) -> Result<Vec<Name>, Error> {
+    let mut names = context.layout.configured().step("list the configurations")?;
+    names.extend(context.layout.trees().step("list the trees")?);
+    names.extend(recorded(&context.layout).step("list the records")?);
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Looks at each, and once at the links for all of them.
+fn look_at(context: &Context, names: &[Name]) -> Result<Vec<Shown>, Error> {
+    let links = Observed::read().step("list the links")?;
+    let known = |name: &Name| {
+        let shown = look(context, name, &links);
+        let is_known = shown.state != "stopped" || context.layout.is_known(name);
+        if is_known { Ok(shown) } else { Err(unknown(name)) }
+    };
+    names.iter().map(known).collect()
+}
+
+fn status_table(context: &Context, shown: Shown) -> String {
     let mut rows = vec![vec!["name".into(), shown.name], vec!["state".into(), shown.state.into()]];
     let mut row = |key: &str, value: String| rows.push(vec![key.to_owned(), value]);
     if let Some(pid) = shown.init_pid {
@@ -95,8 +118,7 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
             row("note", unenforced);
         }
     }
-    report::print(&report::table(&["WHAT", "VALUE"], &rows))?;
-    Ok(0)
+    report::table(context.colour, &["WHAT", "VALUE"], &rows)
 }
 
 /// `HOST_END=BRIDGE`, and in what that is not so of one that runs.

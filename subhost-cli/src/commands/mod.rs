@@ -7,6 +7,7 @@ mod config;
 mod cp;
 mod doctor;
 mod enter;
+mod inspect;
 mod life;
 mod list;
 mod man;
@@ -24,9 +25,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use crate::args::{Cli, Command, Config};
+use crate::completion;
 use crate::config::How;
 use crate::error::Error;
 use crate::layout::Layout;
@@ -45,6 +47,8 @@ pub struct Context {
     pub json: bool,
     /// Errors only.
     pub quiet: bool,
+    /// What is coloured.
+    pub colour: report::Colour,
 }
 
 /// Status of `run`, `enter` and `exec` when it is not the payload's.
@@ -52,6 +56,7 @@ const OUR_FAILURE: u8 = 125;
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
+    completion::answer();
     let cli = Cli::parse_from(command_line(std::env::args_os().collect()));
     let context = Context {
         layout: Layout { subhost_dir: subhost_dir(cli.subhost_dir), ..Layout::new(cli.root_dir) },
@@ -59,6 +64,7 @@ pub fn main() -> ExitCode {
         how: if cli.config_exec { How::Execute } else { How::Evaluate },
         json: cli.json,
         quiet: cli.quiet,
+        colour: report::Colour::of(cli.color),
     };
     let passes_status =
         matches!(cli.command, Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_));
@@ -76,8 +82,9 @@ pub fn main() -> ExitCode {
         Command::Wait(args) => wait::wait(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
         Command::Exec(args) => enter::exec(&context, args),
-        Command::List => list::list(&context),
-        Command::Status { name } => list::status(&context, &name),
+        Command::List { names } => list::list(&context, &names),
+        Command::Status { names } => list::status(&context, &names),
+        Command::Inspect { name } => inspect::inspect(&context, name),
         Command::Check(args) => check::check(&context, &args),
         Command::Config(Config::Show(args)) => config::show(&context, args),
         Command::Config(Config::Eval(args)) => config::eval(&context, &args),
@@ -88,9 +95,7 @@ pub fn main() -> ExitCode {
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "subhostctl", &mut script);
-            report::print(&String::from_utf8_lossy(&script)).map(|()| 0)
+            completion::script(shell).and_then(|script| report::print(&script)).map(|()| 0)
         }
     };
     match result {

@@ -55,6 +55,13 @@ pub(super) struct ShownCable {
     pub(super) up: bool,
     /// The bridge that it is a port of now.
     pub(super) bridge_now: Option<String>,
+    /// Whether it is isolated there: by flags of the port that anybody with power over the host can lift.
+    pub(super) isolated_now: bool,
+}
+
+/// The cables of a subhost, in order.
+pub(super) fn cables(subhost: &Name, made: Vec<CableRecord>, links: &Observed) -> Vec<ShownCable> {
+    (0..).zip(made).map(|(index, cable)| ShownCable::of(subhost, index, cable, links)).collect()
 }
 
 impl ShownCable {
@@ -70,9 +77,15 @@ impl ShownCable {
         ShownCable {
             present: link.is_some(),
             up: link.is_some_and(|link| link.up),
+            isolated_now: link.and_then(|link| link.port).is_some_and(|port| port.isolated && port.locked),
             bridge_now: bridge.map(|bridge| name(bridge).unwrap_or_else(|| bridge.name.clone())),
             made,
         }
+    }
+
+    /// Whether it was made isolated, and is not any more.
+    pub(super) fn is_open(&self) -> bool {
+        self.present && self.made.isolated && !self.isolated_now
     }
 
     /// In what it is not as it was made, while its subhost runs.
@@ -80,10 +93,11 @@ impl ShownCable {
         if !self.present {
             return Some("gone".to_owned());
         }
+        let open = self.is_open().then(|| "not isolated".to_owned());
         let bridge = (self.bridge_now != self.made.bridge)
             .then(|| format!("now on {}", self.bridge_now.as_deref().unwrap_or("no bridge")));
         let down = (!self.up).then(|| "down".to_owned());
-        let words: Vec<String> = bridge.into_iter().chain(down).collect();
+        let words: Vec<String> = bridge.into_iter().chain(open).chain(down).collect();
         (!words.is_empty()).then(|| words.join(", "))
     }
 }
@@ -136,10 +150,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
             supervisor_pid: record.supervisor.is_alive().then_some(record.supervisor.pid),
             netns: record.pinned.then(|| name.to_string()),
             netns_inode: Some(record.netns_inode),
-            cables: (0..)
-                .zip(record.cables)
-                .map(|(index, cable)| ShownCable::of(name, index, cable, links))
-                .collect(),
+            cables: cables(name, record.cables, links),
             disks: record.disks,
             isolation: Some(Isolation {
                 user_namespace: true,

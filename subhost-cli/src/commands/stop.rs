@@ -13,6 +13,7 @@ use crate::cgroup::sweep_name;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::{await_name, name_is_held};
+use crate::names::expand;
 use crate::observe::{State, state_of};
 use crate::order::{Job, break_circles, reversed};
 use crate::shutdown::{self, Stopped};
@@ -47,8 +48,8 @@ pub(super) enum How {
 pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
     need_root("stop")?;
     let names = match args.all {
-        true => all(&context.layout)?,
-        false => args.names.clone(),
+        true => running(&context.layout)?,
+        false => expand(&args.names, "running subhost", || running(&context.layout))?,
     };
     let how = How::Orderly(args.timeout.map(Duration::from_secs));
     let mut jobs: Vec<Job> = names.iter().map(|name| job_of(&context.layout, name)).collect();
@@ -74,8 +75,18 @@ fn job_of(layout: &Layout, name: &Name) -> Job {
     Job { after, ..Job::new(name.clone()) }
 }
 
+/// Ends each subhost at once, or sends its init a signal.
+pub(super) fn kill(context: &Context, args: &args::Kill) -> Result<u8, Error> {
+    need_root("kill")?;
+    let names = expand(&args.names, "running subhost", || running(&context.layout))?;
+    each(context, &names, |name| match args.signal {
+        None => stop_one(&context.layout, name, How::Force),
+        Some(signal) => send(&context.layout, name, signal),
+    })
+}
+
 /// All that run, and those that are about to.
-fn all(layout: &Layout) -> Result<Vec<Name>, Error> {
+pub(super) fn running(layout: &Layout) -> Result<Vec<Name>, Error> {
     let mut names = recorded(layout).step("list the records")?;
     for name in layout.configured().step("list the configurations")? {
         if name_is_held(layout, &name).step(format!("look at the lock of {name}"))? {
@@ -85,15 +96,6 @@ fn all(layout: &Layout) -> Result<Vec<Name>, Error> {
     names.sort();
     names.dedup();
     Ok(names)
-}
-
-/// Ends each subhost at once, or sends its init a signal.
-pub(super) fn kill(context: &Context, args: &args::Kill) -> Result<u8, Error> {
-    need_root("kill")?;
-    each(context, &args.names, |name| match args.signal {
-        None => stop_one(&context.layout, name, How::Force),
-        Some(signal) => send(&context.layout, name, signal),
-    })
 }
 
 /// Does it for each, and goes on after one that it failed for.
