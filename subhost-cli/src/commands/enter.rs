@@ -65,6 +65,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
     let enter = Enter::new(init.as_fd())
         .argv(argv)
         .environment(environment(&account, args.variables))
+        .ends_with_caller(!args.detach)
         .working_directory(args.directory.unwrap_or_else(|| c"/".to_owned()))
         .user(account.uid, account.gid, account.groups)
         .drop_capabilities(record.isolation.dropped().step(step())?)

@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "reboot_speaks_busybox", needs: MBR, body: busybox },
     Case { name: "reboot_is_refused_where_nobody_would_boot_it_again", needs: MBR, body: no_supervisor },
     Case { name: "a_paused_subhost_stands_still_and_goes_on", needs: MBR, body: paused },
+    Case { name: "a_command_inside_dies_with_its_client", needs: MBR, body: client },
     Case { name: "a_paused_subhost_is_stopped_in_order_and_killed", needs: MBR, body: paused_end },
 ];
 
@@ -216,5 +217,38 @@ fn paused_end(host: &Host) -> Verdict {
     let begun = Instant::now();
     supervisor.signal(Signal::TERM)?;
     assert!(supervisor.ends(PATIENCE)? && begun.elapsed() < Duration::from_secs(10));
+    Ok(())
+}
+
+fn client(host: &Host) -> Verdict {
+    let (name, guest) = tiny(host, "")?;
+    for killed in [Signal::KILL, Signal::TERM] {
+        let mut client =
+            host.start(&["exec", &name, "--", "sh", "-c", "echo $$ >/run/here; exec sleep 1000"])?;
+        let deadline = Instant::now() + PATIENCE;
+        let pid = loop {
+            let text = std::fs::read_to_string(guest.file("/run/here")).unwrap_or_default();
+            match text.strip_suffix('\n') {
+                Some(pid) => break pid.to_owned(),
+                None => assert!(Instant::now() < deadline, "it does not run"),
+            }
+        };
+        std::fs::remove_file(guest.file("/run/here"))?;
+        let there = guest.file(&format!("/proc/{pid}/exe"));
+        assert!(std::fs::read_link(&there).is_ok());
+        if killed == Signal::KILL {
+            client.kill()?
+        } else {
+            client.terminate()?
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while std::fs::read_link(&there).is_ok() {
+            assert!(Instant::now() < deadline, "{killed:?}: it runs on");
+        }
+        client.finish(PATIENCE)?;
+    }
+    // The guest goes on.
+    inside(host, &name, &["true"])?;
+    host.done(&["stop", &name])?;
     Ok(())
 }
