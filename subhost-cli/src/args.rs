@@ -240,6 +240,9 @@ pub struct Boot {
     /// We are the supervisor in the background: standard output tells when the subhost is ready
     #[arg(long, hide = true)]
     pub background: bool,
+    /// We were its supervisor: what is kept of the run before waits at standard input
+    #[arg(long, hide = true, conflicts_with = "background")]
+    pub again: bool,
 }
 
 /// `check`.

@@ -21,7 +21,31 @@ pub struct IdRange {
     pub count: u32,
     /// Its index in the pool, if it came from there.
     pub index: Option<u32>,
-    _locks: Vec<Lock>,
+    /// What keeps others from it.
+    pub locks: Vec<Lock>,
+}
+
+/// The ranges of the pool that these ids touch.
+fn covered(first: u32, count: u32) -> impl Iterator<Item = u32> {
+    let last = first.saturating_add(count - 1);
+    (0..POOL_RANGES).filter(move |index| {
+        let start = POOL_FIRST + index * RANGE_COUNT;
+        first < start + RANGE_COUNT && start <= last
+    })
+}
+
+/// Takes the range of a guest that runs over from its supervisor, which is gone.
+///
+/// # Errors
+/// The locks cannot be read.
+pub fn hold(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
+    let (first, count) = (record.first_id, record.id_count);
+    let mut locks = Vec::new();
+    for index in covered(first, count) {
+        // As long as it runs its record keeps others away, too.
+        locks.extend(lock_range(layout, index).step("reserve a range of ids")?);
+    }
+    Ok(IdRange { first, count, index: record.range_index, locks })
 }
 
 /// Reserves a range: the fixed one of a configuration, or the first free one of the pool.
@@ -43,12 +67,8 @@ pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Er
             }
         }
         // The ranges of the pool that it covers are taken as well, so that two boots at once see each other.
-        let covered = |index: &u32| {
-            let start = POOL_FIRST + index * RANGE_COUNT;
-            first < start + RANGE_COUNT && start <= last
-        };
         let mut locks = Vec::new();
-        for index in (0..POOL_RANGES).filter(covered) {
+        for index in covered(first, count) {
             match lock_range(layout, index).step("reserve a range of ids")? {
                 Some(lock) => locks.push(lock),
                 None => {
@@ -58,7 +78,7 @@ pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Er
                 }
             }
         }
-        return Ok(IdRange { first, count, index: None, _locks: locks });
+        return Ok(IdRange { first, count, index: None, locks });
     }
     let mut recorded: Option<Vec<Record>> = None;
     for index in 0..POOL_RANGES {
@@ -73,7 +93,7 @@ pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Er
             first < record.first_id.saturating_add(record.id_count) && record.first_id < first + RANGE_COUNT
         };
         if !used.iter().any(overlaps) {
-            return Ok(IdRange { first, count: RANGE_COUNT, index: Some(index), _locks: vec![lock] });
+            return Ok(IdRange { first, count: RANGE_COUNT, index: Some(index), locks: vec![lock] });
         }
     }
     Err(Error::refused(Complaint::new(format!("all {POOL_RANGES} ranges of ids are in use"))))

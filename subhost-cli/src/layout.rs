@@ -64,12 +64,19 @@ pub struct Layout {
     pub run_dir: PathBuf,
     /// Folder of named network namespaces (`/run/netns`), the one that `ip netns` uses.
     pub netns_dir: PathBuf,
+    /// Folder of what consoles have said, and of events (`/var/log/subhost`).
+    pub log_dir: PathBuf,
 }
 
 impl Layout {
     /// The usual paths, with the folder of configurations given.
     pub fn new(root_dir: impl Into<PathBuf>) -> Layout {
-        Layout { root_dir: root_dir.into(), run_dir: "/run/subhost".into(), netns_dir: "/run/netns".into() }
+        Layout {
+            root_dir: root_dir.into(),
+            run_dir: "/run/subhost".into(),
+            netns_dir: "/run/netns".into(),
+            log_dir: "/var/log/subhost".into(),
+        }
     }
 
     /// The configuration of a subhost.
@@ -85,6 +92,16 @@ impl Layout {
     /// The record of one running subhost.
     pub fn record(&self, name: &Name) -> PathBuf {
         self.records().join(name.as_str())
+    }
+
+    /// Folder of the control sockets of supervisors.
+    pub fn controls(&self) -> PathBuf {
+        self.run_dir.join("control")
+    }
+
+    /// The control socket of one supervisor.
+    pub fn control(&self, name: &Name) -> PathBuf {
+        self.controls().join(name.as_str())
     }
 
     /// The file whose byte ranges are the locks of names and id ranges.

@@ -418,6 +418,8 @@ mod tests {
             user_namespace: UserNs::Range { first: 600_000, count: 65_536 },
             payload: None,
             hidden: Vec::new(),
+            restart: crate::handover::Restart::No,
+            log_bytes: 0,
             reads_disks: false,
         }
     }

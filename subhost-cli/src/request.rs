@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use subhost_config::SubhostConfig;
-use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
+use subhost_config::schema::{self, BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
 use subhost_mount::fstype::AllowedTypes;
 
 use crate::cgroup;
+use crate::handover::Restart;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
@@ -84,6 +85,10 @@ pub struct Request {
     pub payload: Option<Vec<CString>>,
     /// Folders of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
+    /// What its supervisor is to do beside watching it.
+    pub restart: Restart,
+    /// How much of its console is kept, in bytes.
+    pub log_bytes: u64,
     /// True if the command reads its disks itself: nothing of them is mounted, and nobody can write to them.
     pub reads_disks: bool,
 }
@@ -128,6 +133,12 @@ impl Request {
             user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
+            restart: match config.restart.value {
+                schema::Restart::OnFailure => Restart::OnFailure,
+                schema::Restart::Always => Restart::Always,
+                _ => Restart::No,
+            },
+            log_bytes: config.log_bytes.value,
             reads_disks: false,
         }
     }
@@ -161,6 +172,8 @@ impl Request {
                 .iter()
                 .filter_map(|path| std::fs::canonicalize(path).ok())
                 .collect(),
+            restart: Restart::No,
+            log_bytes: 0,
             reads_disks: false,
         }
     }

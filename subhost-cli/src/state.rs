@@ -6,14 +6,15 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use subhost_init::process::ProcessIdentity;
 
 use crate::cgroup::CgroupRecord;
+use crate::handover::{Origin, Policy};
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::lock::make_private_dir;
@@ -112,6 +113,12 @@ pub struct Record {
     pub isolation: Isolation,
     /// Longest orderly stop, in milliseconds.
     pub stop_timeout_ms: u64,
+    /// How it was booted, if it can be booted again by itself.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+    /// What its supervisor is to do.
+    #[serde(default)]
+    pub policy: Policy,
     /// Seconds since 1970 when it was committed.
     pub started: u64,
 }
@@ -192,6 +199,32 @@ impl Draft {
     }
 }
 
+/// Puts a record in the place of the one that is there, in one step for others. To be called with the name locked.
+///
+/// # Errors
+/// It cannot be written.
+pub fn replace(layout: &Layout, name: &Name, record: &Record) -> io::Result<()> {
+    let next = next_record(layout, name);
+    remove_file(&next)?;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&next)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    std::fs::rename(&next, layout.record(name))
+}
+
+/// What [`replace`] has under way; no name of a subhost begins with a dot.
+fn next_record(layout: &Layout, name: &Name) -> PathBuf {
+    layout.records().join(format!(".{name}"))
+}
+
+/// Whether PID 1 still holds the record of its launch, in which it looks whether it is to go on.
+pub fn is_looked_at(layout: &Layout, name: &Name, record: &Record) -> bool {
+    let Ok(own) = std::fs::metadata(layout.record(name)) else { return false };
+    let folder = std::fs::read_dir(format!("/proc/{}/fd", record.init.pid));
+    let mut open =
+        folder.into_iter().flatten().filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok());
+    open.any(|file| (file.dev(), file.ino()) == (own.dev(), own.ino()))
+}
+
 /// Reads the record of a name; `None` when there is none.
 ///
 /// # Errors
@@ -220,7 +253,12 @@ pub fn read(layout: &Layout, name: &Name) -> io::Result<Option<Record>> {
 /// # Errors
 /// It cannot be removed.
 pub fn remove(layout: &Layout, name: &Name) -> io::Result<()> {
-    match std::fs::remove_file(layout.record(name)) {
+    remove_file(&next_record(layout, name))?;
+    remove_file(&layout.record(name))
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }

@@ -136,8 +136,8 @@ fn reads_every_setting_that_has_no_effect_yet() {
     assert_eq!(config.routes.value[0].to_string(), "10.8.0.0/16=192.0.2.1");
     assert_eq!(config.gateway.value, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
     assert_eq!(config.dns.value, ["192.0.2.53".parse::<IpAddr>().unwrap()]);
-    assert_eq!((config.mtu.value, config.log_bytes.value), (Some(1400), Some(1 << 20)));
-    assert_eq!((config.restart.value, config.autostart.value), (Some(Restart::OnFailure), Some(true)));
+    assert_eq!((config.mtu.value, config.log_bytes.value), (Some(1400), 1 << 20));
+    assert_eq!((config.restart.value, config.autostart.value), (Restart::OnFailure, Some(true)));
     assert_eq!(config.after.value, ["db"]);
     assert_eq!(config.start_delay.value, Some(Duration::from_millis(500)));
     assert_eq!(config.environment.value[0].value, OsString::from_vec(b"b\xff c".to_vec()));

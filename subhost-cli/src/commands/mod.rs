@@ -24,8 +24,10 @@ use clap::{CommandFactory, Parser};
 use crate::args::{Cli, Command, Config};
 use crate::config::How;
 use crate::error::Error;
+use crate::handover::SUPERVISE;
 use crate::layout::Layout;
 use crate::report;
+use crate::supervisor;
 
 /// What every command gets.
 pub struct Context {
@@ -46,7 +48,11 @@ const OUR_FAILURE: u8 = 125;
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse_from(command_line(std::env::args_os().collect()));
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == SUPERVISE) {
+        return finish(supervisor::main(), false);
+    }
+    let cli = Cli::parse_from(command_line(words));
     let context = Context {
         layout: Layout::new(cli.root_dir),
         config: cli.config,
@@ -80,6 +86,11 @@ pub fn main() -> ExitCode {
             report::print(&String::from_utf8_lossy(&script)).map(|()| 0)
         }
     };
+    finish(result, passes_status)
+}
+
+/// The exit status of a command, after its error is shown.
+fn finish(result: Result<u8, Error>, passes_status: bool) -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

@@ -12,7 +12,7 @@ use subhost_init::launch::Ended;
 
 use super::{Context, need_root, shell_status};
 use crate::args;
-use crate::boot::{Streams, boot as apply};
+use crate::boot::{How, Streams, boot as apply};
 use crate::error::{Complaint, Context as _, Error};
 use crate::isolation::Isolation;
 use crate::layout::is_plain_absolute;
@@ -32,7 +32,8 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
         let (ours, theirs) = Pipes::open().step("make pipes")?;
         (Streams::Given(theirs), Some(ours))
     };
-    let mut booted = apply(&request, &context.layout, "run", streams, None)?;
+    let how = How { command: "run", origin: None, streams };
+    let mut booted = apply(&request, &context.layout, how, None)?;
     for note in &booted.notes {
         report::note(context.quiet, note);
     }

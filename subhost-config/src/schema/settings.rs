@@ -288,7 +288,13 @@ pub const SETTINGS: &[SettingInfo] = &[
         "100mbit",
         "How fast each cable is, in either direction.",
     ),
-    later("RESTART", "`no`, `on-failure` or `always`", "none", "on-failure", "When to boot again by itself."),
+    setting(
+        "RESTART",
+        "`no`, `on-failure` or `always`",
+        "`no`",
+        "on-failure",
+        "When to boot again by itself, what nobody has stopped.",
+    ),
     later("AUTOSTART", YES_NO, "none", "yes", "Whether to boot with the host."),
     later("AFTER", "list of names of subhosts", "none", "( database dns )", "Which subhosts to wait for."),
     later(
@@ -298,7 +304,13 @@ pub const SETTINGS: &[SettingInfo] = &[
         "5s",
         "How long to wait before; 24 hours at most.",
     ),
-    later("LOG_SIZE", SIZE, "none", "1M", "How much of the console to keep; 4K at least."),
+    setting(
+        "LOG_SIZE",
+        SIZE,
+        "`1M`",
+        "64K",
+        "How much of the console to keep for `subhostctl logs`; 4K at least.",
+    ),
     later(
         "ENVIRONMENT",
         "list of `NAME=value`",
