@@ -156,7 +156,7 @@ fn row(told: &Told, name: &str) -> Vec<String> {
 }
 
 const CONFIG: &[u8] =
-    b"DISKS=( vda:1:/disks/a.raw\n  'vdb::/disks/b c.raw' )\nBRIDGES=br0:\n  RUNLEVEL=3 LOG_SIZE=2M\n";
+    b"DISKS=( vda:1:/disks/a.raw\n  'vdb::/disks/b c.raw' )\nBRIDGES=br0:\n  RUNLEVEL=3 START_DELAY=5s\n";
 
 #[test]
 fn show_tells_where_each_value_came_from() {
@@ -174,12 +174,12 @@ fn show_tells_where_each_value_came_from() {
         ("STOP_TIMEOUT", ["environment SUBHOST_STOP_TIMEOUT", "yes", "1m"]),
         ("HOSTNAME", ["default", "yes", "(the subhost's name)"]),
         ("POWEROFF", ["default", "yes", "graceful"]),
-        ("LOG_SIZE", [at("4:14").as_str(), "not yet: warned of", "2M"]),
+        ("START_DELAY", [at("4:14").as_str(), "not yet: warned of", "5s"]),
         ("TMPFS_SIZE", ["default", "yes", "(none)"]),
     ] {
         assert_eq!(row(&told, name), expected, "{name}");
     }
-    assert!(told.stderr.contains("warning[W1102]: LOG_SIZE has no effect yet"), "{}", told.stderr);
+    assert!(told.stderr.contains("warning[W1102]: START_DELAY has no effect yet"), "{}", told.stderr);
     let flags = ["config", "show", "web", "--disk", "vdc:1:/d.raw", "--cable", "="];
     let told = place.run_with(&flags, &environment);
     assert_eq!(row(&told, "DISKS"), ["flag --disk", "yes", "( vdc:1:/d.raw )"]);
@@ -209,8 +209,8 @@ fn show_has_all_settings_as_json() {
     assert_eq!(setting("INIT")["from"], from("flag", "--init"));
     assert_eq!((&setting("HOSTNAME")["value"], &setting("HOSTNAME")["bash"]), (&Value::Null, &Value::Null));
     assert_eq!(
-        (&setting("LOG_SIZE")["value"], &setting("LOG_SIZE")["support"]),
-        (&"2M".into(), &"ignored".into())
+        (&setting("START_DELAY")["value"], &setting("START_DELAY")["support"]),
+        (&"5s".into(), &"ignored".into())
     );
     assert_eq!(setting("MEMORY")["support"], "full");
     assert_eq!(shown["diagnostics"][0]["code"], "W1102");

@@ -167,7 +167,7 @@ fn elements_have_their_places() {
 
 #[test]
 fn a_wrong_value_without_effect_is_only_a_warning() {
-    let text = "BASE=images\nLOG_SIZE=(1 2)\nAFTER=( web ../x )\nTMPFS_SIZE=512\n";
+    let text = "BASE=images\nSTART_DELAY=(1 2)\nAFTER=( web ../x )\nTMPFS_SIZE=512\n";
     let found: Vec<_> = complaints(text, &[])
         .into_iter()
         .map(|(code, place, message)| format!("{code} {place}: {message}"))
@@ -177,8 +177,8 @@ fn a_wrong_value_without_effect_is_only_a_warning() {
         [
             "W1105 BASE=images: BASE: `images` is a relative path",
             "W1102 BASE=images: BASE has no effect yet",
-            "W1105 LOG_SIZE=(1 2): LOG_SIZE is one value, not an array",
-            "W1102 LOG_SIZE=(1 2): LOG_SIZE has no effect yet",
+            "W1105 START_DELAY=(1 2): START_DELAY is one value, not an array",
+            "W1102 START_DELAY=(1 2): START_DELAY has no effect yet",
             "W1102 AFTER=( web ../x ): AFTER has no effect yet",
             "W1105 ../x: AFTER: `../x` is no name of a subhost",
             "E1005 TMPFS_SIZE=512: TMPFS_SIZE: `512` is less than 4K",
