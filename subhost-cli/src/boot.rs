@@ -496,6 +496,7 @@ fn make_record(
         isolation: plan.isolation.clone(),
         stop_timeout_ms: plan.stop_timeout_ms,
         origin: None,
+        console: true,
         policy: Policy {
             restart: request.restart,
             log_bytes: request.log_bytes,

@@ -136,13 +136,26 @@ impl ConsoleLog {
     }
 }
 
-/// The last lines of a log, as bytes; all of it if it has no more.
+/// All of a log that is kept, as bytes.
 ///
 /// # Errors
 /// A file of it cannot be read; that there is none is an empty log.
-pub fn last_lines(layout: &Layout, name: &Name, count: usize) -> io::Result<Vec<u8>> {
-    let mut text = read(&layout.log_dir.join(older_file_name(name)))?;
+pub fn read_all(layout: &Layout, name: &Name) -> io::Result<Vec<u8>> {
+    let mut text = read_older(layout, name)?;
     text.extend(read(&layout.log_dir.join(file_name(name)))?);
+    Ok(text)
+}
+
+/// The older half of it.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_older(layout: &Layout, name: &Name) -> io::Result<Vec<u8>> {
+    read(&layout.log_dir.join(older_file_name(name)))
+}
+
+/// The last lines of a text; all of it if it has no more.
+pub fn last_lines(text: &[u8], count: usize) -> &[u8] {
     // A line that is not ended yet is one, too.
     let end = text.len() - usize::from(text.last() == Some(&b'\n'));
     let mut breaks = text[..end].iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
@@ -150,10 +163,11 @@ pub fn last_lines(layout: &Layout, name: &Name, count: usize) -> io::Result<Vec<
         0 => text.len(),
         _ => breaks.nth(count - 1).map_or(0, |(at, _)| at + 1),
     };
-    Ok(text.split_off(start))
+    &text[start..]
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// What is in a file; nothing if there is none.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     match std::fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         other => other,
@@ -194,9 +208,10 @@ mod tests {
                 assert!(sizes.iter().all(|size| *size <= 2048), "{sizes:?}");
             }
         }
-        let all = last_lines(&layout, &name, usize::MAX).unwrap();
+        let all = read_all(&layout, &name).unwrap();
         assert!(all.len() > 2048 && expected.ends_with(&all), "{}", all.len());
-        let last = last_lines(&layout, &name, 2).unwrap();
+        let last = last_lines(&all, 2);
+        assert_eq!((last_lines(&all, 0), last_lines(&all, usize::MAX)), (&b""[..], &*all));
         assert!(last.starts_with(b"round 4 line 98 ") && last.ends_with(b"x\r\n"), "{}", last.escape_ascii());
     }
 

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, FlockOperation, flock, renameat, statat};
 use serde::{Deserialize, Serialize};
 
-use crate::console_log::{open_folder, open_to_append};
+use crate::console_log::{self, open_folder, open_to_append};
 use crate::layout::{Layout, Name};
 
 /// The newer events.
@@ -88,14 +88,25 @@ impl Event {
 /// # Errors
 /// A file cannot be read; that there is none is an empty list.
 pub fn read(layout: &Layout) -> io::Result<Vec<Event>> {
-    let mut events = Vec::new();
-    for file in [OLDER_FILE, FILE] {
-        match std::fs::read(layout.log_dir.join(file)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            text => events.extend(text?.split(|byte| *byte == b'\n').filter_map(parse)),
-        }
-    }
-    Ok(events)
+    let mut text = read_older(layout)?;
+    text.extend(read_newer(layout)?);
+    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
+}
+
+/// The older events, as lines.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_older(layout: &Layout) -> io::Result<Vec<u8>> {
+    console_log::read(&layout.log_dir.join(OLDER_FILE))
+}
+
+/// The newer events, as lines.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_newer(layout: &Layout) -> io::Result<Vec<u8>> {
+    console_log::read(&layout.log_dir.join(FILE))
 }
 
 /// The event in a line.

@@ -4,6 +4,7 @@
 //! makes hangs on file descriptors, so the kernel frees it whatever becomes of us; the few names come last.
 #![forbid(unsafe_code)]
 
+pub mod adopt;
 pub mod advice;
 pub mod args;
 pub mod boot;
@@ -16,6 +17,7 @@ pub mod control;
 pub mod culprit;
 pub mod error;
 pub mod events;
+pub mod follow;
 pub mod fsck;
 pub mod fstab;
 pub mod guest;

@@ -116,6 +116,9 @@ pub struct Record {
     /// How it was booted, if it can be booted again by itself.
     #[serde(default)]
     pub origin: Option<Origin>,
+    /// False if its console is lost, as its supervisor was replaced and its init could not give it back.
+    #[serde(default)]
+    pub console: bool,
     /// What its supervisor is to do.
     #[serde(default)]
     pub policy: Policy,

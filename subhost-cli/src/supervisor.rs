@@ -414,7 +414,8 @@ impl Supervisor {
     /// Says how it ended, and gives the status of that.
     fn end(self, cause: Cause) -> Result<u8, Error> {
         match cause {
-            Cause::PowerOff | Cause::Reboot => self.say_end(cause),
+            // Also where it was about to restart when the host wanted it off.
+            Cause::PowerOff | Cause::Reboot => self.say_end(Cause::PowerOff),
             Cause::Exited(0) => {}
             Cause::Exited(_) | Cause::Killed(_) | Cause::Unknown => {
                 let lines = self.last_lines();

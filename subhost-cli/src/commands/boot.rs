@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use subhost_init::process::close_on_exec_from;
 
 use super::{Context, need_root};
+use crate::adopt;
 use crate::args;
 use crate::boot::{Booted, How, Kept, Manner, Streams, boot as apply, complete};
 use crate::config::{Loaded, demand_trust, request};
@@ -32,6 +33,9 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
     if args.detach && !args.background {
         if let Ok(State::Running(record)) = state_of(&context.layout, &args.name) {
             complete(&context.layout, &args.name, &record)?;
+            if adopt::is_wanted(&record) {
+                adopt::start(&context.layout, &args.name)?;
+            }
             report::note(
                 context.quiet,
                 &format!("{}: is running already, with init {}", args.name, record.init.pid),

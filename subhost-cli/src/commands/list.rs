@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::{Context, need_root, unknown};
 use crate::cgroup::CgroupRecord;
+use crate::control;
 use crate::error::{Context as _, Error};
+use crate::events::{self, Event};
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
 use crate::lock::name_is_held;
@@ -20,6 +22,9 @@ struct Shown {
     init_pid: Option<u32>,
     init_program: Option<String>,
     supervisor_pid: Option<u32>,
+    supervision: Option<&'static str>,
+    console: Option<bool>,
+    last_end: Option<Event>,
     netns: Option<String>,
     netns_inode: Option<u64>,
     cables: Vec<CableRecord>,
@@ -48,6 +53,9 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
     need_root("list")?;
     let mut names = context.layout.configured().step("list the configurations")?;
     names.extend(recorded(&context.layout).step("list the records")?);
+    names.extend(
+        control::names(&context.layout).into_iter().filter(|name| control::waits(&context.layout, name)),
+    );
     names.sort();
     names.dedup();
     let mut shown = Vec::new();
@@ -85,7 +93,10 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
 /// Shows one subhost.
 pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     need_root("status")?;
-    let shown = look(context, name);
+    let mut shown = look(context, name);
+    if shown.state != "running" {
+        shown.last_end = last_end(context, name);
+    }
     if shown.state == "stopped" && !context.layout.config(name).is_file() {
         return Err(unknown(name));
     }
@@ -99,6 +110,15 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
         row("init", format!("{pid} {}", shown.init_program.unwrap_or_default()));
     }
     row("supervisor", shown.supervisor_pid.map_or_else(|| "none".to_owned(), |pid| pid.to_string()));
+    if shown.supervision == Some("unsupervised") {
+        row("note", format!("unsupervised: subhostctl recover {name} gives it a supervisor"));
+    }
+    if shown.console == Some(false) {
+        row("note", "console and log are lost until the next boot".to_owned());
+    }
+    if let Some(event) = shown.last_end {
+        row("last end", format!("{}, {}", event.text, event.time));
+    }
     if let Some(inode) = shown.netns_inode {
         row("netns", format!("{} (inode {inode})", shown.netns.unwrap_or_else(|| "not pinned".to_owned())));
     }
@@ -137,6 +157,14 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
     Ok(0)
 }
 
+/// How its last run has ended.
+fn last_end(context: &Context, name: &Name) -> Option<Event> {
+    let events = events::read(&context.layout).unwrap_or_default();
+    let is_end =
+        |event: &Event| event.name == name.as_str() && ["ended", "failed"].contains(&event.event.as_str());
+    events.into_iter().rev().find(is_end)
+}
+
 fn look(context: &Context, name: &Name) -> Shown {
     let layout = &context.layout;
     let mut starting = false;
@@ -148,6 +176,7 @@ fn look(context: &Context, name: &Name) -> Shown {
         state = state_of(layout, name);
     }
     let (state, record) = match state {
+        Ok(State::Stopped) if starting && control::waits(layout, name) => ("restarting", None),
         Ok(State::Stopped) if starting => ("starting", None),
         Ok(State::Stopped) => ("stopped", None),
         Ok(State::Running(record)) => ("running", Some(record)),
@@ -159,6 +188,7 @@ fn look(context: &Context, name: &Name) -> Shown {
         }
     };
     let running = state == "running";
+    let supervised = record.as_ref().is_some_and(|record| record.supervisor.is_alive());
     match record {
         None => Shown {
             name: name.to_string(),
@@ -166,6 +196,9 @@ fn look(context: &Context, name: &Name) -> Shown {
             init_pid: None,
             init_program: None,
             supervisor_pid: None,
+            supervision: None,
+            console: None,
+            last_end: None,
             netns: None,
             netns_inode: None,
             cables: Vec::new(),
@@ -179,7 +212,10 @@ fn look(context: &Context, name: &Name) -> Shown {
             state,
             init_pid: running.then_some(record.init.pid),
             init_program: Some(record.init_program),
-            supervisor_pid: record.supervisor.is_alive().then_some(record.supervisor.pid),
+            supervisor_pid: supervised.then_some(record.supervisor.pid),
+            supervision: running.then_some(if supervised { "supervised" } else { "unsupervised" }),
+            console: Some(record.console),
+            last_end: None,
             netns: record.pinned.then(|| name.to_string()),
             netns_inode: Some(record.netns_inode),
             cables: record.cables,

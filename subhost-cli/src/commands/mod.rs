@@ -3,14 +3,18 @@
 mod boot;
 mod check;
 mod config;
+mod console;
 mod cp;
 mod doctor;
 mod enter;
+mod events;
 mod list;
+mod logs;
 mod man;
 mod mounts;
 mod partitions;
 mod plan;
+mod recover;
 mod run;
 mod stop;
 mod wait;
@@ -67,6 +71,10 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::stop(&context, &args),
         Command::Kill(args) => stop::kill(&context, &args),
         Command::Wait(args) => wait::wait(&context, &args),
+        Command::Console(args) => console::console(&context, &args),
+        Command::Logs(args) => logs::logs(&context, &args),
+        Command::Events(args) => events::events(&context, &args),
+        Command::Recover(args) => recover::recover(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
         Command::Exec(args) => enter::exec(&context, args),
         Command::List => list::list(&context),

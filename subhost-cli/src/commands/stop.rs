@@ -10,6 +10,7 @@ use super::{Context, need_root};
 use crate::args;
 use crate::boot::{await_disks, sweep};
 use crate::cgroup::sweep_name;
+use crate::control::{self, Word};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::await_name;
@@ -45,7 +46,14 @@ enum How {
 pub(super) fn stop(context: &Context, args: &args::Stop) -> Result<u8, Error> {
     need_root("stop")?;
     let names = match args.all {
-        true => recorded(&context.layout).step("list the records")?,
+        true => {
+            let mut names = recorded(&context.layout).step("list the records")?;
+            // Those that wait to be booted again have none.
+            names.extend(control::names(&context.layout));
+            names.sort();
+            names.dedup();
+            names
+        }
         false => args.names.clone(),
     };
     let how = How::Orderly(args.timeout.map(Duration::from_secs));
@@ -125,10 +133,14 @@ fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
         if let Some(supervisor) = &supervisor {
             await_supervisor(layout, name, supervisor)?;
         }
+        if stay_off(layout, name) && text == NOT_RUNNING {
+            text = "is not booted again".to_owned();
+        }
         let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
         match state(layout, name)? {
             State::Stopped => {
                 sweep_name(name)?;
+                control::remove(layout, name).step(format!("remove the control socket of {name}"))?;
                 await_disks(&disks);
                 return Ok(text);
             }
@@ -170,6 +182,12 @@ fn end(name: &Name, record: &Record, how: How) -> Result<String, Error> {
             .hint("a process inside waits for a device or a server; dmesg may tell which"),
         ])),
     }
+}
+
+/// Tells a supervisor that waits until it is time to boot again that it is not to. It has the name locked until it is gone.
+fn stay_off(layout: &Layout, name: &Name) -> bool {
+    let Ok(Some(socket)) = control::ask(layout, name, Word::StayOff) else { return false };
+    matches!(control::answer(&socket, Instant::now() + SUPERVISOR), Some((Word::Waiting, _)))
 }
 
 /// Tells the supervisor that it is not to boot it again; gives it, if it is there.

@@ -70,7 +70,8 @@ impl Cause {
     /// In words that follow the name.
     pub(super) fn in_words(self) -> String {
         match self {
-            Cause::PowerOff | Cause::Reboot => "powered off".to_owned(),
+            Cause::PowerOff => "powered off".to_owned(),
+            Cause::Reboot => "ended to restart".to_owned(),
             Cause::Exited(code) => format!("PID 1 ended with status {code}"),
             Cause::Killed(signal) => format!("PID 1 was ended by signal {signal}"),
             Cause::Unknown => "has ended, and nobody has told why".to_owned(),
