@@ -157,13 +157,46 @@ They keep their memory, and what comes over the network waits. stop and kill end
     Pause(Running),
     /// Let subhosts go on that were paused
     Resume(Running),
-    /// Wait until subhosts have ended
+    /// Wait until subhosts have ended, or are ready
     #[command(after_help = "\
 Examples:
   subhostctl wait web                        until it has powered off; a reboot is no end
   subhostctl wait --timeout 60 web mail      until both have
-Returns 0 when none of them runs, 1 when the time is over before that.")]
+  subhostctl wait --ready web                until its start scripts are done
+Returns 0 when none of them runs or, with --ready, when all are ready; 1 when the time is over before that, or one
+does not run that is to become ready.")]
     Wait(Wait),
+    /// Show the console of a running subhost, and type into it
+    #[command(after_help = "\
+Examples:
+  subhostctl console web                     Ctrl-] leaves it
+  subhostctl console --escape ^X web         Ctrl-X leaves it
+  echo halt | subhostctl console web         without a terminal: input and output are passed on
+Any number of consoles can be open at once; what the console said last is shown first. It goes on over a reboot, and ends
+with the subhost.")]
+    Console(Console),
+    /// Show what the console of a subhost has said
+    #[command(after_help = "\
+Examples:
+  subhostctl logs web                        all that is kept (LOG_SIZE), also of runs before
+  subhostctl logs -n 20 -f web               the last 20 lines, and what comes
+It is in /var/log/subhost. What a terminal would act on is not shown, but with --raw. Ctrl-C ends -f.")]
+    Logs(Logs),
+    /// Show what happened to subhosts
+    #[command(after_help = "\
+Examples:
+  subhostctl events                          of all subhosts
+  subhostctl events -f --json web            of one, a line of JSON each, and what comes
+Events: boot, ready, late, stop, reboot, ended, restart, adopted, failed. They are in /var/log/subhost/events.")]
+    Events(Events),
+    /// Make whole what a crash has left
+    #[command(after_help = "\
+Examples:
+  subhostctl recover                         whatever there is
+  subhostctl recover web
+A subhost that runs without a supervisor gets a new one, with its console; one that has ended loses the names that it
+left. What was done is said. Returns 0 also when there was nothing to do.")]
+    Recover(Recover),
     /// Run a command inside a running subhost as its root, a shell by default
     #[command(after_help = "\
 Examples:
@@ -350,6 +383,9 @@ pub struct Boot {
     /// We are the supervisor in the background: standard output tells when the subhost is ready
     #[arg(long, hide = true)]
     pub background: bool,
+    /// We were its supervisor: what is kept of the run before waits at standard input
+    #[arg(long, hide = true, conflicts_with = "background")]
+    pub again: bool,
 }
 
 /// `check`.
@@ -376,7 +412,7 @@ Examples:
   subhostctl config show web --init auto          as boot with the same options would take them
   SUBHOST_RUNLEVEL=3 subhostctl config show web
   subhostctl config show --json web
-Values are shown as the configuration would hold them. EFFECT tells which settings do something yet.")]
+Values are shown as the configuration would hold them.")]
     Show(ConfigShow),
     /// Print the variables that a file sets, as `declare -p` of bash does
     #[command(after_help = "\
@@ -544,6 +580,12 @@ pub struct Running {
 /// `wait`.
 #[derive(Debug, Args)]
 pub struct Wait {
+    /// Until they have ended, which is the default
+    #[arg(long, conflicts_with = "ready")]
+    pub exit: bool,
+    /// Until their start scripts are done
+    #[arg(long)]
+    pub ready: bool,
     /// Names of the subhosts, or patterns of names
     #[arg(required = true, value_name = "NAME",
           add = ArgValueCandidates::new(completion::running))]
@@ -551,6 +593,61 @@ pub struct Wait {
     /// Longest wait, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=31_536_000))]
     pub timeout: Option<u64>,
+}
+
+/// `console`.
+#[derive(Debug, Args)]
+pub struct Console {
+    /// Name of the subhost
+    pub name: Name,
+    /// The key that leaves it, on a terminal: ^ and a letter, one character, or none
+    #[arg(long, value_name = "KEY", default_value = "^]", value_parser = parse_key)]
+    pub escape: Key,
+    /// Do not show what the console said last
+    #[arg(long)]
+    pub no_history: bool,
+}
+
+/// A key, as the byte that a terminal sends for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key(pub Option<u8>);
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Name of the subhost
+    pub name: Name,
+    /// Go on with what is said from now on
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only the last lines
+    #[arg(long = "lines", short = 'n', value_name = "LINES")]
+    pub lines: Option<usize>,
+    /// As it was said, with all that a terminal acts on
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Names of the subhosts; all without one
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Name>,
+    /// Go on with what happens from now on
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// `recover`.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// Names of the subhosts; all without one
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Name>,
+    /// We become the supervisor
+    #[arg(long, hide = true, requires = "names")]
+    pub background: bool,
 }
 
 /// `cp`.
@@ -612,6 +709,15 @@ fn parse_bind(text: OsString) -> Result<BindSpec, SpecError> {
 
 fn parse_disk(text: OsString) -> Result<DiskSpec, SpecError> {
     DiskSpec::parse(text.as_bytes())
+}
+
+fn parse_key(text: &str) -> Result<Key, String> {
+    match text.as_bytes() {
+        b"none" => Ok(Key(None)),
+        [b'^', letter @ (b'@'..=b'_' | b'a'..=b'z')] => Ok(Key(Some(letter & 0x1f))),
+        [byte @ 0x21..=0x7e] => Ok(Key(Some(*byte))),
+        _ => Err("is ^ and a letter, one character, or none".to_owned()),
+    }
 }
 
 fn parse_directory(path: OsString) -> Result<CString, String> {

@@ -2,7 +2,7 @@
 //! leaves nothing.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use subhost_init::cgroup::{Cgroup, DeviceKind, DeviceRule};
 use subhost_init::console::Pty;
 use subhost_init::handoff::Pid1Args;
 use subhost_init::launch::{Launch, Pid1Program, Prepared, Program, Running};
+use subhost_init::process::keep_all_on_exec;
 use subhost_init::userns::{IdMap, UserNamespace};
 use subhost_mount::device::Device;
 use subhost_mount::filesystem::Mount;
@@ -23,14 +24,18 @@ use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 
 use crate::advice;
 use crate::cgroup::CgroupRecord;
+use crate::control;
 use crate::error::{Complaint, Context, Error};
+use crate::events::Event;
 use crate::guest;
+use crate::handover::{self, Again, Charge, LOCKS, Place, Policy, Task, Watched};
 use crate::idrange::{IdRange, reserve};
 use crate::layout::{Layout, Name};
 use crate::linger::{self, Kept as Lingering, Lingers};
 use crate::lock::{Lock, await_name};
 use crate::network::lift_limits;
 use crate::observe::{Observed, Purpose, State, state_of};
+use crate::origin::Origin;
 use crate::plan::{Plan, PlannedRoot};
 use crate::request::{Request, Root};
 use crate::stage::{Stage, Staged};
@@ -47,6 +52,16 @@ const LET_GO: Duration = Duration::from_secs(4);
 /// How long the disks of one that has ended are waited for.
 const GIVEN_BACK: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How a subhost is booted.
+pub struct How {
+    /// The command that does it.
+    pub command: &'static str,
+    /// How to boot it again by itself, where that is possible; it then has a supervisor that can be talked to.
+    pub origin: Option<Origin>,
+    /// Standard streams of PID 1.
+    pub streams: Streams,
+}
 
 /// Standard streams of PID 1.
 pub enum Streams {
@@ -66,15 +81,16 @@ pub struct Booted {
     pub pty: Option<Pty>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    control: Option<OwnedFd>,
     layout: Layout,
     name: Name,
     resources: Resources,
 }
 
-/// What the next run of a guest that reboots has from the one that has ended.
+/// What the next run of a guest has from the one that has ended.
 pub struct Kept {
     lock: Lock,
-    network: Network,
+    network: Option<Network>,
 }
 
 /// What is there before a boot.
@@ -108,19 +124,14 @@ struct Resources {
 ///
 /// # Errors
 /// All reasons not to begin, or the first step that failed; nothing is left then.
-pub fn boot(
-    request: &Request,
-    layout: &Layout,
-    command: &str,
-    streams: Streams,
-    kept: Option<Kept>,
-) -> Result<Booted, Error> {
+pub fn boot(request: &Request, layout: &Layout, how: How, kept: Option<Kept>) -> Result<Booted, Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::refused(
             Complaint::new(format!("subhost {}: needs root", request.name)).hint("sudo subhostctl …"),
         ));
     }
     let (held, network) = kept.map(|Kept { lock, network }| (lock, network)).unzip();
+    let network = network.flatten();
     let (_name_lock, lingering) = claim(request, layout, held)?;
     let mut request = request.clone();
     if lingering.has_image() {
@@ -140,7 +151,7 @@ pub fn boot(
         }
     };
     let before = Before { rebooting: network, lingering };
-    apply(request, plan, observed, layout, command, streams, before)
+    apply(request, plan, observed, layout, how, before)
 }
 
 /// Takes the name, and sweeps what an ended subhost of that name left, unless that lingers and is to be entered again.
@@ -245,6 +256,9 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
     if let Err(error) = removed {
         left.push(Complaint::new(error.to_string()));
     }
+    if let Err(error) = control::remove(layout, name) {
+        left.push(Complaint::new(format!("remove the control socket of {name}: {error}")));
+    }
     if is_done && let Err(error) = forget(layout, name) {
         left.push(Complaint::new(format!("remove the record of {name}: {error}")));
     }
@@ -303,8 +317,7 @@ fn apply(
     mut plan: Plan,
     observed: Observed,
     layout: &Layout,
-    command: &str,
-    streams: Streams,
+    how: How,
     before: Before,
 ) -> Result<Booted, Error> {
     if let PlannedRoot::Lingering(tree) = &plan.root {
@@ -372,14 +385,16 @@ fn apply(
     let draft = Draft::new(layout, &request.name).step("prepare the record")?;
     // Dropped last of these: a cgroup with processes in it cannot be removed.
     let (mut cgroup, prepared, mut staged) =
-        launch(request, &plan, layout, streams, &draft, &resources, parts)?;
+        launch(request, &plan, layout, how.streams, &draft, &resources, parts)?;
     resources.mounts = std::mem::take(&mut staged.mounts);
     let views = linger::screened(std::mem::take(&mut staged.views))?;
     let added = linger::recorded(&views)?;
 
     let mut record = Record {
         cgroup: CgroupRecord::of(&cgroup, &plan.cgroup),
-        ..make_record(request, &plan, command, &prepared, &staged, cables, &resources)?
+        command: how.command.to_owned(),
+        origin: how.origin,
+        ..make_record(request, &plan, &prepared, &staged, cables, &resources)?
     };
     if matches!(plan.root, PlannedRoot::Lingering(_)) {
         let user_namespace_inode = resources.user_namespace.inode().step("identify the user namespace")?;
@@ -424,12 +439,18 @@ fn apply(
     };
     // From now on it goes with the record.
     cgroup.keep();
-    let notes = plan.notes.iter().chain(&staged.notes).chain(&record.cgroup.not_enforced).cloned().collect();
+    let mut notes: Vec<String> =
+        plan.notes.iter().chain(&staged.notes).chain(&record.cgroup.not_enforced).cloned().collect();
+    let control = record.origin.as_ref().and_then(|_| {
+        let opened = control::open(layout, &request.name);
+        opened.map_err(|error| notes.push(format!("its supervisor cannot be talked to: {error}"))).ok()
+    });
     Ok(Booted {
         record,
         running,
         notes,
         pty: staged.pty,
+        control,
         layout: layout.clone(),
         name: request.name.clone(),
         resources,
@@ -477,8 +498,7 @@ fn launch(
 ) -> Result<(Cgroup, Prepared, Staged), Error> {
     let pid1 = Pid1Program::ensure(&layout.run_dir).step("write PID 1")?;
     let terminal = matches!(streams, Streams::Terminal);
-    let namespace =
-        |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().step("duplicate a namespace's fd");
+    let namespace = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().step("duplicate a namespace's fd");
     let mut staged_plan = plan.clone();
     if matches!(plan.root, PlannedRoot::Lingering(_)) {
         // The guest gets its root from the image, and not the image.
@@ -611,7 +631,6 @@ pub fn terminal_type() -> String {
 fn make_record(
     request: &Request,
     plan: &Plan,
-    command: &str,
     prepared: &Prepared,
     staged: &Staged,
     cables: Vec<CableRecord>,
@@ -632,7 +651,7 @@ fn make_record(
     Ok(Record {
         version: RECORD_VERSION,
         name: request.name.to_string(),
-        command: command.to_owned(),
+        command: String::new(),
         init: Process::of(prepared.init_pid()).step("identify PID 1")?,
         init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
         supervisor: Process::of(std::process::id()).step("identify ourselves")?,
@@ -647,7 +666,14 @@ fn make_record(
         isolation: plan.isolation.clone(),
         stop_timeout_ms: plan.stop_timeout_ms,
         after: request.after.clone(),
-        origin: request.origin.clone(),
+        origin: None,
+        console: true,
+        policy: Policy {
+            restart: request.restart,
+            log_bytes: request.log_bytes,
+            stop_timeout_ms: plan.stop_timeout_ms,
+            boot_timeout_ms: plan.boot_timeout_ms,
+        },
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         lingers: None,
     })
@@ -659,33 +685,107 @@ impl Booted {
     /// # Errors
     /// Something of it is left.
     pub fn clean_up(self) -> Result<(), Error> {
-        let swept = self.take_names().map(drop);
+        let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
+        // Late as we may be, a later subhost of that name keeps its own.
+        let swept = match self.record.lingers {
+            Some(_) => hibernate(&self.layout, &self.name, &self.record),
+            None => sweep(&self.layout, &self.name, &self.record),
+        };
+        drop(lock);
         drop(self.resources);
         swept
     }
 
-    /// Takes its names back, after its PID 1 has ended, for the next run to put them back.
-    ///
-    /// # Errors
-    /// Something of it is left.
-    pub fn keep(self) -> Result<Kept, Error> {
-        let lock = self.take_names()?;
-        let Resources { range, user_namespace, netns, .. } = self.resources;
-        Ok(Kept { lock, network: Network { range, user_namespace, netns, cables: self.record.cables } })
+    /// Leaves it to the lean supervisor, as which this process goes on: comes back only with an error, and the subhost has ended then.
+    pub fn supervise(mut self, manner: Manner) -> Error {
+        Event::now(&self.name, "boot", format!("boots, with init {}", self.record.init_program))
+            .of_init(self.record.init.pid)
+            .note(&self.layout);
+        let step = format!("supervise {}", self.name);
+        let error = match self.hand_over(manner) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        let ended = self.running.kill().and_then(|()| self.running.wait());
+        if let Err(error) = ended.step(&*step).and_then(|_| self.clean_up()) {
+            return error;
+        }
+        Error::Step { step, source: error.into(), hint: None }
     }
 
-    /// Takes its names back, after its PID 1 has ended. As long as the lock is held nobody else gets the name, and `stop`
-    /// waits to see what becomes of it.
+    fn hand_over(&self, manner: Manner) -> std::io::Result<std::convert::Infallible> {
+        let (record, range) = (&self.record, &self.resources.range);
+        let locks = range.locks.iter().take(LOCKS);
+        let is_ours = record.init_program == "subhost-init";
+        let charge = Charge {
+            name: record.name.clone(),
+            root_dir: self.layout.root_dir.clone().into(),
+            quiet: manner.quiet,
+            background: manner.background,
+            announce: manner.announce,
+            origin: record.origin.clone().unwrap_or_default(),
+            policy: record.policy.clone(),
+            failures: manner.failures,
+            has_control: self.control.is_some(),
+            task: Task::Watch(Watched {
+                init: record.init.clone(),
+                init_program: record.init_program.clone(),
+                is_child: true,
+                ready: false,
+                ending: false,
+                place: Place {
+                    first_id: range.first,
+                    id_count: range.count,
+                    range_index: range.index,
+                    locks: locks.len(),
+                    cables: Vec::new(),
+                },
+                has_socket: is_ours,
+                has_console: self.pty.is_some(),
+            }),
+        };
+        let mut fds =
+            vec![self.running.pidfd(), self.resources.user_namespace.as_fd(), self.resources.netns.as_fd()];
+        fds.extend(locks.map(AsFd::as_fd));
+        fds.extend(self.control.as_ref().map(AsFd::as_fd));
+        fds.extend(is_ours.then(|| self.running.socket()));
+        fds.extend(self.pty.as_ref().map(|pty| pty.master.as_fd()));
+        // Its disks, and the terminal's other side, stay open as they are.
+        keep_all_on_exec().map_err(std::io::Error::other)?;
+        Err(handover::supervise(&charge, &fds))
+    }
+}
+
+/// How a supervisor goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Errors only.
+    pub quiet: bool,
+    /// Whether it runs without a terminal.
+    pub background: bool,
+    /// Whether whoever started it waits until the subhost is ready.
+    pub announce: bool,
+    /// How often in a row it has failed.
+    pub failures: u32,
+}
+
+impl Kept {
+    /// What a supervisor has handed over.
     ///
     /// # Errors
-    /// Something of it is left.
-    fn take_names(&self) -> Result<Lock, Error> {
-        let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
-        // Late as we may be, a later subhost of that name keeps its own.
-        match self.record.lingers {
-            Some(_) => hibernate(&self.layout, &self.name, &self.record)?,
-            None => sweep(&self.layout, &self.name, &self.record)?,
-        }
-        Ok(lock)
+    /// It is not what it should be.
+    pub fn from_supervisor(again: &Again, mut fds: impl Iterator<Item = OwnedFd>) -> Result<Kept, Error> {
+        let step = || "go on with the run before".to_owned();
+        let mut next = || fds.next().ok_or("a descriptor is missing").step(step());
+        let lock = Lock::from(next()?);
+        let Some(place) = &again.place else { return Ok(Kept { lock, network: None }) };
+        let user_namespace = UserNamespace::from_fd(next()?).step(step())?;
+        let netns = Netns::from_fd(next()?).step(step())?;
+        let locks = (0..place.locks).map(|_| next().map(Lock::from)).collect::<Result<_, _>>()?;
+        let range = IdRange { first: place.first_id, count: place.id_count, index: place.range_index, locks };
+        Ok(Kept {
+            lock,
+            network: Some(Network { range, user_namespace, netns, cables: place.cables.clone() }),
+        })
     }
 }

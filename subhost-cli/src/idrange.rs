@@ -21,7 +21,31 @@ pub struct IdRange {
     pub count: u32,
     /// Its index in the pool, if it came from there.
     pub index: Option<u32>,
-    _locks: Vec<Lock>,
+    /// What keeps others from it.
+    pub locks: Vec<Lock>,
+}
+
+/// The ranges of the pool that these ids touch.
+fn covered(first: u32, count: u32) -> impl Iterator<Item = u32> {
+    let last = first.saturating_add(count - 1);
+    (0..POOL_RANGES).filter(move |index| {
+        let start = POOL_FIRST + index * RANGE_COUNT;
+        first < start + RANGE_COUNT && start <= last
+    })
+}
+
+/// Takes the range of a guest that runs over from its supervisor, which is gone.
+///
+/// # Errors
+/// The locks cannot be read.
+pub fn hold(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
+    let (first, count) = (record.first_id, record.id_count);
+    let mut locks = Vec::new();
+    for index in covered(first, count) {
+        // As long as it runs its record keeps others away, too.
+        locks.extend(lock_range(layout, index).step("reserve a range of ids")?);
+    }
+    Ok(IdRange { first, count, index: record.range_index, locks })
 }
 
 impl IdRange {
@@ -33,12 +57,7 @@ impl IdRange {
         let lock = record.range_index.map(|index| lock_range(layout, index)).transpose();
         // Another command may hold it for a moment, until it has read the record.
         let locks = lock.step("reserve a range of ids")?.flatten().into_iter().collect();
-        Ok(IdRange {
-            first: record.first_id,
-            count: record.id_count,
-            index: record.range_index,
-            _locks: locks,
-        })
+        Ok(IdRange { first: record.first_id, count: record.id_count, index: record.range_index, locks })
     }
 }
 
@@ -61,12 +80,8 @@ pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Er
             }
         }
         // The ranges of the pool that it covers are taken as well, so that two boots at once see each other.
-        let covered = |index: &u32| {
-            let start = POOL_FIRST + index * RANGE_COUNT;
-            first < start + RANGE_COUNT && start <= last
-        };
         let mut locks = Vec::new();
-        for index in (0..POOL_RANGES).filter(covered) {
+        for index in covered(first, count) {
             match lock_range(layout, index).step("reserve a range of ids")? {
                 Some(lock) => locks.push(lock),
                 None => {
@@ -76,7 +91,7 @@ pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Er
                 }
             }
         }
-        return Ok(IdRange { first, count, index: None, _locks: locks });
+        return Ok(IdRange { first, count, index: None, locks });
     }
     let mut recorded: Option<Vec<Record>> = None;
     for index in 0..POOL_RANGES {
@@ -93,7 +108,7 @@ pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Er
         // A subhost may have come and gone, and linger, since they were read.
         let is_free = || !crate::observe::recorded(layout).unwrap_or_default().iter().any(overlaps);
         if !used.iter().any(overlaps) && is_free() {
-            return Ok(IdRange { first, count: RANGE_COUNT, index: Some(index), _locks: vec![lock] });
+            return Ok(IdRange { first, count: RANGE_COUNT, index: Some(index), locks: vec![lock] });
         }
     }
     Err(Error::refused(Complaint::new(format!("all {POOL_RANGES} ranges of ids are in use"))))

@@ -66,6 +66,8 @@ pub struct Layout {
     pub run_dir: PathBuf,
     /// Folder of named network namespaces (`/run/netns`), the one that `ip netns` uses.
     pub netns_dir: PathBuf,
+    /// Folder of what consoles have said, and of events (`/var/log/subhost`).
+    pub log_dir: PathBuf,
 }
 
 impl Layout {
@@ -76,6 +78,7 @@ impl Layout {
             subhost_dir: "/opt/subhost".into(),
             run_dir: "/run/subhost".into(),
             netns_dir: "/run/netns".into(),
+            log_dir: "/var/log/subhost".into(),
         }
     }
 
@@ -107,6 +110,16 @@ impl Layout {
     /// The record of one that lingers.
     pub fn lingering_record(&self, name: &Name) -> PathBuf {
         self.lingering_records().join(name.as_str())
+    }
+
+    /// Folder of the control sockets of supervisors.
+    pub fn controls(&self) -> PathBuf {
+        self.run_dir.join("control")
+    }
+
+    /// The control socket of one supervisor.
+    pub fn control(&self, name: &Name) -> PathBuf {
+        self.controls().join(name.as_str())
     }
 
     /// The file whose byte ranges are the locks of names and id ranges.

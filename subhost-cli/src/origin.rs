@@ -1,7 +1,6 @@
-//! How a subhost came to be: what `restart` needs to boot it the same way again.
+//! How a subhost came to be: what it takes to boot it the same way again.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -10,31 +9,29 @@ use subhost_config::schema::Environment;
 use crate::error::{Context, Error};
 use crate::layout::{Layout, Name};
 
-/// What says to a supervisor that it is one.
-const BACKGROUND: &str = "--background";
+/// The option that has `boot` return when the subhost is ready.
 const DETACH: &str = "--detach";
 
-/// The command line of a boot, and what else it was read with.
+/// How a subhost was booted, so that it can be booted the same way again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The words behind the program's name, but for those that say where it runs.
-    words: Vec<OsString>,
-    /// The folder that paths among them start from.
-    directory: PathBuf,
-    /// The settings that came from the environment.
-    environment: Vec<(OsString, OsString)>,
+    /// The words behind the program's name.
+    pub words: Vec<OsString>,
+    /// The folder that relative paths start from.
+    pub directory: OsString,
+    /// The variables that hold settings.
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 impl Origin {
-    /// That of this process.
+    /// How this program was called.
     ///
     /// # Errors
-    /// Its folder is not there any more.
-    pub fn of_process() -> Result<Origin, Error> {
-        let words = crate::commands::command_line(std::env::args_os().collect()).into_iter().skip(1);
+    /// The working directory is gone.
+    pub fn of_this(words: &[OsString]) -> Result<Origin, Error> {
         Ok(Origin {
-            words: words.filter(|word| word != BACKGROUND && word != DETACH).collect(),
-            directory: std::env::current_dir().step("find the caller's folder")?,
+            words: words.to_vec(),
+            directory: std::env::current_dir().step("find the working directory")?.into(),
             environment: std::env::vars_os().filter(|(name, _)| is_setting(name)).collect(),
         })
     }
@@ -52,8 +49,8 @@ impl Origin {
     /// The program is not found.
     pub fn command(&self) -> Result<Command, Error> {
         let mut command = Command::new(std::env::current_exe().step("find ourselves")?);
-        command.args(&self.words).arg(DETACH);
-        if !self.directory.as_os_str().is_empty() {
+        command.args(self.words.iter().filter(|word| *word != DETACH)).arg(DETACH);
+        if !self.directory.is_empty() {
             command.current_dir(&self.directory);
         }
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {

@@ -125,6 +125,15 @@ fn print_any_json(value: &impl Serialize) -> Result<(), Error> {
     print(&format!("{}\n", escape_json(&text)))
 }
 
+/// The same in one line.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_json_line(value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string(value).step("write JSON")?;
+    print(&format!("{}\n", escape_json(&text)))
+}
+
 /// Such characters stand in strings only, and none is above U+FFFF.
 fn escape_json(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::child::Status;
+use crate::child::{Status, wait};
 use crate::launch::Ended;
 use crate::{Error, Result, sys};
 
@@ -114,6 +114,20 @@ impl ProcessHandle {
                 Err(errno) => return Err(error("wait for", self.pid, errno.into())),
             }
         }
+    }
+
+    /// A process that the caller has a pidfd of, as of a child that it has started under this pid.
+    #[must_use]
+    pub fn from_pidfd(pid: u32, pidfd: OwnedFd) -> ProcessHandle {
+        ProcessHandle { pid, pidfd }
+    }
+
+    /// Waits for the end of a child of the caller, and reaps it.
+    ///
+    /// # Errors
+    /// Of `waitid`: `ECHILD` when it is no child of the caller.
+    pub fn reap(&self) -> Result<Ended> {
+        wait(self.pidfd.as_fd()).map(Ended::from).map_err(|source| error("wait for", self.pid, source))
     }
 
     /// How the process ended, of which the caller need not be the parent. The kernel tells from Linux 6.15 on, once somebody has

@@ -4,16 +4,20 @@ mod autostart;
 mod boot;
 mod check;
 mod config;
+mod console;
 mod cp;
 mod doctor;
 mod enter;
+mod events;
 mod inspect;
 mod life;
 mod list;
+mod logs;
 mod man;
 mod mounts;
 mod partitions;
 mod plan;
+mod recover;
 mod run;
 mod shown;
 mod start;
@@ -31,9 +35,11 @@ use crate::args::{Cli, Command, Config};
 use crate::completion;
 use crate::config::How;
 use crate::error::Error;
+use crate::handover::SUPERVISE;
 use crate::layout::Layout;
 use crate::order::{self, Job};
 use crate::report;
+use crate::supervisor;
 
 /// What every command gets.
 pub struct Context {
@@ -57,7 +63,11 @@ const OUR_FAILURE: u8 = 125;
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     completion::answer();
-    let cli = Cli::parse_from(command_line(std::env::args_os().collect()));
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == SUPERVISE) {
+        return finish(supervisor::main(), false);
+    }
+    let cli = Cli::parse_from(command_line(words));
     let context = Context {
         layout: Layout { subhost_dir: subhost_dir(cli.subhost_dir), ..Layout::new(cli.root_dir) },
         config: cli.config,
@@ -80,6 +90,10 @@ pub fn main() -> ExitCode {
         Command::Pause(args) => life::pause(&context, &args),
         Command::Resume(args) => life::resume(&context, &args),
         Command::Wait(args) => wait::wait(&context, &args),
+        Command::Console(args) => console::console(&context, &args),
+        Command::Logs(args) => logs::logs(&context, &args),
+        Command::Events(args) => events::events(&context, &args),
+        Command::Recover(args) => recover::recover(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
         Command::Exec(args) => enter::exec(&context, args),
         Command::List { names } => list::list(&context, &names),
@@ -98,6 +112,11 @@ pub fn main() -> ExitCode {
             completion::script(shell).and_then(|script| report::print(&script)).map(|()| 0)
         }
     };
+    finish(result, passes_status)
+}
+
+/// The exit status of a command, after its error is shown.
+fn finish(result: Result<u8, Error>, passes_status: bool) -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

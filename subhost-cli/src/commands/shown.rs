@@ -6,6 +6,8 @@ use subhost_net::observe::{Link, Observed};
 
 use super::Context;
 use crate::cgroup::CgroupRecord;
+use crate::control;
+use crate::events::Event;
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
 use crate::lock::name_is_held;
@@ -21,6 +23,12 @@ pub(super) struct Shown {
     pub(super) init_pid: Option<u32>,
     pub(super) init_program: Option<String>,
     pub(super) supervisor_pid: Option<u32>,
+    /// `supervised`, or `unsupervised` when its supervisor was killed.
+    pub(super) supervision: Option<&'static str>,
+    /// False when its console was lost with a supervisor.
+    pub(super) console: Option<bool>,
+    /// How its last run has ended; in `status` alone.
+    pub(super) last_end: Option<Event>,
     pub(super) netns: Option<String>,
     pub(super) netns_inode: Option<u64>,
     pub(super) cables: Vec<ShownCable>,
@@ -28,6 +36,13 @@ pub(super) struct Shown {
     pub(super) isolation: Option<Isolation>,
     pub(super) cgroup: Option<CgroupRecord>,
     pub(super) started: Option<u64>,
+}
+
+impl Shown {
+    /// Whether something of it runs, or stands still.
+    pub(super) fn runs(&self) -> bool {
+        ["running", "paused"].contains(&self.state)
+    }
 }
 
 /// What keeps a subhost apart from the host.
@@ -114,6 +129,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
         state = state_of(layout, name);
     }
     let (state, record) = match state {
+        Ok(State::Stopped) if starting && control::waits(layout, name) => ("restarting", None),
         Ok(State::Stopped) if starting => ("starting", None),
         Ok(State::Stopped) => ("stopped", None),
         Ok(State::Running(record)) if record.cgroup.is_frozen() => ("paused", Some(record)),
@@ -127,6 +143,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
         }
     };
     let running = ["running", "paused"].contains(&state);
+    let supervised = record.as_ref().is_some_and(|record| record.supervisor.is_alive());
     match record {
         None => Shown {
             name: name.to_string(),
@@ -134,6 +151,9 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
             init_pid: None,
             init_program: None,
             supervisor_pid: None,
+            supervision: None,
+            console: None,
+            last_end: None,
             netns: None,
             netns_inode: None,
             cables: Vec::new(),
@@ -147,7 +167,10 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
             state,
             init_pid: running.then_some(record.init.pid),
             init_program: Some(record.init_program),
-            supervisor_pid: record.supervisor.is_alive().then_some(record.supervisor.pid),
+            supervisor_pid: supervised.then_some(record.supervisor.pid),
+            supervision: running.then_some(if supervised { "supervised" } else { "unsupervised" }),
+            console: Some(record.console),
+            last_end: None,
             netns: record.pinned.then(|| name.to_string()),
             netns_inode: Some(record.netns_inode),
             cables: cables(name, record.cables, links),

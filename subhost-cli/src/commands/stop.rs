@@ -10,6 +10,7 @@ use super::{Context, at_once, each_job, need_root};
 use crate::args;
 use crate::boot::{await_disks, sweep};
 use crate::cgroup::sweep_name;
+use crate::control::{self, Word};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::{await_name, name_is_held};
@@ -158,10 +159,14 @@ pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String,
         if let Some(supervisor) = &supervisor {
             await_supervisor(layout, name, supervisor)?;
         }
+        if stay_off(layout, name) && text == NOT_RUNNING {
+            text = "is not booted again".to_owned();
+        }
         let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
         match state(layout, name)? {
             State::Stopped => {
                 sweep_name(name)?;
+                control::remove(layout, name).step(format!("remove the control socket of {name}"))?;
                 await_disks(&disks);
                 return Ok(text);
             }
@@ -218,6 +223,12 @@ fn end(name: &Name, record: &Record, how: How) -> Result<String, Error> {
             .hint("a process inside waits for a device or a server; dmesg may tell which"),
         ])),
     }
+}
+
+/// Tells a supervisor that waits until it is time to boot again that it is not to. It has the name locked until it is gone.
+fn stay_off(layout: &Layout, name: &Name) -> bool {
+    let Ok(Some(socket)) = control::ask(layout, name, Word::StayOff) else { return false };
+    matches!(control::answer(&socket, Instant::now() + SUPERVISOR), Some((Word::Waiting, _)))
 }
 
 /// Tells the supervisor that it is not to boot it again; gives it, if it is there.

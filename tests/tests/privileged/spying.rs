@@ -145,8 +145,7 @@ fn descriptors(host: &Host) -> Verdict {
         let target = fs::read_link(entry.path())?.to_string_lossy().into_owned();
         let device = fs::metadata(entry.path())?.rdev();
         let fits = match number {
-            // A slave of /dev/pts, and its master.
-            // Number 5 is kept for a socket that is only needed without a supervisor.
+            // A slave of /dev/pts, and its master; 5 is kept for a socket to the next supervisor.
             0..=2 | 5 => rustix::fs::major(device) == 136,
             4 => device == rustix::fs::makedev(5, 2),
             3 => target.starts_with("socket:["),
