@@ -160,6 +160,11 @@ as long as that fsck takes; Ctrl-C ends it. Returns 1 if a file system is not cl
     #[command(subcommand)]
     Config(Config),
     /// Show what boot would do, as commands; changes nothing
+    #[command(after_help = "\
+Examples:
+  subhostctl plan web
+  subhostctl plan --start web                what start would do with /opt/subhost/web
+Needs no root where the files are readable.")]
     Plan(Plan),
     /// Show the partition table of an image
     #[command(after_help = "\
@@ -195,6 +200,14 @@ Examples:
 Links are followed inside the subhost, but a link at the end of a target is replaced. A file appears whole or not
 at all. Set-user-id bits do not go along. Of a running one, use subhostctl enter NAME -- cat PATH.")]
     Cp(Cp),
+    /// Delete the folder of a subhost that neither runs nor lingers
+    #[command(after_help = "\
+Examples:
+  subhostctl delete web                      asks, on a terminal
+  subhostctl delete --yes web                /opt/subhost/web, or /opt/sub/web, with all that is in it
+Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything mounted in
+the folder, or its image in use, nothing is deleted.")]
+    Delete(Delete),
     /// Look whether this host can run subhosts, and what is left that nobody needs
     #[command(after_help = "\
 Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups, bridges,
@@ -352,6 +365,9 @@ pub enum Format {
 pub struct Plan {
     /// Name of the subhost
     pub name: Name,
+    /// What start would do
+    #[arg(long, conflicts_with_all = ["init", "disks", "filesystems", "cables", "binds", "ephemeral", "read_only"])]
+    pub start: bool,
     /// Run this program of the guest as PID 1 (`auto`: the one that is found)
     #[arg(long, value_name = "PATH")]
     pub init: Option<String>,
@@ -431,6 +447,16 @@ pub struct Wait {
     /// Longest wait, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=31_536_000))]
     pub timeout: Option<u64>,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Name of the subhost
+    pub name: Name,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `cp`.

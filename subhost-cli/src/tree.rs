@@ -33,7 +33,8 @@ pub struct Tree {
     /// Layers that are only read, the topmost first. Without one, the root is the guest's tree itself.
     #[serde(serialize_with = "json::paths")]
     pub base: Vec<PathBuf>,
-    /// The image that holds the guest's tree.
+    /// The image that holds the guest's tree; the plan names it among the images.
+    #[serde(skip)]
     pub image: Option<PathBuf>,
     /// The guest's own tree; in the image, if there is one.
     #[serde(serialize_with = "json::path")]

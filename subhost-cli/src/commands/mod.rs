@@ -4,6 +4,7 @@ mod boot;
 mod check;
 mod config;
 mod cp;
+mod delete;
 mod doctor;
 mod enter;
 mod list;
@@ -75,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Partitions { image } => partitions::partitions(&context, &image),
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Cp(args) => cp::cp(&context, &args),
+        Command::Delete(args) => delete::delete(&context, &args),
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {

@@ -1,10 +1,12 @@
 //! The end of what lingers: `stop` in whatever state it is, and `kill -9` at any moment.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use subhost_tests::canary::Canary;
 use subhost_tests::case::{self, Case, FIGURE, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
@@ -25,6 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "folders_of_any_name_linger_and_are_undone", needs: TREE, body: any_name },
     Case { name: "what_lingers_is_seen_in_no_other_mount_namespace", needs: TREE, body: unseen },
     Case { name: "without_its_supervisor_it_runs_and_lingers_all_the_same", needs: TREE, body: alone },
+    Case { name: "only_what_is_stopped_is_deleted_and_nothing_beside_it", needs: TREE, body: deleted },
     Case {
         name: "killed_at_forty_moments_a_start_is_started_again_and_undone",
         needs: TREE,
@@ -274,6 +277,53 @@ fn alone(host: &Host) -> Verdict {
         case::nothing_left(host, &before)?;
     }
     Ok(())
+}
+
+fn deleted(host: &Host) -> Verdict {
+    bridge(host)?;
+    let canary = Canary::plant(host)?;
+    let started = whole(host, "whole")?;
+    let name = started.name.as_str();
+    let refused = |what: &str| -> Verdict {
+        let outcome = host.subhostctl(&["delete", "--yes", name])?;
+        assert!(outcome.code == 2 && outcome.stderr.contains(what), "{outcome}");
+        assert!(started.folder().join("config").exists());
+        Ok(())
+    };
+    let script =
+        format!("ln -s {} /out; ln -s ../../../canary /up; echo x >/file", canary.folder().display());
+    started.run(&script)?;
+    refused("lingers")?;
+    started.stop()?;
+    let mnt = started.folder().join("mnt");
+    host.witness("mount", &["-t", "tmpfs", "other", &mnt.to_string_lossy()])?;
+    refused("is mounted in its folder")?;
+    host.witness("umount", &[&mnt.to_string_lossy()])?;
+    let image = started.folder().join(format!("{name}.img"));
+    let device = host.witness("losetup", &["--find", "--show", &image.to_string_lossy()])?;
+    refused("in use")?;
+    host.witness("losetup", &["--detach", device.trim()])?;
+    symlink(canary.folder(), started.folder().join("link"))?;
+    let asked = host.subhostctl(&["delete", name])?;
+    assert!(asked.code == 2 && asked.stderr.contains("--yes"), "{asked}");
+    host.config(name, "DISKS=( vda:1:/x )\n")?;
+    refused("has two")?;
+    fs::remove_dir_all(host.root_dir().join(name))?;
+    host.done(&["delete", "--yes", name])?;
+    assert!(!started.folder().exists() && host.subhost_dir().exists());
+    assert_eq!(host.subhostctl(&["delete", "--yes", name])?.code, 2);
+    // A tree with links, and that of a boot.
+    let tree = Started::new(host, "tree", "")?.with_tree()?;
+    tree.run(&script)?;
+    tree.stop()?;
+    host.done(&["delete", "--yes", &tree.name])?;
+    assert!(!tree.folder().exists());
+    host.config(name, "DISKS=( vda:1:/x )\n")?;
+    host.done(&["delete", "--yes", name])?;
+    assert!(!host.root_dir().join(name).exists());
+    symlink(canary.folder(), host.root_dir().join(name))?;
+    assert_eq!(host.subhostctl(&["delete", "--yes", name])?.code, 2);
+    canary.unharmed()
 }
 
 fn forty_kills(host: &Host) -> Verdict {
