@@ -7,6 +7,7 @@ use crate::cgroup::CgroupRecord;
 use crate::error::{Context as _, Error};
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
+use crate::linger::{HostMount, Role};
 use crate::lock::name_is_held;
 use crate::observe::{State, state_of};
 use crate::report;
@@ -27,6 +28,8 @@ struct Shown {
     isolation: Option<Isolation>,
     cgroup: Option<CgroupRecord>,
     started: Option<u64>,
+    /// Mounts on the host that stay until it is stopped.
+    mounts: Vec<HostMount>,
 }
 
 /// What keeps a subhost apart from the host.
@@ -113,6 +116,9 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
         let by = disk.loop_number.map_or("itself".to_owned(), |number| format!("by /dev/loop{number}"));
         row(&disk.node, format!("{} partition {} {by}", disk.image.display(), disk.partition));
     }
+    for mount in shown.mounts.iter().filter(|mount| mount.role != Role::Screen) {
+        row("mount", mount.place.display().to_string());
+    }
     if let Some(isolation) = shown.isolation {
         let last = u64::from(isolation.first_id) + u64::from(isolation.id_count) - 1;
         row("ids", format!("{}-{last}", isolation.first_id));
@@ -175,6 +181,7 @@ fn look(context: &Context, name: &Name) -> Shown {
             isolation: None,
             cgroup: None,
             started: None,
+            mounts: Vec::new(),
         },
         Some(record) => Shown {
             name: record.name,
@@ -198,6 +205,7 @@ fn look(context: &Context, name: &Name) -> Shown {
             }),
             cgroup: Some(record.cgroup),
             started: Some(record.started),
+            mounts: record.lingers.map_or(Vec::new(), |lingers| lingers.mounts),
         },
     }
 }
