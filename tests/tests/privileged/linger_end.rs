@@ -1,12 +1,10 @@
 //! The end of what lingers: `stop` in whatever state it is, and `kill -9` at any moment.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use subhost_tests::canary::Canary;
 use subhost_tests::case::{self, Case, FIGURE, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
@@ -24,10 +22,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "whatever_became_of_what_lingers_stop_undoes_it", needs: TREE, body: undone },
     Case { name: "a_network_that_is_not_ours_is_left_alone", needs: TREE, body: not_ours },
     Case { name: "an_image_that_somebody_looks_into_is_said_to_be_held", needs: TREE, body: held },
-    Case { name: "folders_of_any_name_linger_and_are_undone", needs: TREE, body: any_name },
     Case { name: "what_lingers_is_seen_in_no_other_mount_namespace", needs: TREE, body: unseen },
     Case { name: "without_its_supervisor_it_runs_and_lingers_all_the_same", needs: TREE, body: alone },
-    Case { name: "only_what_is_stopped_is_deleted_and_nothing_beside_it", needs: TREE, body: deleted },
+    Case { name: "a_start_that_fails_leaves_what_there_was_before", needs: TREE, body: fails },
     Case {
         name: "killed_at_forty_moments_a_start_is_started_again_and_undone",
         needs: TREE,
@@ -36,7 +33,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// An overlay in an image: all that there can be.
-fn whole<'a>(host: &'a Host, short: &str) -> std::io::Result<Started<'a>> {
+pub(crate) fn whole<'a>(host: &'a Host, short: &str) -> std::io::Result<Started<'a>> {
     let base = host.folder().join("base");
     if !base.exists() {
         copy(host, &Fixture::TinyTree.path().map_err(std::io::Error::other)?, &base)?;
@@ -148,50 +145,6 @@ fn held(host: &Host) -> Verdict {
     started.stop()
 }
 
-/// Row L9 of docs/security.md.
-fn any_name(host: &Host) -> Verdict {
-    bridge(host)?;
-    let before = Snapshot::take(&host.scope())?;
-    let tree = Fixture::TinyTree.path()?;
-    let deep = format!("deep/{}", ["folder"; 200].join("/"));
-    for folder in ["a b", r"a\040b", "x (deleted)", "x//deleted", "new\nline", "tab\there", "ü", "-rf", &deep]
-    {
-        let dir = host.folder().join("names").join(folder);
-        let name = host.name("any");
-        let own = dir.join(&name);
-        fs::create_dir_all(&own)?;
-        copy(host, &tree, &own.join("root"))?;
-        // Beside it, of the name that it might be taken for.
-        let beside = host.folder().join("names/a b").join(&name).join("live");
-        let is_other = folder == r"a\040b";
-        if is_other {
-            host.witness("mount", &["-t", "tmpfs", "beside", &beside.to_string_lossy()])?;
-        }
-        for _ in 0..2 {
-            let mut command = host.command(&["start", &name, "--", "sh", "-c", "echo x >/file"]);
-            command.arg("--subhost-dir").arg(&dir);
-            let mut words: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
-            // The last one counts, and has to stand before the command.
-            let place = words.iter().position(|word| word == "--subhost-dir").ok_or("no option")?;
-            words[place + 1] = dir.clone().into();
-            words.truncate(words.len() - 2);
-            let mut command = std::process::Command::new(command.get_program());
-            command.args(words);
-            let outcome = subhost_tests::program::run(command, PATIENCE)?;
-            assert_eq!(outcome.code, 0, "{folder}: {outcome}");
-            assert_eq!(fs::read_to_string(own.join("live/file"))?, "x\n", "{folder}");
-        }
-        // Also where it is not told again in which folder.
-        host.done(&["stop", &name])?;
-        assert!(!own.join("live/file").exists(), "{folder}");
-        if is_other {
-            host.witness("umount", &[&beside.to_string_lossy()])?;
-        }
-        case::nothing_left(host, &before).map_err(|error| format!("{folder}: {error}"))?;
-    }
-    Ok(())
-}
-
 /// Row L8 of docs/security.md.
 fn unseen(host: &Host) -> Verdict {
     bridge(host)?;
@@ -279,51 +232,33 @@ fn alone(host: &Host) -> Verdict {
     Ok(())
 }
 
-fn deleted(host: &Host) -> Verdict {
+/// Fails at the very last step, when all else is in place.
+fn fails(host: &Host) -> Verdict {
     bridge(host)?;
-    let canary = Canary::plant(host)?;
     let started = whole(host, "whole")?;
     let name = started.name.as_str();
-    let refused = |what: &str| -> Verdict {
-        let outcome = host.subhostctl(&["delete", "--yes", name])?;
-        assert!(outcome.code == 2 && outcome.stderr.contains(what), "{outcome}");
-        assert!(started.folder().join("config").exists());
-        Ok(())
+    let live = started.folder().join("live");
+    let before = Snapshot::take(&host.scope())?;
+    let fails = || -> Verdict {
+        fs::remove_dir(&live)?;
+        fs::write(&live, "in the way")?;
+        let outcome = host.subhostctl(&["start", name, "--", "touch", "/not-yet"])?;
+        assert!(outcome.code == 125 && outcome.stderr.contains("live: is no folder"), "{outcome}");
+        fs::remove_file(&live)?;
+        Ok(fs::create_dir(&live)?)
     };
-    let script =
-        format!("ln -s {} /out; ln -s ../../../canary /up; echo x >/file", canary.folder().display());
-    started.run(&script)?;
-    refused("lingers")?;
+    fails()?;
+    case::nothing_left(host, &before)?;
+    started.run("touch /there")?;
+    let lingering = started.identity()?;
+    host.witness("umount", &[&live.to_string_lossy()])?;
+    let without = started.identity()?;
+    fails()?;
+    assert_eq!(started.identity()?, without);
+    assert_eq!(started.run("ls /there /not-yet 2>/dev/null; true")?, "/there\n");
+    assert_eq!(started.identity()?.mounts.len(), lingering.mounts.len());
     started.stop()?;
-    let mnt = started.folder().join("mnt");
-    host.witness("mount", &["-t", "tmpfs", "other", &mnt.to_string_lossy()])?;
-    refused("is mounted in its folder")?;
-    host.witness("umount", &[&mnt.to_string_lossy()])?;
-    let image = started.folder().join(format!("{name}.img"));
-    let device = host.witness("losetup", &["--find", "--show", &image.to_string_lossy()])?;
-    refused("in use")?;
-    host.witness("losetup", &["--detach", device.trim()])?;
-    symlink(canary.folder(), started.folder().join("link"))?;
-    let asked = host.subhostctl(&["delete", name])?;
-    assert!(asked.code == 2 && asked.stderr.contains("--yes"), "{asked}");
-    host.config(name, "DISKS=( vda:1:/x )\n")?;
-    refused("has two")?;
-    fs::remove_dir_all(host.root_dir().join(name))?;
-    host.done(&["delete", "--yes", name])?;
-    assert!(!started.folder().exists() && host.subhost_dir().exists());
-    assert_eq!(host.subhostctl(&["delete", "--yes", name])?.code, 2);
-    // A tree with links, and that of a boot.
-    let tree = Started::new(host, "tree", "")?.with_tree()?;
-    tree.run(&script)?;
-    tree.stop()?;
-    host.done(&["delete", "--yes", &tree.name])?;
-    assert!(!tree.folder().exists());
-    host.config(name, "DISKS=( vda:1:/x )\n")?;
-    host.done(&["delete", "--yes", name])?;
-    assert!(!host.root_dir().join(name).exists());
-    symlink(canary.folder(), host.root_dir().join(name))?;
-    assert_eq!(host.subhostctl(&["delete", "--yes", name])?.code, 2);
-    canary.unharmed()
+    case::nothing_left(host, &before)
 }
 
 fn forty_kills(host: &Host) -> Verdict {

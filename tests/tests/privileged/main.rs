@@ -23,6 +23,7 @@ mod layers;
 mod limits;
 mod linger;
 mod linger_end;
+mod linger_names;
 mod look;
 mod mounts;
 mod names;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         limits::CASES,
         linger::CASES,
         linger_end::CASES,
+        linger_names::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
