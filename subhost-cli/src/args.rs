@@ -104,6 +104,7 @@ It is asked in the language of its init, and what it did is said. Returns 3 if s
 Examples:
   subhostctl kill web                        as if the power had gone: nothing is written back by the guest
   subhostctl kill --signal HUP web           SIGHUP for PID 1 of the subhost
+What lingers of one that start has started is left for start or stop.
 SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets it;
 one that it has no handler for it never sees.")]
     Kill(Kill),

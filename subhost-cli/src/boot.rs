@@ -263,7 +263,10 @@ fn take_back(layout: &Layout, name: &Name, record: &Record) -> Vec<Complaint> {
 }
 
 /// Leaves what lingers, and removes what does not. To be called with the name locked.
-fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
+///
+/// # Errors
+/// The cgroup cannot be removed, as a process is in it, or the record not be set aside.
+pub fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
     let step = || format!("leave {name}");
     if !matches!(state::read(layout, name).step(step())?, Some(current) if current.init == record.init) {
         // It was stopped meanwhile.

@@ -19,6 +19,7 @@ use crate::error::{Complaint, Context, Error};
 use crate::json;
 use crate::layout::{Layout, Name};
 use crate::linger::Role;
+use crate::observe::hint_of;
 use crate::plan::Plan;
 
 /// The guest's tree, and the overlay's work folder: in the subhost's folder, or at the top of its image.
@@ -212,7 +213,7 @@ impl Tree {
             mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), true).step(step())?;
             mount.set_attributes(MountAttributes::empty(), MountAttributes::NOSUID, false).step(step())?;
             if !parts.merged {
-                mount.idmap_all(user_namespace).step(step())?;
+                map_all(mount, user_namespace, &self.live())?;
             }
             mount.attach_at(live).step(step())?;
             return Ok(Vec::new());
@@ -252,7 +253,7 @@ impl Tree {
                 // It has that for the host's sake.
                 mount.set_attributes(MountAttributes::empty(), MountAttributes::NOSUID, false).step(step())?;
             }
-            mount.idmap_all(user_namespace).step(step())?;
+            map_all(&mount, user_namespace, &self.root)?;
             views.push(View {
                 role: Role::Root,
                 place: self.live(),
@@ -323,6 +324,15 @@ fn shown(path: &Path, recursive: bool) -> subhost_mount::Result<Mount> {
     )?;
     mount.set_propagation(Propagation::Private, true)?;
     Ok(mount)
+}
+
+/// Maps the ids of a tree, and of what is mounted in it.
+fn map_all(mount: &Mount, user_namespace: BorrowedFd<'_>, place: &Path) -> Result<(), Error> {
+    mount.idmap_all(user_namespace).map_err(|error| {
+        let hint = hint_of(&error).map(|hint| format!("{hint}, and nothing else mounted in it"));
+        let step = format!("map the ids of {}, and of what is mounted in it", place.display());
+        Error::Step { step, source: error.into(), hint }
+    })
 }
 
 /// The folder that is nearest to both.

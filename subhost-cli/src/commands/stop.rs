@@ -8,7 +8,7 @@ use subhost_net::name::LinkName;
 
 use super::{Context, need_root};
 use crate::args;
-use crate::boot::{await_disks, sweep};
+use crate::boot::{await_disks, hibernate, sweep};
 use crate::cgroup::sweep_name;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
@@ -135,6 +135,11 @@ fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
             State::Stopped => {
                 sweep_name(name)?;
                 await_disks(&disks);
+                return Ok(text);
+            }
+            // What lingers is not to be ended, but undone.
+            State::Lingering(record) if matches!(how, How::Force) => {
+                hibernate(layout, name, &record)?;
                 return Ok(text);
             }
             State::Stale(record) | State::Lingering(record) => {

@@ -160,8 +160,11 @@ fn tree(host: &Host) -> Verdict {
     let started = Started::new(host, "tree", "")?.with_tree()?;
     // What is mounted in it comes along.
     let below = started.folder().join("root/mnt");
-    host.witness("mount", &["-t", "tmpfs", "-o", "mode=755", "below", &below.to_string_lossy()])?;
-    fs::write(below.join("file"), "below\n")?;
+    let content = host.folder().join("below");
+    fs::create_dir(&content)?;
+    fs::write(content.join("file"), "below\n")?;
+    let image = host.ext4_of(&content, "below.ext4")?;
+    host.witness("mount", &["-o", "loop", &image.to_string_lossy(), &below.to_string_lossy()])?;
     assert_eq!(started.run("cat /mnt/file; stat -c %u /mnt/file")?, "below\n0\n");
     host.done(&["stop", &started.name])?;
     assert_eq!(started.mounts()?.len(), 1, "what is mounted in the tree itself stays");

@@ -224,6 +224,15 @@ fn alone(host: &Host) -> Verdict {
             host.running(name)?.signal_init(Signal::KILL)?;
             running.wait(PATIENCE)?.ok_or("it goes on")?;
             assert_eq!(started.identity()?, lingering);
+            let mut running = host.start(&["start", name, "--", "sleep", "1000"])?;
+            while host.running(name).is_err() {
+                assert!(running.wait(Duration::from_millis(5))?.is_none(), "it has ended");
+            }
+            for _ in 0..2 {
+                host.done(&["kill", name])?;
+                assert_eq!(started.identity()?, lingering);
+            }
+            running.wait(PATIENCE)?.ok_or("it goes on")?;
             started.run("rm /up")?;
             started.stop()?;
         }
@@ -281,7 +290,8 @@ fn forty_kills(host: &Host) -> Verdict {
         if round % 2 == 1 {
             started.run("true")?;
         }
-        let moment = random.below(whole);
+        // Some early, so that there are kills before anything has a name.
+        let moment = random.below(if round % 4 == 0 { whole / 4 } else { whole });
         let mut command = start()?;
         command.wait(moment)?;
         command.kill()?;
