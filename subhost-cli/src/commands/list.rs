@@ -158,7 +158,11 @@ fn look(context: &Context, name: &Name) -> Shown {
         Ok(State::Stopped) if starting => ("starting", None),
         Ok(State::Stopped) => ("stopped", None),
         Ok(State::Running(record)) => ("running", Some(record)),
-        Ok(State::Lingering(record)) => ("lingering", Some(record)),
+        Ok(State::Lingering(mut record)) => {
+            // It went with the processes.
+            record.cgroup.directories.clear();
+            ("lingering", Some(record))
+        }
         Ok(State::Stale(record)) => ("ended", Some(record)),
         // One record that is not ours to read must not hide the other subhosts.
         Err(error) => {
