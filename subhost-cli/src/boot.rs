@@ -1,7 +1,7 @@
 //! Applies a plan: everything hangs on file descriptors until the one commit, so an error or a kill before it
 //! leaves nothing.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -510,6 +510,7 @@ fn launch(
         payload: request.payload.clone(),
         ..Pid1Args::default()
     };
+    let variables = plan.environment.clone();
     let payload = request.payload.is_some();
     let staging = Staging::new().step("make the staging namespace")?;
     let planned = plan.cgroup.clone();
@@ -551,7 +552,8 @@ fn launch(
             .pid1_program(pid1)
             .hostname(&hostname)
             .program(program)
-            .environment(environment(payload))
+            .environment(environment(payload, &variables))
+            .proc_cmdline(staged.cmdline.as_deref())
             .stdio(stdio)
             .console_master(console_master)
             .controlling_terminal(foreign)
@@ -576,8 +578,8 @@ fn read_only(device: &Device) -> DeviceRule {
     DeviceRule { kind: DeviceKind::Block, major, minor: Some(minor), writable: false }
 }
 
-/// A clean environment: nothing of the caller's but the terminal's type.
-fn environment(payload: bool) -> Vec<CString> {
+/// A clean environment: nothing of the caller's but the terminal's type, and what the configuration sets instead or besides.
+fn environment(payload: bool, variables: &[OsString]) -> Vec<CString> {
     let mut words = vec![
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
         "container=subhost".to_owned(),
@@ -588,7 +590,12 @@ fn environment(payload: bool) -> Vec<CString> {
     } else {
         words.extend(["HOME=/".to_owned(), "TERM=linux".to_owned()]);
     }
-    words.into_iter().filter_map(|word| CString::new(word).ok()).collect()
+    let name = |word: &[u8]| word.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    let set: Vec<_> = variables.iter().map(|variable| name(variable.as_bytes())).collect();
+    words.retain(|word| !set.contains(&name(word.as_bytes())));
+    let words = words.into_iter().map(String::into_bytes);
+    let all = words.chain(variables.iter().map(|variable| variable.as_bytes().to_vec()));
+    all.filter_map(|word| CString::new(word).ok()).collect()
 }
 
 /// The caller's terminal type, if it is a plain word.
@@ -639,6 +646,8 @@ fn make_record(
         disks: plan.disks.iter().zip(resources.devices.iter()).map(disk).collect(),
         isolation: plan.isolation.clone(),
         stop_timeout_ms: plan.stop_timeout_ms,
+        after: request.after.clone(),
+        origin: request.origin.clone(),
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         lingers: None,
     })

@@ -29,11 +29,6 @@ pub fn layout(root: &RootDir) -> Option<&'static Layout> {
     })
 }
 
-/// True if OpenRC may run the start scripts, whatever calls it.
-pub fn has_openrc(root: &RootDir) -> bool {
-    is_file(root, "/sbin/openrc")
-}
-
 /// A script that says of itself what this one of the guest says, and does nothing; `None` for one that says nothing.
 pub fn stand_in(root: &RootDir, path: &str) -> Option<String> {
     let script = root.read_small(Path::new(path), LONGEST_SCRIPT).ok()?;

@@ -17,7 +17,7 @@ pub struct Name(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("subhost name {text:?}: {reason}")]
 pub struct NameError {
-    text: String,
+    pub(crate) text: String,
     reason: &'static str,
 }
 

@@ -302,6 +302,7 @@ impl PlannedNetwork {
             guest: cable.guest.clone(),
             mac: cable.guest_mac.clone(),
             bridge: cable.bridge.clone(),
+            isolated: cable.isolated,
             limited: cable.rate_bits.is_some(),
             guarded: !cable.only_from.is_empty(),
         };

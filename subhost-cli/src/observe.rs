@@ -201,7 +201,7 @@ impl Observed {
             images: Vec::new(),
             disks: Vec::new(),
             binds: Vec::new(),
-            links: subhost_net::observe::Observed { links },
+            links: subhost_net::observe::Observed { links, ..Default::default() },
             running,
             purpose: Purpose::Look,
             cgroup: cgroup::Found::default(),

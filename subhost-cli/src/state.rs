@@ -18,6 +18,7 @@ use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::linger::Lingers;
 use crate::lock::make_private_dir;
+use crate::origin::Origin;
 
 /// Largest record that is read, in bytes.
 const RECORD_MAX_BYTES: u64 = 1 << 20;
@@ -51,6 +52,9 @@ pub struct CableRecord {
     pub mac: String,
     /// Bridge of the host end.
     pub bridge: Option<String>,
+    /// True if the bridge keeps it from other isolated ports, and takes frames from its own MAC address only.
+    #[serde(default)]
+    pub isolated: bool,
     /// True if its rate is limited, by a link that does not go with it.
     #[serde(default)]
     pub limited: bool,
@@ -113,6 +117,12 @@ pub struct Record {
     pub isolation: Isolation,
     /// Longest orderly stop, in milliseconds.
     pub stop_timeout_ms: u64,
+    /// Those that were to be booted before it.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// How to boot it once more.
+    #[serde(default)]
+    pub origin: Origin,
     /// Seconds since 1970 when it was committed.
     pub started: u64,
     /// What of it stays when its processes have ended.

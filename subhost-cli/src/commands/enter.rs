@@ -11,6 +11,7 @@ use subhost_init::console::{Pipes, Pty, RawMode};
 use subhost_init::enter::Enter;
 use subhost_mount::rootdir::RootDir;
 
+use super::life::not_paused;
 use super::run::{copy_window_size, interrupted, stderr, stdin, stdout, terminal_relay, words};
 use super::{Context, need_root};
 use crate::args;
@@ -54,6 +55,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
             ));
         }
     };
+    not_paused(&record)?;
     let gone = || Error::refused(Complaint::new(format!("subhost {name}: has just ended")));
     let init = record.init.identity().open().step(format!("enter {name}"))?.ok_or_else(gone)?;
     let root = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid)));
@@ -66,6 +68,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
     let enter = Enter::new(init.as_fd())
         .argv(argv)
         .environment(environment(&account, args.variables))
+        .ends_with_caller(!args.detach)
         .working_directory(args.directory.unwrap_or_else(|| c"/".to_owned()))
         .user(account.uid, account.gid, account.groups)
         .drop_capabilities(record.isolation.dropped().step(step())?)

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, need_root, unknown};
+use super::{Context, need_root, stop, unknown};
 use crate::args;
 use crate::error::{Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::name_is_held;
+use crate::names::expand;
 use crate::observe::{State, state_of};
 
 /// How often is looked at what cannot be waited for.
@@ -19,7 +20,8 @@ pub(super) fn wait(context: &Context, args: &args::Wait) -> Result<u8, Error> {
     need_root("wait")?;
     let deadline = Instant::now() + args.timeout.map_or(FOREVER, Duration::from_secs);
     let mut running = Vec::new();
-    for name in &args.names {
+    let names = expand(&args.names, "running subhost", || stop::running(&context.layout))?;
+    for name in &names {
         if !wait_one(&context.layout, name, deadline)? {
             running.push(name.as_str());
         }

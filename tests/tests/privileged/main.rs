@@ -1,5 +1,6 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod autostart;
 mod binds;
 mod changes;
 mod config_exec;
@@ -20,6 +21,7 @@ mod joining;
 mod kill;
 mod lacking;
 mod layers;
+mod life;
 mod limits;
 mod linger;
 mod linger_end;
@@ -29,6 +31,7 @@ mod mounts;
 mod names;
 mod network;
 mod nodes;
+mod orphans;
 mod paths;
 mod pid1;
 mod reboots;
@@ -39,6 +42,7 @@ mod spying;
 mod stop;
 mod terminals;
 mod tiny;
+mod told;
 mod tricks;
 
 use std::process::ExitCode;
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         escape::CASES,
         foreign::CASES,
         hostile::CASES,
+        autostart::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
         kill::CASES,
         lacking::CASES,
         layers::CASES,
+        life::CASES,
         limits::CASES,
         linger::CASES,
         linger_end::CASES,
@@ -85,6 +91,7 @@ fn main() -> ExitCode {
         look::CASES,
         names::CASES,
         nodes::CASES,
+        orphans::CASES,
         paths::CASES,
         pid1::CASES,
         mounts::CASES,
@@ -97,6 +104,7 @@ fn main() -> ExitCode {
         stop::CASES,
         terminals::CASES,
         tiny::CASES,
+        told::CASES,
         tricks::CASES,
     ];
     let cases: Vec<Case> = groups.concat();

@@ -129,6 +129,15 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// Whether the kernel reaps each child as it ends, so that nobody learns its status. SIGCHLD comes all the same when it is
+/// blocked; but one that is pending now is lost.
+pub(crate) fn let_kernel_reap(yes: bool) {
+    const SA_NOCLDWAIT: usize = 2;
+    // A kernel `struct sigaction`: SIG_DFL, flags, nothing else.
+    let action = [0, if yes { SA_NOCLDWAIT } else { 0 }, 0, 0];
+    let _ = call(arch::RT_SIGACTION, [SIGCHLD as usize, address(&action), 0, 8, 0, 0]);
+}
+
 /// The mask bit of a signal.
 pub(crate) const fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
@@ -177,6 +186,20 @@ pub(crate) fn send(fd: i32, packet: &[u8]) -> Result<usize> {
 pub(crate) fn receive(fd: i32, buffer: &mut [u8]) -> Result<usize> {
     const MSG_DONTWAIT: usize = 0x40;
     call(arch::RECVFROM, [descriptor(fd), buffer.as_mut_ptr() as usize, buffer.len(), MSG_DONTWAIT, 0, 0])
+}
+
+/// Two ends of a socket that keeps packets apart.
+pub(crate) fn packet_sockets() -> Result<[Fd; 2]> {
+    const AF_UNIX: usize = 1;
+    const SOCK_SEQPACKET: usize = 5;
+    let mut ends = [0_i32; 2];
+    call(arch::SOCKETPAIR, [AF_UNIX, SOCK_SEQPACKET | O_CLOEXEC, 0, address_mut(&mut ends), 0, 0])?;
+    Ok(ends.map(Fd))
+}
+
+/// Makes another number stand for what a descriptor stands for, closed on exec.
+pub(crate) fn duplicate(fd: i32, number: i32) -> Result<()> {
+    call(arch::DUP3, [descriptor(fd), descriptor(number), O_CLOEXEC, 0, 0, 0]).map(drop)
 }
 
 /// Closes a descriptor on exec.
