@@ -495,6 +495,7 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Start {
     /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::trees))]
     pub name: Name,
     /// The command and its arguments; bash, or sh where there is none
     #[arg(last = true, value_name = "CMD")]
@@ -574,6 +575,7 @@ pub struct Wait {
 #[derive(Debug, Args)]
 pub struct Delete {
     /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::subhosts))]
     pub name: Name,
     /// Do not ask
     #[arg(long)]

@@ -22,7 +22,7 @@ mod stop;
 mod wait;
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -32,7 +32,7 @@ use crate::args::{Cli, Command, Config};
 use crate::completion;
 use crate::config::How;
 use crate::error::Error;
-use crate::layout::Layout;
+use crate::layout::{Layout, subhost_dir};
 use crate::order::{self, Job};
 use crate::report;
 
@@ -107,12 +107,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(if passes_status { OUR_FAILURE } else { error.exit_status() })
         }
     }
-}
-
-/// The folder of trees: as given, or as the environment has it.
-fn subhost_dir(given: Option<PathBuf>) -> PathBuf {
-    let own = std::env::var_os("SUBHOST").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    given.or(own).unwrap_or_else(|| "/opt/subhost".into())
 }
 
 /// Called by a link of these names, the program is the script that it was.
