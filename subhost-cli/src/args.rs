@@ -123,6 +123,7 @@ It is asked in the language of its init, and what it did is said. Returns 3 if s
 Examples:
   subhostctl kill web                        as if the power had gone: nothing is written back by the guest
   subhostctl kill --signal HUP web           SIGHUP for PID 1 of the subhost
+What lingers of one that start has started is left for start or stop.
 SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets it;
 one that it has no handler for it never sees.")]
     Kill(Kill),
@@ -272,6 +273,11 @@ as long as that fsck takes; Ctrl-C ends it. Returns 1 if a file system is not cl
     #[command(subcommand)]
     Config(Config),
     /// Show what boot would do, as commands; changes nothing
+    #[command(after_help = "\
+Examples:
+  subhostctl plan web
+  subhostctl plan --start web                what start would do with /opt/subhost/web
+Needs no root where the files are readable.")]
     Plan(Plan),
     /// Show the partition table of an image
     #[command(after_help = "\
@@ -307,6 +313,14 @@ Examples:
 Links are followed inside the subhost, but a link at the end of a target is replaced. A file appears whole or not
 at all. Set-user-id bits do not go along. Of a running one, use subhostctl enter NAME -- cat PATH.")]
     Cp(Cp),
+    /// Delete the folder of a subhost that neither runs nor lingers
+    #[command(after_help = "\
+Examples:
+  subhostctl delete web                      asks, on a terminal
+  subhostctl delete --yes web                /opt/subhost/web, or /opt/sub/web, with all that is in it
+Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything mounted in
+the folder, or its image in use, nothing is deleted.")]
+    Delete(Delete),
     /// Look whether this host can run subhosts, and what is left that nobody needs
     #[command(after_help = "\
 Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups, bridges,
@@ -478,6 +492,9 @@ pub struct Plan {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::subhosts))]
     pub name: Name,
+    /// What start would do
+    #[arg(long, conflicts_with_all = ["init", "disks", "filesystems", "cables", "binds", "ephemeral", "read_only"])]
+    pub start: bool,
     /// Run this program of the guest as PID 1 (`auto`: the one that is found)
     #[arg(long, value_name = "PATH")]
     pub init: Option<String>,
@@ -514,6 +531,7 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Start {
     /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::trees))]
     pub name: Name,
     /// The command and its arguments; bash, or sh where there is none
     #[arg(last = true, value_name = "CMD")]
@@ -648,6 +666,17 @@ pub struct Recover {
     /// We become the supervisor
     #[arg(long, hide = true, requires = "names")]
     pub background: bool,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::subhosts))]
+    pub name: Name,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `cp`.

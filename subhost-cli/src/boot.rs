@@ -277,7 +277,10 @@ fn take_back(layout: &Layout, name: &Name, record: &Record) -> Vec<Complaint> {
 }
 
 /// Leaves what lingers, and removes what does not. To be called with the name locked.
-fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
+///
+/// # Errors
+/// The cgroup cannot be removed, as a process is in it, or the record not be set aside.
+pub fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
     let step = || format!("leave {name}");
     if !matches!(state::read(layout, name).step(step())?, Some(current) if current.init == record.init) {
         // It was stopped meanwhile.
@@ -340,45 +343,21 @@ fn apply(
     }
     let devices = Arc::new(devices);
     let Before { rebooting, lingering } = before;
-    let Lingering { record: last, network: kept, parts, mounts: shown } = lingering;
+    let Lingering { record: last, network: kept, mut parts, mounts: shown } = lingering;
     let is_kept = kept.is_some();
-    let left = match &last {
-        // They are set anew, as is planned now; until then nothing runs in it.
-        Some(last) if is_kept => lift_limits(&last.cables),
-        Some(last) => take_back(layout, &request.name, last),
-        None => Vec::new(),
-    };
-    if !left.is_empty() {
-        return Err(Error::Left(left));
-    }
-    let network = match (rebooting, kept, &last) {
+    let renewed = match rebooting {
         // A guest that has spoilt its network gets a new one; what is left of the old one must be gone before.
-        (Some(old), ..) => plan.network.renew(&old.netns, &old.cables)?.then_some(old),
-        (None, Some((user_namespace, netns)), Some(last)) => {
-            if !plan.network.has_cables(&last.cables) {
-                plan.notes.push(format!(
-                    "its cables are those that linger, and not as configured now: subhostctl stop {} undoes them",
-                    request.name
-                ));
-            }
-            let cables = plan.network.as_they_linger(&last.cables);
-            Some(Network { range: IdRange::of(layout, last)?, user_namespace, netns, cables })
-        }
-        _ => None,
+        Some(old) => plan.network.renew(&old.netns, &old.cables)?.then_some(old),
+        None => None,
+    };
+    let Network { range, user_namespace, netns, cables } = match renewed {
+        Some(network) => network,
+        None => Network::enter_or_make(layout, request, &mut plan, kept, last.as_ref())?,
     };
     let has_root = parts.live.is_some();
-    let Network { range, user_namespace, netns, cables } = match (network, &last) {
-        (Some(network), _) => network,
-        // What lingers of the root may have these ids in it.
-        (None, Some(last)) if has_root => Network::make(IdRange::of(layout, last)?, &plan)?,
-        (None, _) => Network::make(reserve(layout, plan.id_range)?, &plan)?,
-    };
-    let parts = match (&plan.root, &parts.image) {
-        (PlannedRoot::Lingering(_), None) if !has_root => {
-            Parts { image: Tree::mount_image(&plan, &devices)?, ..parts }
-        }
-        _ => parts,
-    };
+    if matches!(plan.root, PlannedRoot::Lingering(_)) && !has_root && parts.image.is_none() {
+        parts.image = Tree::mount_image(&plan, &devices)?;
+    }
     let merged = if has_root { parts.merged } else { plan.merges() };
     let mut resources =
         Resources { mounts: Vec::new(), devices, _observed: observed, netns, user_namespace, range };
@@ -406,15 +385,8 @@ fn apply(
     }
     // The commit point: from here on the subhost is found, and runs whatever becomes of us.
     draft.publish(&record).step(format!("publish the record of {}", request.name))?;
-    let placed = place(layout, request, &plan, &record, &resources.netns, &views);
-    let failed = match placed {
-        Ok(()) => match prepared.go().step("start PID 1") {
-            Ok(running) => Ok(running),
-            Err(error) => {
-                remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
-                Err(error)
-            }
-        },
+    let running = match place(layout, request, &plan, &record, &resources.netns, &views) {
+        Ok(()) => prepared.go().step("start PID 1"),
         Err(error) => {
             // Without its name the record is no commitment any more, and what waits for GO ends.
             remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
@@ -422,19 +394,17 @@ fn apply(
             Err(error)
         }
     };
-    let running = match failed {
+    let running = match running {
         Ok(running) => running,
         Err(error) => {
+            remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
             // What lingered before goes on to linger.
             let mut left = linger::take_off(&added);
             if !is_kept {
                 left.extend(take_back(layout, &request.name, &record));
             }
-            return if left.is_empty() {
-                Err(error)
-            } else {
-                Err(Error::Left([error.into_complaints(), left].concat()))
-            };
+            let all = |error: Error| Error::Left([error.into_complaints(), left.clone()].concat());
+            return Err(if left.is_empty() { error } else { all(error) });
         }
     };
     // From now on it goes with the record.
@@ -458,6 +428,36 @@ fn apply(
 }
 
 impl Network {
+    /// The one that lingers, or else a new one.
+    fn enter_or_make(
+        layout: &Layout,
+        request: &Request,
+        plan: &mut Plan,
+        kept: Option<(UserNamespace, Netns)>,
+        last: Option<&Record>,
+    ) -> Result<Network, Error> {
+        let Some(last) = last else { return Network::make(reserve(layout, plan.id_range)?, plan) };
+        let left = match kept {
+            // They are set anew, as is planned now; until then nothing runs in it.
+            Some(_) => lift_limits(&last.cables),
+            None => take_back(layout, &request.name, last),
+        };
+        if !left.is_empty() {
+            return Err(Error::Left(left));
+        }
+        // What lingers of the root may have these ids in it.
+        let range = IdRange::of(layout, last)?;
+        let Some((user_namespace, netns)) = kept else { return Network::make(range, plan) };
+        if !plan.network.has_cables(&last.cables) {
+            plan.notes.push(format!(
+                "its cables are those that linger, and not as configured now: subhostctl stop {} undoes them",
+                request.name
+            ));
+        }
+        let cables = plan.network.as_they_linger(&last.cables);
+        Ok(Network { range, user_namespace, netns, cables })
+    }
+
     fn make(range: IdRange, plan: &Plan) -> Result<Network, Error> {
         let map = IdMap { first: range.first, count: range.count };
         let user_namespace = UserNamespace::create(map).map_err(|error| {

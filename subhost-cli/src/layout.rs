@@ -155,6 +155,12 @@ impl Layout {
     }
 }
 
+/// The folder of trees: as given, or as the environment has it.
+pub fn subhost_dir(given: Option<PathBuf>) -> PathBuf {
+    let own = std::env::var_os("SUBHOST").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    given.or(own).unwrap_or_else(|| "/opt/subhost".into())
+}
+
 /// The names of subhosts in a folder for which `is_one` holds, in order.
 fn names_in(folder: &Path, is_one: impl Fn(&Name) -> bool) -> std::io::Result<Vec<Name>> {
     let mut names = Vec::new();

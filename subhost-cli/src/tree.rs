@@ -19,6 +19,7 @@ use crate::error::{Complaint, Context, Error};
 use crate::json;
 use crate::layout::{Layout, Name};
 use crate::linger::Role;
+use crate::observe::hint_of;
 use crate::plan::Plan;
 
 /// The guest's tree, and the overlay's work folder: in the subhost's folder, or at the top of its image.
@@ -33,7 +34,8 @@ pub struct Tree {
     /// Layers that are only read, the topmost first. Without one, the root is the guest's tree itself.
     #[serde(serialize_with = "json::paths")]
     pub base: Vec<PathBuf>,
-    /// The image that holds the guest's tree.
+    /// The image that holds the guest's tree; the plan names it among the images.
+    #[serde(skip)]
     pub image: Option<PathBuf>,
     /// The guest's own tree; in the image, if there is one.
     #[serde(serialize_with = "json::path")]
@@ -85,7 +87,8 @@ impl Tree {
             return Err(Error::refused(refused(format!("is not trusted: {reason}")).hint(hint)));
         }
         let image = folder.join(format!("{name}.img"));
-        let image = (config.root.value.is_none() && image.exists()).then_some(image);
+        let has_own = config.root.value.is_some() || config.work.value.is_some();
+        let image = (!has_own && image.exists()).then_some(image);
         let [root, work] = OWN.map(|own| if image.is_some() { own.into() } else { folder.join(own) });
         let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
         Ok(Tree {
@@ -207,69 +210,72 @@ impl Tree {
         live: &Path,
     ) -> Result<Vec<View>, Error> {
         if let Some(mount) = &parts.live {
-            let step = || format!("enter {}", self.live().display());
-            mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), true).step(step())?;
-            mount.set_attributes(MountAttributes::empty(), MountAttributes::NOSUID, false).step(step())?;
-            if !parts.merged {
-                mount.idmap_all(user_namespace).step(step())?;
-            }
-            mount.attach_at(live).step(step())?;
+            self.enter(mount, parts.merged, user_namespace)?;
+            mount.attach_at(live).step("attach the root")?;
             return Ok(Vec::new());
         }
         let mut views = Vec::new();
-        let (mut root, mut work) = (self.root.clone(), self.work.clone());
-        if let Some(image) = &parts.image {
-            let at = live.with_file_name("image");
-            let step = || format!("mount the image of {name}");
-            std::fs::create_dir(&at).step(step())?;
-            image.attach_at(&at).step(step())?;
-            if !parts.image_is_shown {
-                views.push(View {
-                    role: Role::Image,
-                    place: self.mnt(),
-                    mount: shown(&at, false).step(step())?,
-                });
-            }
-            (root, work) = (at.join(OWN[0]), at.join(OWN[1]));
-            if !self.base.is_empty() {
-                self.make_own(&root, &work).step(step())?;
-            }
-            // What is in an image may be links that lead out of it.
-            let tree = image.root().step(step())?;
-            for own in OWN.iter().take(if self.base.is_empty() { 1 } else { 2 }) {
-                let kind = tree.symlink_metadata(Path::new(own)).step(step())?.kind;
-                if kind != FileKind::Directory {
-                    return Err(format!("/{own} in it is no folder")).step(step());
+        let at = live.with_file_name("image");
+        let [root, work] = match &parts.image {
+            None => [self.root.clone(), self.work.clone()],
+            Some(image) => {
+                self.attach_image(image, &at)?;
+                if !parts.image_is_shown {
+                    views.push(View::of(Role::Image, self.mnt(), &at, false)?);
                 }
+                OWN.map(|own| at.join(own))
             }
-        }
-        let mount = if self.base.is_empty() {
-            let step = || format!("bind {}", self.root.display());
-            let mount = bind(&root, true).step(step())?;
-            mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), true).step(step())?;
-            if parts.image.is_some() {
-                // It has that for the host's sake.
-                mount.set_attributes(MountAttributes::empty(), MountAttributes::NOSUID, false).step(step())?;
-            }
-            mount.idmap_all(user_namespace).step(step())?;
-            views.push(View {
-                role: Role::Root,
-                place: self.live(),
-                mount: shown(&root, true).step(step())?,
-            });
-            mount
-        } else {
-            self.merge(name, &root, &work, user_namespace)?
         };
-        mount.attach_at(live).step("attach the root")?;
-        if !self.base.is_empty() {
-            views.push(View {
-                role: Role::Root,
-                place: self.live(),
-                mount: shown(live, false).step("show the root")?,
-            });
+        if self.base.is_empty() {
+            let mount = self.bind(&root, user_namespace)?;
+            mount.attach_at(live).step("attach the root")?;
+            views.push(View::of(Role::Root, self.live(), &root, true)?);
+        } else {
+            let mount = self.merge(name, &root, &work, user_namespace)?;
+            mount.attach_at(live).step("attach the root")?;
+            views.push(View::of(Role::Root, self.live(), live, false)?);
         }
         Ok(views)
+    }
+
+    /// Makes a copy of what the host sees what the guest is to have.
+    fn enter(&self, mount: &Mount, merged: bool, user_namespace: BorrowedFd<'_>) -> Result<(), Error> {
+        let step = || format!("enter {}", self.live().display());
+        mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), true).step(step())?;
+        mount.set_attributes(MountAttributes::empty(), MountAttributes::NOSUID, false).step(step())?;
+        if merged { Ok(()) } else { map_all(mount, user_namespace, &self.live()) }
+    }
+
+    /// Attaches the image, and sees to it that what the root is made of is in it.
+    fn attach_image(&self, image: &Mount, at: &Path) -> Result<(), Error> {
+        let step = || format!("mount the image in {}", self.folder.display());
+        std::fs::create_dir(at).step(step())?;
+        image.attach_at(at).step(step())?;
+        let [root, work] = OWN.map(|own| at.join(own));
+        if !self.base.is_empty() {
+            self.make_own(&root, &work).step(step())?;
+        }
+        // They may be links that lead out of it.
+        let tree = image.root().step(step())?;
+        for own in OWN.iter().take(if self.base.is_empty() { 1 } else { 2 }) {
+            let kind = tree.symlink_metadata(Path::new(own)).step(step())?.kind;
+            if kind != FileKind::Directory {
+                return Err(format!("/{own} in it is no folder")).step(step());
+            }
+        }
+        Ok(())
+    }
+
+    fn bind(&self, root: &Path, user_namespace: BorrowedFd<'_>) -> Result<Mount, Error> {
+        let step = || format!("bind {}", self.root.display());
+        let mount = bind(root, true).step(step())?;
+        mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), true).step(step())?;
+        if self.image.is_some() {
+            // It has that for the host's sake.
+            mount.set_attributes(MountAttributes::empty(), MountAttributes::NOSUID, false).step(step())?;
+        }
+        map_all(&mount, user_namespace, &self.root)?;
+        Ok(mount)
     }
 
     fn merge(
@@ -312,16 +318,25 @@ impl Tree {
     }
 }
 
-/// A copy of what is at a path, as the host may see it. What is mounted below keeps its own attributes.
-fn shown(path: &Path, recursive: bool) -> subhost_mount::Result<Mount> {
-    let mount = bind(path, recursive)?;
-    mount.set_attributes(
-        MountAttributes::NODEV | MountAttributes::NOSUID,
-        MountAttributes::empty(),
-        false,
-    )?;
-    mount.set_propagation(Propagation::Private, true)?;
-    Ok(mount)
+impl View {
+    /// A copy of what is at a path. What is mounted below it keeps its own attributes.
+    fn of(role: Role, place: PathBuf, path: &Path, recursive: bool) -> Result<View, Error> {
+        let step = || format!("show {}", place.display());
+        let mount = bind(path, recursive).step(step())?;
+        let attributes = MountAttributes::NODEV | MountAttributes::NOSUID;
+        mount.set_attributes(attributes, MountAttributes::empty(), false).step(step())?;
+        mount.set_propagation(Propagation::Private, true).step(step())?;
+        Ok(View { role, place, mount })
+    }
+}
+
+/// Maps the ids of a tree, and of what is mounted in it.
+fn map_all(mount: &Mount, user_namespace: BorrowedFd<'_>, place: &Path) -> Result<(), Error> {
+    mount.idmap_all(user_namespace).map_err(|error| {
+        let hint = hint_of(&error).map(|hint| format!("{hint}, and nothing else mounted in it"));
+        let step = format!("map the ids of {}, and of what is mounted in it", place.display());
+        Error::Step { step, source: error.into(), hint }
+    })
 }
 
 /// The folder that is nearest to both.

@@ -110,7 +110,7 @@ pub(super) fn inspect(context: &Context, name: Name) -> Result<u8, Error> {
     let record = state::read(layout, &name).ok().flatten();
     let shown = look(context, &name, &links);
     let is_configured = context.config.is_some() || layout.config(&name).is_file();
-    if shown.state == "stopped" && !is_configured {
+    if shown.state == "stopped" && !is_configured && !layout.is_tree(&name) {
         return Err(unknown(&name));
     }
     let observed = record.as_ref().map(|record| now(context, record, &links)).transpose()?;

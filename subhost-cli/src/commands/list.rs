@@ -8,6 +8,7 @@ use crate::control;
 use crate::error::{Context as _, Error};
 use crate::events::{self, Event};
 use crate::layout::Name;
+use crate::linger::Role;
 use crate::names::{Names, expand};
 use crate::report;
 use crate::state::recorded;
@@ -116,6 +117,9 @@ fn status_table(context: &Context, shown: Shown) -> String {
     for disk in &shown.disks {
         let by = disk.loop_number.map_or("itself".to_owned(), |number| format!("by /dev/loop{number}"));
         row(&disk.node, format!("{} partition {} {by}", disk.image.display(), disk.partition));
+    }
+    for mount in shown.mounts.iter().filter(|mount| mount.role != Role::Screen) {
+        row("mount", mount.place.display().to_string());
     }
     if let Some(isolation) = shown.isolation {
         let last = u64::from(isolation.first_id) + u64::from(isolation.id_count) - 1;

@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod console;
 mod cp;
+mod delete;
 mod doctor;
 mod enter;
 mod events;
@@ -25,7 +26,7 @@ mod stop;
 mod wait;
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -36,7 +37,7 @@ use crate::completion;
 use crate::config::How;
 use crate::error::Error;
 use crate::handover::SUPERVISE;
-use crate::layout::Layout;
+use crate::layout::{Layout, subhost_dir};
 use crate::order::{self, Job};
 use crate::report;
 use crate::supervisor;
@@ -106,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Partitions { image } => partitions::partitions(&context, &image),
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Cp(args) => cp::cp(&context, &args),
+        Command::Delete(args) => delete::delete(&context, &args),
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {
@@ -124,12 +126,6 @@ fn finish(result: Result<u8, Error>, passes_status: bool) -> ExitCode {
             ExitCode::from(if passes_status { OUR_FAILURE } else { error.exit_status() })
         }
     }
-}
-
-/// The folder of trees: as given, or as the environment has it.
-fn subhost_dir(given: Option<PathBuf>) -> PathBuf {
-    let own = std::env::var_os("SUBHOST").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    given.or(own).unwrap_or_else(|| "/opt/subhost".into())
 }
 
 /// Called by a link of these names, the program is the script that it was.

@@ -10,6 +10,7 @@ use crate::control;
 use crate::events::Event;
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
+use crate::linger::HostMount;
 use crate::lock::name_is_held;
 use crate::observe::{State, state_of};
 use crate::report;
@@ -36,6 +37,8 @@ pub(super) struct Shown {
     pub(super) isolation: Option<Isolation>,
     pub(super) cgroup: Option<CgroupRecord>,
     pub(super) started: Option<u64>,
+    /// Mounts on the host that stay until it is stopped.
+    pub(super) mounts: Vec<HostMount>,
 }
 
 impl Shown {
@@ -134,7 +137,11 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
         Ok(State::Stopped) => ("stopped", None),
         Ok(State::Running(record)) if record.cgroup.is_frozen() => ("paused", Some(record)),
         Ok(State::Running(record)) => ("running", Some(record)),
-        Ok(State::Lingering(record)) => ("lingering", Some(record)),
+        Ok(State::Lingering(mut record)) => {
+            // It went with the processes.
+            record.cgroup.directories.clear();
+            ("lingering", Some(record))
+        }
         Ok(State::Stale(record)) => ("ended", Some(record)),
         // One record that is not ours to read must not hide the other subhosts.
         Err(error) => {
@@ -161,6 +168,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
             isolation: None,
             cgroup: None,
             started: None,
+            mounts: Vec::new(),
         },
         Some(record) => Shown {
             name: record.name,
@@ -187,6 +195,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
             }),
             cgroup: Some(record.cgroup),
             started: Some(record.started),
+            mounts: record.lingers.map_or(Vec::new(), |lingers| lingers.mounts),
         },
     }
 }

@@ -8,7 +8,7 @@ use subhost_net::name::LinkName;
 
 use super::{Context, at_once, each_job, need_root};
 use crate::args;
-use crate::boot::{await_disks, sweep};
+use crate::boot::{await_disks, hibernate, sweep};
 use crate::cgroup::sweep_name;
 use crate::control::{self, Word};
 use crate::error::{Complaint, Context as _, Error};
@@ -168,6 +168,11 @@ pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String,
                 sweep_name(name)?;
                 control::remove(layout, name).step(format!("remove the control socket of {name}"))?;
                 await_disks(&disks);
+                return Ok(text);
+            }
+            // What lingers is not to be ended, but undone.
+            State::Lingering(record) if matches!(how, How::Force) => {
+                hibernate(layout, name, &record)?;
                 return Ok(text);
             }
             State::Stale(record) | State::Lingering(record) => {

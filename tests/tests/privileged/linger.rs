@@ -27,11 +27,8 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::DebianBare)],
         body: debian,
     },
-    Case { name: "a_name_that_runs_or_lingers_is_not_given_to_another", needs: TREE, body: names },
-    Case { name: "what_cannot_be_started_is_refused_before_anything", needs: TREE, body: refused },
     Case { name: "other_users_of_the_host_reach_nothing_of_what_lingers", needs: TREE, body: others },
     Case { name: "an_image_that_was_started_cannot_lead_out_of_itself", needs: TREE, body: leading_out },
-    Case { name: "called_as_control_the_program_takes_its_arguments", needs: TREE, body: control },
 ];
 
 /// One subhost below the host's folder of trees.
@@ -47,7 +44,7 @@ pub(crate) struct Identity {
     pub(crate) mounts: Vec<String>,
     netns: u64,
     ifindex: u64,
-    first_id: Value,
+    pub(crate) first_id: Value,
 }
 
 impl<'a> Started<'a> {
@@ -163,8 +160,11 @@ fn tree(host: &Host) -> Verdict {
     let started = Started::new(host, "tree", "")?.with_tree()?;
     // What is mounted in it comes along.
     let below = started.folder().join("root/mnt");
-    host.witness("mount", &["-t", "tmpfs", "-o", "mode=755", "below", &below.to_string_lossy()])?;
-    fs::write(below.join("file"), "below\n")?;
+    let content = host.folder().join("below");
+    fs::create_dir(&content)?;
+    fs::write(content.join("file"), "below\n")?;
+    let image = host.ext4_of(&content, "below.ext4")?;
+    host.witness("mount", &["-o", "loop", &image.to_string_lossy(), &below.to_string_lossy()])?;
     assert_eq!(started.run("cat /mnt/file; stat -c %u /mnt/file")?, "below\n0\n");
     host.done(&["stop", &started.name])?;
     assert_eq!(started.mounts()?.len(), 1, "what is mounted in the tree itself stays");
@@ -187,12 +187,20 @@ fn overlay(host: &Host) -> Verdict {
     fs::create_dir_all(top.join("etc"))?;
     fs::write(top.join("etc/layer"), "top\n")?;
     fs::write(base.join("etc/layer"), "bottom\n")?;
-    let config = format!("BASE=( '{}' {} )", top.display(), base.display());
+    let layers = format!("BASE=( '{}' {} )", top.display(), base.display());
+    let config = format!("{layers}\nBINDS=( '{}:/mnt:ro' )\nTASKS=50\nADDRESSES=10.80.0.9/16", top.display());
     let started = Started::new(host, "over", &config)?;
     let before = (facts(&base)?, facts(&top)?);
     lingers(&started, &[("/live", "overlay")])?;
     let said = started.run("cat /etc/layer; rm /etc/layer; echo changed >/etc/passwd; stat -c '%u %a' /")?;
     assert_eq!(said, "top\n0 755\n");
+    // The rest of the configuration is as for boot.
+    let said =
+        started.run("cat /mnt/etc/layer; touch /mnt/x 2>/dev/null; ip addr show eth0 | grep -c 10.80.0.9")?;
+    assert_eq!(said, "top\n1\n");
+    let status: Value = serde_json::from_str(&host.done(&["status", "--json", &started.name])?)?;
+    assert_eq!(status["cgroup"]["limits"][0], "TASKS=50", "{status}");
+    assert_eq!(status["mounts"][0]["place"], started.live("").to_string_lossy().trim_end_matches('/'));
     assert!((facts(&base)?, facts(&top)?) == before, "a layer that is only read has changed");
     let own = started.folder().join("root");
     assert_eq!(fs::read_to_string(own.join("etc/passwd"))?, "changed\n");
@@ -266,79 +274,6 @@ fn debian(host: &Host) -> Verdict {
     Ok(())
 }
 
-fn names(host: &Host) -> Verdict {
-    bridge(host)?;
-    let started = Started::new(host, "tree", "")?.with_tree()?;
-    let name = started.name.as_str();
-    let tree = started.folder().join("root");
-    let refused = |words: &[&str], what: &str, hint: &str| -> Verdict {
-        let outcome = host.subhostctl(words)?;
-        assert!(outcome.code != 0 && outcome.stderr.contains(what), "{outcome}");
-        assert!(outcome.stderr.contains(&format!("subhostctl {hint} {name}")), "{outcome}");
-        Ok(())
-    };
-    let mut running = host.start(&["start", name, "--", "sh", "-c", "touch /up; sleep 1000"])?;
-    while !tree.join("up").exists() {
-        assert!(running.wait(Duration::from_millis(5))?.is_none(), "it has ended");
-    }
-    let supervisor = running.pid().to_string();
-    refused(&["start", name], &format!("by start of process {supervisor}"), "enter")?;
-    assert_eq!(host.done(&["enter", name, "--", "cat", "/proc/1/comm"])?.lines().count(), 1);
-    let guest = host.running(name)?;
-    started.stop()?;
-    assert!(guest.ends(Duration::from_secs(1))?);
-    running.finish(Duration::from_secs(20))?;
-
-    started.run("true")?;
-    host.config(name, &format!("DISKS=( vda:0:{} )\n", host.copy_of(Fixture::TinyTree)?.display()))?;
-    refused(&["run", "--name", name, "--root", &tree.to_string_lossy(), "--", "true"], "lingers", "start")?;
-    refused(&["enter", name], "lingers", "start")?;
-    // Its ids are not given away.
-    let first = started.identity()?.first_id;
-    let command = ["run", "--root", &*tree.to_string_lossy(), "--", "cat", "/proc/self/uid_map"];
-    let map = host.done(&command)?;
-    assert_ne!(map.split_whitespace().nth(1).map(str::to_owned), Some(first.to_string()));
-    started.stop()?;
-    let map = host.done(&command)?;
-    assert_eq!(map.split_whitespace().nth(1).map(str::to_owned), Some(first.to_string()));
-    Ok(())
-}
-
-fn refused(host: &Host) -> Verdict {
-    bridge(host)?;
-    let base = host.copy_of(Fixture::TinyTree)?;
-    let outcome = host.subhostctl(&["start", &host.name("none")])?;
-    assert!(outcome.code == 125 && outcome.stderr.contains("its folder"), "{outcome}");
-    for (short, config, what) in [
-        ("empty", String::new(), "ROOT="),
-        ("host", "BASE=/".to_owned(), "the host's own files"),
-        ("missing", "BASE=/no/such".to_owned(), "BASE=/no/such: No such file"),
-        ("apart", format!("BASE={}\nWORK=/run/work", base.display()), "different mounts"),
-        ("disk", format!("BASE={}\nDISKS=( vda:1:/x )", base.display()), "DISKS: is for boot"),
-        ("memory", format!("BASE={}\nEPHEMERAL=yes", base.display()), "EPHEMERAL, READONLY"),
-    ] {
-        let started = Started::new(host, short, &config)?;
-        let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
-        assert!(outcome.code == 125 && outcome.stderr.contains(what), "{short}: {outcome}");
-        assert!(!started.folder().join("live").exists(), "{short}");
-        assert_eq!(host.done(&["stop", &started.name])?, "");
-    }
-    let started = Started::new(host, "open", "")?.with_tree()?;
-    fs::set_permissions(started.folder(), PermissionsExt::from_mode(0o777))?;
-    let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
-    assert!(outcome.code == 125 && outcome.stderr.contains("not trusted"), "{outcome}");
-    // A mount that is somebody else's is not covered, and stays.
-    fs::set_permissions(started.folder(), PermissionsExt::from_mode(0o700))?;
-    fs::create_dir(started.live(""))?;
-    let live = started.live("");
-    host.witness("mount", &["-t", "tmpfs", "other", &live.to_string_lossy()])?;
-    let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
-    assert!(outcome.code == 125 && outcome.stderr.contains("is not ours"), "{outcome}");
-    host.done(&["stop", &started.name])?;
-    host.witness("umount", &[&live.to_string_lossy()])?;
-    Ok(())
-}
-
 /// Row C6 of docs/security.md.
 fn others(host: &Host) -> Verdict {
     bridge(host)?;
@@ -380,22 +315,4 @@ fn leading_out(host: &Host) -> Verdict {
         fs::remove_dir_all(&content)?;
     }
     Ok(())
-}
-
-fn control(host: &Host) -> Verdict {
-    bridge(host)?;
-    let started = Started::new(host, "tree", "")?.with_tree()?;
-    let program = program::path()?;
-    let link = host.folder().join("control");
-    symlink(program, &link)?;
-    let control = |words: &[&str]| {
-        let mut command = Command::new(&link);
-        command.args(words).env("SUBHOST", host.subhost_dir());
-        program::run(command, Duration::from_secs(60))
-    };
-    let outcome = control(&["start", &started.name, "sh", "-c", "echo $0; exit 5", "-x"])?;
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (5, "-x\n"), "{outcome}");
-    started.identity()?;
-    assert_eq!(control(&["stop", &started.name])?.code, 0);
-    started.stop()
 }

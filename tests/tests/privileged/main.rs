@@ -25,6 +25,7 @@ mod life;
 mod limits;
 mod linger;
 mod linger_end;
+mod linger_names;
 mod look;
 mod mounts;
 mod names;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         limits::CASES,
         linger::CASES,
         linger_end::CASES,
+        linger_names::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
