@@ -145,7 +145,7 @@ fn wait(
                 // Ours then powers off also where it was about to restart.
                 crate::supervise::send(running.socket(), InitRequest::PowerOff);
             }
-            Event::Signal(_) if stopping => running.kill().step("kill PID 1")?,
+            Event::Signal(_) if stopping => crate::shutdown::kill_at_once(&booted.record)?,
             Event::Signal(_) => {
                 stopping = true;
                 watch.deadline = Some(Instant::now() + request.stop_timeout + KILL_AFTER);
@@ -155,7 +155,7 @@ fn wait(
                     crate::shutdown::ask(&booted.record)?;
                 }
             }
-            Event::Deadline => running.kill().step("kill PID 1")?,
+            Event::Deadline => crate::shutdown::kill_at_once(&booted.record)?,
             // PID 1 has deadlines of its own, but the guest may have mounted what makes it wait.
             Event::Message(Message::Stopping { .. }) => {
                 watch.deadline.get_or_insert(Instant::now() + request.stop_timeout + KILL_AFTER);

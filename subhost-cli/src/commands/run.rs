@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
                 asked = true;
                 crate::supervise::send(running.socket(), InitRequest::PowerOff);
             }
-            Event::Signal(_) | Event::Deadline => running.kill().step("kill PID 1")?,
+            Event::Signal(_) | Event::Deadline => crate::shutdown::kill_at_once(&booted.record)?,
             Event::Message(Message::PayloadExited { status }) => payload_status = Some(status),
             Event::Message(_) => {}
         }

@@ -12,6 +12,7 @@ mod filesystems;
 mod foreign;
 mod fsck;
 mod hostile;
+mod hung;
 mod include;
 mod initctl;
 mod inits;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         changes::CASES,
         config_exec::CASES,
         cp::CASES,
+        hung::CASES,
         include::CASES,
         initctl::CASES,
         isolation::CASES,
