@@ -24,17 +24,35 @@ pub struct IdRange {
     _locks: Vec<Lock>,
 }
 
+impl IdRange {
+    /// The range of a subhost that lingers, which its record keeps for it.
+    ///
+    /// # Errors
+    /// The locks cannot be read.
+    pub fn of(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
+        let lock = record.range_index.map(|index| lock_range(layout, index)).transpose();
+        // Another command may hold it for a moment, until it has read the record.
+        let locks = lock.step("reserve a range of ids")?.flatten().into_iter().collect();
+        Ok(IdRange {
+            first: record.first_id,
+            count: record.id_count,
+            index: record.range_index,
+            _locks: locks,
+        })
+    }
+}
+
 /// Reserves a range: the fixed one of a configuration, or the first free one of the pool.
 ///
 /// A range is in use while its byte is locked (by a supervisor) or a record of a living subhost names it (its
-/// supervisor may have been killed).
+/// supervisor may have been killed), or of one that lingers.
 ///
 /// # Errors
 /// The locks or records cannot be read, or no range is free.
 pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Error> {
     if let Some((first, count)) = fixed {
         let last = first.saturating_add(count - 1);
-        for record in crate::observe::running(layout).unwrap_or_default() {
+        for record in crate::observe::recorded(layout).unwrap_or_default() {
             if first < record.first_id.saturating_add(record.id_count) && record.first_id <= last {
                 return Err(Error::refused(Complaint::new(format!(
                     "USERNS={first}:{count}: overlaps the ids of subhost {}, {}:{}",
@@ -66,13 +84,15 @@ pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Er
         // Only an unlocked byte needs the records, and they are read once.
         let used = match &recorded {
             Some(used) => used,
-            None => recorded.insert(crate::observe::running(layout).unwrap_or_default()),
+            None => recorded.insert(crate::observe::recorded(layout).unwrap_or_default()),
         };
         let first = POOL_FIRST + index * RANGE_COUNT;
         let overlaps = |record: &Record| {
             first < record.first_id.saturating_add(record.id_count) && record.first_id < first + RANGE_COUNT
         };
-        if !used.iter().any(overlaps) {
+        // A subhost may have come and gone, and linger, since they were read.
+        let is_free = || !crate::observe::recorded(layout).unwrap_or_default().iter().any(overlaps);
+        if !used.iter().any(overlaps) && is_free() {
             return Ok(IdRange { first, count: RANGE_COUNT, index: Some(index), _locks: vec![lock] });
         }
     }

@@ -1,18 +1,22 @@
 //! What a person asked for, from the configuration and the command line together.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use subhost_config::SubhostConfig;
-use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
+use subhost_config::schema::{
+    BindSpec, CableSpec, DiskSpec, EnvironmentVariable, InitChoice, PowerOff, UserNs,
+};
 use subhost_mount::fstype::AllowedTypes;
 
 use crate::cgroup;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
+use crate::origin::Origin;
+use crate::tree::Tree;
 
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub enum Root {
     Overlay(PathBuf),
     /// A folder of the host itself.
     Tree(PathBuf),
+    /// One whose mounts linger.
+    Lingering(Tree),
 }
 
 /// What becomes of what the guest writes to its disks.
@@ -64,6 +70,10 @@ pub struct Request {
     pub cgroup: cgroup::Wanted,
     /// Its host name, if it is not the name.
     pub hostname: Option<String>,
+    /// What it reads as the kernel's command line, if not the host's.
+    pub cmdline: Option<OsString>,
+    /// Variables for its PID 1.
+    pub environment: Vec<EnvironmentVariable>,
     /// What runs as PID 1.
     pub init: InitChoice,
     /// The run level after start.
@@ -84,11 +94,24 @@ pub struct Request {
     pub payload: Option<Vec<CString>>,
     /// Folders of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
+    /// Those that are to be booted before it.
+    pub after: Vec<String>,
+    /// How to boot it once more.
+    pub origin: Origin,
     /// True if the command reads its disks itself: nothing of them is mounted, and nobody can write to them.
     pub reads_disks: bool,
 }
 
 impl Request {
+    /// Whether nothing can be done without its first disk.
+    pub fn has_root_on_disk(&self) -> bool {
+        match &self.root {
+            Root::Disk => true,
+            Root::Lingering(tree) => tree.image.is_some(),
+            Root::Overlay(_) | Root::Tree(_) => false,
+        }
+    }
+
     /// Whether no byte of its disks changes.
     pub fn only_reads_disks(&self) -> bool {
         self.reads_disks || self.changes != Changes::Kept
@@ -118,6 +141,8 @@ impl Request {
             network: Wanted::from_config(config),
             cgroup: cgroup::Wanted::from_config(config),
             hostname: config.hostname.value.clone(),
+            cmdline: config.cmdline.value.clone(),
+            environment: config.environment.value.clone(),
             init: config.init.value.clone(),
             runlevel: config.runlevel.value,
             stop_timeout: config.stop_timeout.value,
@@ -128,6 +153,8 @@ impl Request {
             user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
+            after: config.after.value.clone(),
+            origin: Origin::default(),
             reads_disks: false,
         }
     }
@@ -147,6 +174,8 @@ impl Request {
             network: Wanted::default(),
             cgroup: cgroup::Wanted::default(),
             hostname: None,
+            cmdline: None,
+            environment: Vec::new(),
             init: InitChoice::Subhost,
             runlevel: '2',
             stop_timeout: Duration::from_secs(10),
@@ -157,10 +186,12 @@ impl Request {
             user_namespace: UserNs::Auto,
             payload: Some(command),
             // As the overlay's own path is: without links.
-            hidden: [&*layout.root_dir, Path::new("/opt/subhost")]
+            hidden: [&*layout.root_dir, &*layout.subhost_dir, Path::new("/opt/subhost")]
                 .iter()
                 .filter_map(|path| std::fs::canonicalize(path).ok())
                 .collect(),
+            after: Vec::new(),
+            origin: Origin::default(),
             reads_disks: false,
         }
     }

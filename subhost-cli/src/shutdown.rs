@@ -25,38 +25,94 @@ const KILL_AGAIN: Duration = Duration::from_millis(200);
 /// How long the guest's files may take: what it has mounted over them may never answer.
 const FILES: Duration = Duration::from_secs(2);
 
-/// How an init is asked to power off that reads no `/run/initctl`.
+/// How an init is asked that reads no `/run/initctl`.
 struct Language {
     /// The last part of what `INIT` names or links to.
     inits: &'static [&'static str],
+    /// To power off.
+    off: Told,
+    /// To restart.
+    again: Told,
+    /// True if it only reads `/run/initctl` after the signal, or may not hear it yet.
+    repeat: bool,
+}
+
+/// What it is told.
+struct Told {
     /// The files that are marked for it, as its own tools do.
     marks: &'static [&'static str],
+    /// Those from which such a mark is taken.
+    cleared: &'static [&'static str],
     /// The signal that it knows.
     signal: i32,
     /// The same in words.
     words: &'static str,
-    /// True if it only reads `/run/initctl` after the signal.
-    again: bool,
 }
+
+const fn told(signal: i32, words: &'static str) -> Told {
+    Told { marks: &[], cleared: &[], signal, words }
+}
+
+const STOPIT: &[&str] = &["/etc/runit/stopit", "/run/runit.stopit"];
+const REBOOT: &[&str] = &["/etc/runit/reboot", "/run/runit.reboot"];
 
 /// The first row that fits counts; the last one fits all.
 const LANGUAGES: &[Language] = &[
-    Language { inits: &["subhost-init"], marks: &[], signal: 12, words: "SIGUSR2", again: true },
-    Language { inits: &["busybox"], marks: &[], signal: 12, words: "SIGUSR2", again: false },
-    // SIGRTMIN+4, as glibc counts.
-    Language { inits: &["systemd"], marks: &[], signal: 38, words: "SIGRTMIN+4", again: false },
-    Language { inits: &["openrc-init"], marks: &[], signal: 15, words: "SIGTERM", again: false },
+    Language { inits: &["subhost-init"], off: told(12, "SIGUSR2"), again: told(2, "SIGINT"), repeat: true },
+    Language { inits: &["busybox"], off: told(12, "SIGUSR2"), again: told(15, "SIGTERM"), repeat: false },
+    // As glibc counts.
+    Language {
+        inits: &["systemd"],
+        off: told(38, "SIGRTMIN+4"),
+        again: told(39, "SIGRTMIN+5"),
+        repeat: false,
+    },
+    Language { inits: &["openrc-init"], off: told(15, "SIGTERM"), again: told(2, "SIGINT"), repeat: false },
     Language {
         inits: &["runit-init", "runit"],
-        marks: &["/etc/runit/stopit", "/run/runit.stopit"],
-        signal: 18,
-        words: "stopit and SIGCONT",
-        again: false,
+        off: Told { marks: STOPIT, cleared: REBOOT, ..told(18, "stopit and SIGCONT") },
+        again: Told {
+            marks: &["/etc/runit/stopit", "/run/runit.stopit", "/etc/runit/reboot", "/run/runit.reboot"],
+            ..told(18, "stopit, reboot and SIGCONT")
+        },
+        repeat: false,
     },
     // sysvinit makes its FIFO again, if something has taken that away.
-    Language { inits: &["init"], marks: &[], signal: 10, words: "SIGUSR1", again: true },
-    Language { inits: &[], marks: &[], signal: 30, words: "SIGPWR", again: false },
+    Language { inits: &["init"], off: told(10, "SIGUSR1"), again: told(10, "SIGUSR1"), repeat: true },
+    Language { inits: &[], off: told(30, "SIGPWR"), again: told(2, "SIGINT"), repeat: false },
 ];
+
+/// What is asked of an init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// To power off.
+    PowerOff,
+    /// To restart.
+    Reboot,
+}
+
+impl Ask {
+    fn words(self) -> &'static str {
+        match self {
+            Ask::PowerOff => "power off",
+            Ask::Reboot => "restart",
+        }
+    }
+
+    /// What `telinit 0` or `telinit 6` writes: a request of init(8) for the run level.
+    fn request(self) -> [u8; 384] {
+        let level = match self {
+            Ask::PowerOff => b'0',
+            Ask::Reboot => b'6',
+        };
+        let mut request = [0; 384];
+        request[0..4].copy_from_slice(&0x0309_1969_u32.to_ne_bytes());
+        request[4..8].copy_from_slice(&1_u32.to_ne_bytes());
+        request[8..12].copy_from_slice(&u32::from(level).to_ne_bytes());
+        request[12..16].copy_from_slice(&3_u32.to_ne_bytes());
+        request
+    }
+}
 
 /// How a subhost was asked to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +120,7 @@ pub struct Asked {
     /// The init's name, and what it was told.
     pub how: String,
     /// True if it may not have heard.
-    again: bool,
+    pub again: bool,
 }
 
 /// How a subhost was ended.
@@ -94,8 +150,10 @@ pub fn stop(
     let begun = Instant::now();
     let deadline = begun + timeout;
     let mut last = None;
+    // One that stands still does nothing in order. That it does not go on is seen at the deadline.
+    let _ = record.cgroup.thaw();
     // A guest that cannot be asked is killed at once: waiting would change nothing.
-    while let Ok(asked) = ask(record) {
+    while let Ok(asked) = ask(record, Ask::PowerOff) {
         // PID 1 that is just being started does not read yet, and hears no signal: it is asked again.
         let next = if asked.again { deadline.min(Instant::now() + ASK_AGAIN) } else { deadline };
         last = Some(asked);
@@ -151,22 +209,22 @@ fn force(record: &Record, init: &ProcessHandle) -> Result<(), Error> {
     Ok(())
 }
 
-/// Asks for power-off: by a request in `/run/initctl` where init reads that, else in the language of its init.
+/// Asks for power-off or a restart: by a request in `/run/initctl` where init reads that, else in the language of its init.
 ///
 /// # Errors
 /// The guest's files do not answer, or the signal cannot be sent.
-pub fn ask(record: &Record) -> Result<Asked, Error> {
+pub fn ask(record: &Record, what: Ask) -> Result<Asked, Error> {
     let (sender, receiver) = std::sync::mpsc::channel();
-    let step = || format!("ask {} to power off", record.name);
+    let step = || format!("ask {} to {}", record.name, what.words());
     let guest = record.clone();
     // Not waited for: it ends with the guest at the latest.
-    let thread = std::thread::Builder::new().spawn(move || drop(sender.send(ask_now(&guest))));
+    let thread = std::thread::Builder::new().spawn(move || drop(sender.send(ask_now(&guest, what))));
     thread.step(step())?;
     receiver.recv_timeout(FILES).step(step())?
 }
 
-fn ask_now(record: &Record) -> Result<Asked, Error> {
-    let step = || format!("ask {} to power off", record.name);
+fn ask_now(record: &Record, what: Ask) -> Result<Asked, Error> {
+    let step = || format!("ask {} to {}", record.name, what.words());
     let asked = |how: String, again| Ok(Asked { how, again });
     let Some(init) = record.init.identity().open().step(step())? else {
         return asked("it had ended".to_owned(), false);
@@ -182,18 +240,28 @@ fn ask_now(record: &Record) -> Result<Asked, Error> {
         return asked("it had ended".to_owned(), false);
     }
     let name = init_name(&root, &record.init_program);
-    let written = root
-        .open_fifo_for_write(Path::new("/run/initctl"))
-        .is_ok_and(|mut fifo| fifo.write_all(&power_off_request()).is_ok());
+    // Where any byte there powers it off, ours restarts by the signal alone.
+    let by_fifo = what == Ask::PowerOff || record.init_program != "subhost-init";
+    let written = by_fifo
+        && root
+            .open_fifo_for_write(Path::new("/run/initctl"))
+            .is_ok_and(|mut fifo| fifo.write_all(&what.request()).is_ok());
     if written {
         return asked(format!("{name}, by /run/initctl"), false);
     }
     let language = language(&name);
-    for path in language.marks {
+    let told = match what {
+        Ask::PowerOff => &language.off,
+        Ask::Reboot => &language.again,
+    };
+    for path in told.marks {
         mark(&root, path);
     }
-    init.signal(language.signal).step(step())?;
-    asked(format!("{name}, by {}", language.words), language.again)
+    for path in told.cleared {
+        clear(&root, path);
+    }
+    init.signal(told.signal).step(step())?;
+    asked(format!("{name}, by {}", told.words), language.repeat)
 }
 
 fn is_gone(error: &subhost_mount::Error) -> bool {
@@ -212,14 +280,13 @@ fn mark(root: &RootDir, path: &str) {
     let _ = root.write_file(&target, 0o100, b"");
 }
 
-/// What `telinit 0` writes: a request of init(8) for run level 0.
-fn power_off_request() -> [u8; 384] {
-    let mut request = [0; 384];
-    request[0..4].copy_from_slice(&0x0309_1969_u32.to_ne_bytes());
-    request[4..8].copy_from_slice(&1_u32.to_ne_bytes());
-    request[8..12].copy_from_slice(&u32::from(b'0').to_ne_bytes());
-    request[12..16].copy_from_slice(&3_u32.to_ne_bytes());
-    request
+/// Takes the mark away, where it is.
+fn clear(root: &RootDir, path: &str) {
+    let path = Path::new(path);
+    let target = root.read_link(path).unwrap_or_else(|_| path.to_path_buf());
+    if root.metadata(&target).is_ok_and(|found| found.mode & 0o100 != 0) {
+        let _ = root.write_file(&target, 0o000, b"");
+    }
 }
 
 /// The last part of the name of the program that the guest's init is, or links to.
@@ -235,17 +302,17 @@ mod tests {
 
     #[test]
     fn each_init_has_its_language() {
-        for (init, words) in [
-            ("subhost-init", "SIGUSR2"),
-            ("busybox", "SIGUSR2"),
-            ("systemd", "SIGRTMIN+4"),
-            ("openrc-init", "SIGTERM"),
-            ("runit-init", "stopit and SIGCONT"),
-            ("init", "SIGUSR1"),
-            ("my-own", "SIGPWR"),
-            ("", "SIGPWR"),
+        for (init, off, again) in [
+            ("subhost-init", "SIGUSR2", "SIGINT"),
+            ("busybox", "SIGUSR2", "SIGTERM"),
+            ("systemd", "SIGRTMIN+4", "SIGRTMIN+5"),
+            ("openrc-init", "SIGTERM", "SIGINT"),
+            ("runit-init", "stopit and SIGCONT", "stopit, reboot and SIGCONT"),
+            ("init", "SIGUSR1", "SIGUSR1"),
+            ("my-own", "SIGPWR", "SIGINT"),
+            ("", "SIGPWR", "SIGINT"),
         ] {
-            assert_eq!(language(init).words, words, "{init}");
+            assert_eq!((language(init).off.words, language(init).again.words), (off, again), "{init}");
         }
     }
 

@@ -56,10 +56,7 @@ impl Pty {
     /// [`Error::Refused`] if it is no `ptmx` of a `/dev/pts`, and as [`Pty::open`].
     pub fn open_in(ptmx: BorrowedFd<'_>) -> Result<Pty> {
         const OBJECT: &str = "the guest's /dev/pts/ptmx";
-        let stat = fstat(ptmx).map_err(|e| on_pty("stat", e))?;
-        let is_ptmx = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
-            && stat.st_rdev == makedev(PTMX.0, PTMX.1);
-        if !is_ptmx || !is_on_devpts(ptmx)? {
+        if !is_ptmx(ptmx)? || !is_on_devpts(ptmx)? {
             return Err(Error::Refused { object: OBJECT.to_owned(), reason: "is none" });
         }
         let own_name = format!("/proc/self/fd/{}", ptmx.as_raw_fd());
@@ -133,6 +130,18 @@ impl Drop for RawMode<'_> {
     fn drop(&mut self) {
         let _ = tcsetattr(self.terminal, OptionalActions::Drain, &self.before);
     }
+}
+
+/// True for the master of a pseudo terminal, and nothing else.
+pub(crate) fn is_master(fd: BorrowedFd<'_>) -> bool {
+    // What is opened without being used has no number of a terminal.
+    is_ptmx(fd).unwrap_or(false) && rustix::pty::ptsname(fd, Vec::new()).is_ok()
+}
+
+fn is_ptmx(fd: BorrowedFd<'_>) -> Result<bool> {
+    let stat = fstat(fd).map_err(|e| on_pty("stat", e))?;
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    Ok(is_device && stat.st_rdev == makedev(PTMX.0, PTMX.1))
 }
 
 fn is_on_devpts(fd: BorrowedFd<'_>) -> Result<bool> {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::Mode;
-use rustix::process::{Gid, chdir, umask};
+use rustix::process::{Gid, Signal, chdir, set_parent_process_death_signal, umask};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::capability::CapabilitySet;
@@ -30,6 +30,7 @@ pub struct Enter<'fd> {
     environment: Vec<CString>,
     stdio: Option<[OwnedFd; 3]>,
     controlling_terminal: bool,
+    ends_with_caller: bool,
     working_directory: CString,
     user: (u32, u32, Vec<u32>),
     cgroup: Option<OwnedFd>,
@@ -48,6 +49,7 @@ impl<'fd> Enter<'fd> {
             environment: Vec::new(),
             stdio: None,
             controlling_terminal: false,
+            ends_with_caller: false,
             working_directory: c"/".to_owned(),
             user: (0, 0, Vec::new()),
             cgroup: None,
@@ -128,6 +130,13 @@ impl<'fd> Enter<'fd> {
         self
     }
 
+    /// Whether the command is killed when the calling thread ends, however that is. What it has started itself goes on.
+    #[must_use]
+    pub fn ends_with_caller(mut self, yes: bool) -> Self {
+        self.ends_with_caller = yes;
+        self
+    }
+
     /// Runs it; returns when the command is executed.
     ///
     /// # Errors
@@ -162,6 +171,7 @@ impl<'fd> Enter<'fd> {
             credentials: &Credentials { uid, gid, groups, dropped: self.dropped, filter },
             stdio: &stdio,
             controlling_terminal: self.controlling_terminal,
+            ends_with_caller: self.ends_with_caller,
             working_directory: &self.working_directory,
             candidates: &candidates,
             argv: &StringArray::new(self.argv),
@@ -189,6 +199,7 @@ struct Child<'a> {
     credentials: &'a Credentials,
     stdio: &'a Stdio,
     controlling_terminal: bool,
+    ends_with_caller: bool,
     working_directory: &'a CString,
     candidates: &'a [CString],
     argv: &'a StringArray,
@@ -205,6 +216,13 @@ impl Child<'_> {
         at(Step::WorkingDirectory, chdir(self.working_directory))?;
         self.stdio.start_session(self.controlling_terminal)?;
         self.stdio.place()?;
+        if self.ends_with_caller {
+            // After the ids are taken, which would undo it.
+            at(Step::DeathSignal, set_parent_process_death_signal(Some(Signal::KILL)))?;
+            if channel.is_abandoned() {
+                sys::clone::exit(0);
+            }
+        }
         // execve(2) shows for a moment to the guest what it then closes: let that be little.
         let channel = channel.as_fd().as_raw_fd();
         at(Step::CloseInherited, sys::files::close_all_but(&[0, 1, 2, channel]))?;

@@ -151,6 +151,10 @@ steps! {
     Limits = 31, "set the resource limits of";
     /// Loading the system call filter.
     Filter = 32, "load the system call filter of";
+    /// Covering `/proc/cmdline`.
+    CommandLine = 33, "cover the guest's";
+    /// Being killed with the caller.
+    DeathSignal = 34, "tie to its caller";
     /// Entering the cgroups of version 1.
     JoinCgroups = 40, "enter the cgroups of";
 }

@@ -25,20 +25,23 @@
 //! it too, with `RUNLEVEL`, `PREVLEVEL`, `INIT_VERSION`, `CONSOLE`, the variables `INIT_…` that `/run/initctl` has set,
 //! and `PATH`, `TERM`, `HOME` where it has none.
 //!
-//! **Descriptors**, open across the exec; PID 1 sets close-on-exec on 3 and 4 and closes all above:
+//! **Descriptors**, open across the exec; PID 1 sets close-on-exec on 3 and 4, closes all above, and keeps these numbers:
 //!
 //! | number | what |
 //! | --- | --- |
 //! | 0, 1, 2 | the console, or the payload's pipes |
 //! | [`HOST_FD`] | a `SOCK_SEQPACKET` socket to the supervisor; optional |
 //! | [`CONSOLE_FD`] | the console's pty master, which PID 1 reads when the supervisor is gone; optional |
+//! | [`ADOPT_FD`] | PID 1 makes it when the supervisor is gone: the other end of a new socket at [`HOST_FD`] |
 //!
 //! **Place.** PID 1 of a PID namespace, in the guest's root, which it never leaves and where it mounts nothing; it wants
 //! `/run` writable, for `initctl` (made, mode 0600, when it is not there; in payload mode it is only used when it is
 //! there) and `utmp`. `CAP_SYS_BOOT` over the PID namespace's user namespace is for `reboot(2)`.
 //! Under any other pid the program exits with 0 at once: bound over a start script, it is a script that does nothing.
 //!
-//! **Packets.** [`Message`] from PID 1, [`Request`] to it. When the supervisor's end is closed the guest goes on.
+//! **Packets.** [`Message`] from PID 1, [`Request`] to it. When the supervisor's end is closed the guest goes on. A new
+//! supervisor then takes [`CONSOLE_FD`] and [`ADOPT_FD`] out of PID 1 (`pidfd_getfd`) and sends [`Request::Adopt`], which
+//! [`Message::Adopted`] answers; [`crate::adopt`] does so. What it takes is whatever the guest has put there.
 //!
 //! **Signals**, from inside or outside: SIGINT (ctrl-alt-del) and SIGTERM (busybox's `reboot`) restart in order; SIGPWR
 //! and SIGUSR2 (busybox's `poweroff`) power off in order. SIGUSR1 opens `/run/initctl` again, as in sysvinit; when what
@@ -71,6 +74,9 @@ pub const HOST_FD: RawFd = 3;
 
 /// The console's pty master, in PID 1.
 pub const CONSOLE_FD: RawFd = 4;
+
+/// The other end of the socket to the supervisor, in PID 1, while there is no supervisor.
+pub const ADOPT_FD: RawFd = 5;
 
 /// What PID 1 is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -82,6 +82,7 @@
 #![deny(unsafe_code)]
 
 pub mod account;
+pub mod adopt;
 pub mod capability;
 pub mod cgroup;
 mod child;

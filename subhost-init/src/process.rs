@@ -10,6 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::child::Status;
+use crate::launch::Ended;
 use crate::{Error, Result, sys};
 
 /// What identifies a process for ever: its pid alone is used again.
@@ -114,6 +116,28 @@ impl ProcessHandle {
         }
     }
 
+    /// How the process ended, of which the caller need not be the parent. The kernel tells from Linux 6.15 on, once somebody has
+    /// reaped it, which is waited for until the deadline. Of a guest's init it does not tell `reboot(2)`: there it says
+    /// [`Ended::Exited`] with 0 if init itself has called that, else [`Ended::Killed`] by SIGKILL.
+    #[must_use]
+    pub fn ended(&self, deadline: Instant) -> Option<Ended> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Hung up is a pidfd whose process was reaped; nothing else is asked for.
+            let mut fds = [PollFd::new(&self.pidfd, PollFlags::empty())];
+            match poll(&mut fds, Some(&timespec(left))) {
+                Ok(0) if left.is_zero() => break,
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        let status = sys::signals::wait_status(self.pidfd.as_fd()).ok()??;
+        Some(Ended::from(match libc::WIFSIGNALED(status) {
+            true => Status::Killed(libc::WTERMSIG(status)),
+            false => Status::Exited(libc::WEXITSTATUS(status)),
+        }))
+    }
+
     /// The pid that it was opened by.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -144,6 +168,26 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
         object: format!("descriptors from {first} on"),
         source,
     })
+}
+
+/// Lets the next program that the calling process executes have all its descriptors.
+///
+/// # Errors
+/// `/proc` does not tell which there are.
+pub fn keep_all_on_exec() -> Result<()> {
+    let error = |source| Error::System {
+        operation: "keep on exec",
+        object: "the own descriptors".to_owned(),
+        source,
+    };
+    let entries: io::Result<Vec<_>> = fs::read_dir("/proc/self/fd").and_then(Iterator::collect);
+    for entry in entries.map_err(error)? {
+        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            // That of the listing is closed by now.
+            let _ = sys::files::keep_on_exec(number);
+        }
+    }
+    Ok(())
 }
 
 fn observe(pid: u32) -> io::Result<(u64, u64)> {

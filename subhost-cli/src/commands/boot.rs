@@ -18,8 +18,10 @@ use crate::config::{Loaded, demand_trust, request};
 use crate::culprit;
 use crate::error::{Complaint, Context as _, Error};
 use crate::observe::{State, state_of};
+use crate::origin::Origin;
 use crate::report;
 use crate::request::Request;
+use crate::shutdown::Ask;
 use crate::supervise::{Event, STAY_OFF, Signals, Watch};
 
 /// What is waited for beyond the stop timeout before PID 1 is killed.
@@ -46,7 +48,8 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
     }
     let loaded =
         Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices, context.how)?;
-    let request = request(&loaded, args.name, args.devices, args.init)?;
+    let mut request = request(&loaded, args.name, args.devices, args.init)?;
+    request.origin = Origin::of_process()?;
     demand_trust(&loaded)?;
     if !loaded.diagnostics.is_empty() && !context.quiet {
         report::say(&loaded.rendered(false));
@@ -148,11 +151,12 @@ fn wait(
             Event::Signal(_) if stopping => crate::shutdown::kill_at_once(&booted.record)?,
             Event::Signal(_) => {
                 stopping = true;
+                let _ = booted.record.cgroup.thaw();
                 watch.deadline = Some(Instant::now() + request.stop_timeout + KILL_AFTER);
                 if booted.record.init_program == "subhost-init" {
                     crate::supervise::send(running.socket(), InitRequest::PowerOff);
                 } else {
-                    crate::shutdown::ask(&booted.record)?;
+                    crate::shutdown::ask(&booted.record, Ask::PowerOff)?;
                 }
             }
             Event::Deadline => crate::shutdown::kill_at_once(&booted.record)?,

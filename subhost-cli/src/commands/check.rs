@@ -30,10 +30,17 @@ struct Shown<'a> {
     fsck: Option<&'a [Checked]>,
 }
 
+/// A reason for which a boot would be refused.
 #[derive(Serialize)]
-struct ShownComplaint {
+pub(super) struct ShownComplaint {
     message: String,
     hint: Option<String>,
+}
+
+impl From<Complaint> for ShownComplaint {
+    fn from(complaint: Complaint) -> ShownComplaint {
+        ShownComplaint { message: complaint.message, hint: complaint.hint }
+    }
 }
 
 /// Checks a subhost by name, or a configuration by path. Changes nothing.
@@ -111,16 +118,13 @@ fn tell(
             ok: right && clean,
             trusted: distrust.is_none(),
             diagnostics: json_of(diagnostics, sources)?,
-            complaints: complaints
-                .into_iter()
-                .map(|complaint| ShownComplaint { message: complaint.message, hint: complaint.hint })
-                .collect(),
+            complaints: complaints.into_iter().map(ShownComplaint::from).collect(),
             fsck,
         };
         report::print_json(&shown)?;
         return Ok(status);
     }
-    report::print(&rendered(diagnostics, sources, report::on_terminal()))?;
+    report::print(&rendered(diagnostics, sources, context.colour.out))?;
     if let Some(distrust) = distrust {
         report::note(context.quiet, &format!("{}: {distrust}", file.display()));
     }

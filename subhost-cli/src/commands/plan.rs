@@ -12,10 +12,14 @@ use crate::report;
 
 /// The plan with the commands that do the same.
 #[derive(Serialize)]
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
     #[serde(flatten)]
     plan: &'a Plan,
     commands: Vec<String>,
+}
+
+pub(super) fn shown(plan: &Plan) -> Shown<'_> {
+    Shown { plan, commands: plan.commands() }
 }
 
 /// Shows the plan of a boot. Changes nothing, and needs no privileges where the files are readable.
@@ -25,13 +29,12 @@ pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
     let request = request(&loaded, args.name, args.devices, args.init)?;
     let observed = Observed::of(&request, &context.layout, Purpose::Look).step("list the host's links")?;
     let plan = Plan::make(&request, &observed, &context.layout).map_err(Error::Refused)?;
-    let commands = plan.commands();
     if context.json {
-        report::print_json(&Shown { plan: &plan, commands })?;
+        report::print_json(&shown(&plan))?;
     } else {
         // A path may hold what a terminal acts on.
-        for command in &commands {
-            report::print(&format!("{}\n", report::printable(command)))?;
+        for command in plan.commands() {
+            report::print(&format!("{}\n", report::printable(&command)))?;
         }
         for note in plan.notes.iter().chain(&plan.cgroup.not_enforced) {
             report::note(context.quiet, note);

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, need_root, unknown};
+use super::{Context, need_root, stop, unknown};
 use crate::args;
 use crate::error::{Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::name_is_held;
+use crate::names::expand;
 use crate::observe::{State, state_of};
 
 /// How often is looked at what cannot be waited for.
@@ -19,7 +20,8 @@ pub(super) fn wait(context: &Context, args: &args::Wait) -> Result<u8, Error> {
     need_root("wait")?;
     let deadline = Instant::now() + args.timeout.map_or(FOREVER, Duration::from_secs);
     let mut running = Vec::new();
-    for name in &args.names {
+    let names = expand(&args.names, "running subhost", || stop::running(&context.layout))?;
+    for name in &names {
         if !wait_one(&context.layout, name, deadline)? {
             running.push(name.as_str());
         }
@@ -43,8 +45,9 @@ fn wait_one(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Err
                 None => return Ok(true),
                 supervisor => (supervisor, soon),
             },
+            State::Lingering(_) => return Ok(true),
             State::Stopped if name_is_held(layout, name).step(step())? => (None, soon),
-            State::Stopped if seen || layout.config(name).is_file() => return Ok(true),
+            State::Stopped if seen || layout.is_known(name) => return Ok(true),
             State::Stopped => return Err(unknown(name)),
         };
         if Instant::now() >= deadline {

@@ -165,33 +165,33 @@ pub const SETTINGS: &[SettingInfo] = &[
         "yes",
         "Whether the guest may mount, and make user namespaces: what containers inside need.",
     ),
-    later(
+    setting(
         "BASE",
         "list of paths on the host",
         "none",
         "/srv/base/bookworm",
-        "The read-only layers under the guest's tree, topmost first.",
+        "For `start`: the read-only layers under the guest's tree, topmost first.",
     ),
-    later(
+    setting(
         "ROOT",
         "path on the host",
-        "`root` in the subhost's folder",
+        "`root` in the subhost's folder, or in its image",
         "/srv/web/root",
-        "The guest's own tree: what is bound at `live`, or the layer over `BASE`.",
+        "For `start`: the guest's own tree, which is bound at `live`, or is the layer over `BASE`.",
     ),
-    later(
+    setting(
         "WORK",
         "path on the host",
-        "`work` in the subhost's folder",
+        "`work` in the subhost's folder, or in its image",
         "/srv/web/work",
-        "The work folder of the overlay, on the same file system as `ROOT`.",
+        "For `start`: the work folder of the overlay, in the same mount as `ROOT`.",
     ),
-    later(
+    setting(
         "CMDLINE",
         "one line of text",
         "none",
         "'quiet ro'",
-        "The kernel command line that the guest sees.",
+        "What the guest reads in `/proc/cmdline`; without it that of the host, which the guest's root can find in any case.",
     ),
     setting(
         "CPUS",
@@ -289,21 +289,33 @@ pub const SETTINGS: &[SettingInfo] = &[
         "How fast each cable is, in either direction.",
     ),
     later("RESTART", "`no`, `on-failure` or `always`", "none", "on-failure", "When to boot again by itself."),
-    later("AUTOSTART", YES_NO, "none", "yes", "Whether to boot with the host."),
-    later("AFTER", "list of names of subhosts", "none", "( database dns )", "Which subhosts to wait for."),
-    later(
+    setting(
+        "AUTOSTART",
+        YES_NO,
+        "none",
+        "yes",
+        "Whether `subhostctl autostart` boots it, and so the host when it starts.",
+    ),
+    setting(
+        "AFTER",
+        "list of names of subhosts",
+        "none",
+        "( database dns )",
+        "Which subhosts `autostart` boots before this one, and `stop` stops after it.",
+    ),
+    setting(
         "START_DELAY",
         "time: `30`, `30s`, `2m`, `1h`, `500ms`",
         "none",
         "5s",
-        "How long to wait before; 24 hours at most.",
+        "How long `autostart` waits before it boots this one, when those of `AFTER` are ready; 24 hours at most.",
     ),
     later("LOG_SIZE", SIZE, "none", "1M", "How much of the console to keep; 4K at least."),
-    later(
+    setting(
         "ENVIRONMENT",
         "list of `NAME=value`",
         "none",
         "( LANG=C.UTF-8 'OPTIONS=a b' )",
-        "Environment variables for the guest's PID 1.",
+        "Environment variables for the guest's PID 1, and so for its start scripts.",
     ),
 ];

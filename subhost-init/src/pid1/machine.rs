@@ -169,7 +169,16 @@ impl Machine {
                     out.push(Effect::SignalGroup { pid, signal: i32::from(signal) });
                 }
             }
-            Event::HostGone => out.push(Effect::DrainConsole),
+            Event::Host(Request::Adopt) => {
+                out.push(Effect::EndOffer);
+                out.push(Effect::LeaveConsole);
+                let end = self.is_ending().then_some(self.end);
+                out.push(Effect::Tell(Message::Adopted { ready: self.ready, end }));
+            }
+            Event::HostGone => {
+                out.push(Effect::DrainConsole);
+                out.push(Effect::OfferSocket);
+            }
             Event::Deadline => self.time_over(now, &mut out),
             Event::NobodyLeft => {
                 if self.awaits_emptiness() {

@@ -121,6 +121,13 @@ pub enum Message {
     TimedOut(Program),
     /// The last packet: nothing of the guest runs any more.
     Ending(End),
+    /// The answer to [`Request::Adopt`]: where the guest stands. What was said before it is of the time without supervisor.
+    Adopted {
+        /// Whether the first runlevel was reached.
+        ready: bool,
+        /// What will be at the end, if that was asked for.
+        end: Option<End>,
+    },
     /// A step failed with this `errno`; the guest goes on unless [`Step`] says otherwise.
     Failed {
         /// What was done.
@@ -142,6 +149,8 @@ pub enum Request {
     Kill,
     /// Send this signal to the payload's process group.
     Signal(u8),
+    /// A new supervisor is here, and reads the console from now on.
+    Adopt,
 }
 
 impl Program {
@@ -226,6 +235,10 @@ impl Message {
             Self::Stopping { end, why } => (b'D', end.encode(), why as u8, 0),
             Self::TimedOut(program) => (b'T', program.encode(), 0, 0),
             Self::Ending(end) => (b'Z', end.encode(), 0, 0),
+            Self::Adopted { ready, end } => {
+                let [kind, status] = end.map_or([0, 0], End::encode);
+                (b'A', [u8::from(ready), kind], status, 0)
+            }
             Self::Failed { step, errno } => (b'F', [step as u8, 0], 0, errno),
         };
         packet(kind, [a, b, c], number)
@@ -246,6 +259,13 @@ impl Message {
             b'D' => Self::Stopping { end: End::decode(a, b)?, why: Why::decode(c)? },
             b'T' => Self::TimedOut(Program::decode(a, b)?),
             b'Z' => Self::Ending(End::decode(a, b)?),
+            b'A' if a < 2 => Self::Adopted {
+                ready: a == 1,
+                end: match b {
+                    0 => None,
+                    _ => Some(End::decode(b, c)?),
+                },
+            },
             b'F' => Self::Failed { step: Step::decode(a)?, errno },
             _ => return None,
         })
@@ -261,6 +281,7 @@ impl Request {
             Self::Reboot => packet(b'6', [0; 3], 0),
             Self::Kill => packet(b'9', [0; 3], 0),
             Self::Signal(number) => packet(b's', [number, 0, 0], 0),
+            Self::Adopt => packet(b'a', [0; 3], 0),
         }
     }
 
@@ -276,6 +297,7 @@ impl Request {
             b'6' => Self::Reboot,
             b'9' => Self::Kill,
             b's' => Self::Signal(a),
+            b'a' => Self::Adopt,
             _ => return None,
         })
     }
@@ -302,6 +324,8 @@ mod tests {
             (Message::Stopping { end: End::Reboot, why: Why::StrayBytes }, [b'D', 2, 0, 1, 0, 0, 0, 0]),
             (Message::TimedOut(Program::Payload), [b'T', 4, 0, 0, 0, 0, 0, 0]),
             (Message::Ending(End::Exit(5)), [b'Z', 3, 5, 0, 0, 0, 0, 0]),
+            (Message::Adopted { ready: true, end: None }, [b'A', 1, 0, 0, 0, 0, 0, 0]),
+            (Message::Adopted { ready: false, end: Some(End::Exit(7)) }, [b'A', 0, 3, 7, 0, 0, 0, 0]),
             (Message::Failed { step: Step::Reboot, errno: 258 }, [b'F', 8, 0, 0, 2, 1, 0, 0]),
         ];
         for (message, bytes) in table {
@@ -317,6 +341,7 @@ mod tests {
             (Request::Reboot, *b"6\0\0\0\0\0\0\0"),
             (Request::Kill, *b"9\0\0\0\0\0\0\0"),
             (Request::Signal(15), *b"s\x0f\0\0\0\0\0\0"),
+            (Request::Adopt, *b"a\0\0\0\0\0\0\0"),
         ];
         for (request, bytes) in table {
             assert_eq!(request.encode(), *bytes, "{request:?}");
@@ -326,9 +351,15 @@ mod tests {
 
     #[test]
     fn foreign_packets_are_none() {
-        for bytes in
-            [&b""[..], b"S", b"S\x01\0\0\0\0\0", b"S\x01\0\0\0\0\0\0\0", b"S\x09\0\0\0\0\0\0", &[0xff; 8]]
-        {
+        for bytes in [
+            &b""[..],
+            b"S",
+            b"S\x01\0\0\0\0\0",
+            b"S\x01\0\0\0\0\0\0\0",
+            b"S\x09\0\0\0\0\0\0",
+            b"A\x02\0\0\0\0\0\0",
+            &[0xff; 8],
+        ] {
             assert_eq!(Message::decode(bytes), None, "{bytes:?}");
         }
         for bytes in [&b""[..], b"0", b"G", b"0\0\0\0\0\0\0\0\0", b"x\0\0\0\0\0\0\0"] {

@@ -13,6 +13,9 @@ use super::{records, utmp::Record};
 /// The descriptor of the console's other end, if there is one.
 const CONSOLE: i32 = 4;
 
+/// The descriptor of the socket's other end, while there is no supervisor.
+const ADOPT: i32 = 5;
+
 /// Exit status for our own failure.
 const BROKEN: u8 = 125;
 
@@ -21,7 +24,7 @@ const READS_A_TURN: usize = 16;
 const REAPED_A_TURN: usize = 1_024;
 
 /// How often is looked whether anybody is left.
-const LOOK_AGAIN_MS: u64 = 100;
+const LOOK_AGAIN_MS: u64 = 10;
 
 const SIGNALS: u64 = bit(sys::SIGCHLD)
     | bit(sys::SIGINT)
@@ -60,12 +63,17 @@ pub(crate) fn run(args: Args) -> ! {
     sys::reset_signals();
     sys::block_signals(SIGNALS);
     sys::umask(0);
-    sys::close_from(CONSOLE + 1);
+    sys::close_from(ADOPT);
     // What programs of the guest look for to know that sysvinit runs.
     sys::set_name(c"init");
-    // Looked at before anything is opened, which takes these numbers where they are free.
     let host = sys::close_on_exec(HOST).is_ok().then_some(HOST);
     let console = (sys::close_on_exec(CONSOLE).is_ok() && sys::is_pty_master(CONSOLE)).then_some(CONSOLE);
+    // What is opened from now on does not take these numbers.
+    for (number, free) in [(HOST, host.is_none()), (CONSOLE, console.is_none()), (ADOPT, true)] {
+        if free {
+            let _ = sys::duplicate(0, number);
+        }
+    }
     let config = Config::parse(args.words.skip(1)).unwrap_or_else(|Invalid(word)| {
         say(&[b"argument not understood: ", word.to_bytes()]);
         report(Step::Arguments, sys::EINVAL);
@@ -165,7 +173,8 @@ impl Init {
             return Some(0);
         }
         let patience = self.machine.deadline()?.saturating_sub(sys::monotonic_ms());
-        // What the kernel reaps is still there for a moment after its signal.
+        // Who was started in here from outside is nobody's child here, and its end is not told; and what the kernel reaps is
+        // still there for a moment after its signal.
         Some(if self.machine.awaits_emptiness() { patience.min(LOOK_AGAIN_MS) } else { patience })
     }
 
@@ -206,6 +215,11 @@ impl Init {
             Effect::DrainConsole => {
                 self.drained = self.console.filter(|console| sys::nonblocking(*console).is_ok());
             }
+            Effect::LeaveConsole => self.drained = None,
+            Effect::OfferSocket => self.offer(),
+            Effect::EndOffer => {
+                let _ = sys::duplicate(0, ADOPT);
+            }
             Effect::Sync => {
                 if let Ok(root) = sys::open_directory(c"/") {
                     sys::syncfs(root.raw());
@@ -214,6 +228,14 @@ impl Init {
             Effect::Finish(end) => self.finish(end),
         }
         None
+    }
+
+    /// Both ends have the numbers that the supervisor and its successor know; without a socket there is no successor.
+    fn offer(&mut self) {
+        let Ok([ours, theirs]) = sys::packet_sockets() else { return };
+        if sys::duplicate(theirs.raw(), ADOPT).is_ok() && sys::duplicate(ours.raw(), HOST).is_ok() {
+            self.host = Some(HOST);
+        }
     }
 
     fn finish(&mut self, end: End) -> ! {
@@ -313,8 +335,8 @@ impl Init {
         match sys::receive(HOST, &mut buffer) {
             Err(Errno(sys::EAGAIN | sys::EINTR)) => {}
             Ok(0) | Err(_) => {
+                // Not closed, as its number is kept.
                 self.host = None;
-                sys::close(HOST);
                 self.react(Event::HostGone);
             }
             Ok(n) => {

@@ -25,6 +25,13 @@ pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets whatever is executed next inherit this descriptor.
+pub(crate) fn keep_on_exec(number: RawFd) -> io::Result<()> {
+    // SAFETY: this touches no memory, and leaves the descriptor open.
+    check(libc::c_long::from(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }))?;
+    Ok(())
+}
+
 fn close_range(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: close_range touches no memory; that the descriptors are not used again is the contract of the caller.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;

@@ -53,6 +53,28 @@ pub(crate) fn new_session_keyring() -> io::Result<()> {
     Ok(())
 }
 
+/// The wait status of a process that was reaped, where the kernel keeps it (Linux 6.15 and newer).
+pub(crate) fn wait_status(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    /// `_IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info)`, in its first version.
+    const PIDFD_GET_INFO: libc::Ioctl = 0xc040_ff0b_u32 as libc::Ioctl;
+    /// `struct pidfd_info`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        status: i32,
+    }
+    const { assert!(size_of::<Info>() == 64) };
+    let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
+    // SAFETY: the kernel writes no more than the 64 bytes that are part of the number.
+    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, std::ptr::from_mut(&mut info)) };
+    check(libc::c_long::from(result))?;
+    Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.status))
+}
+
 /// `pidfd_send_signal`, with a plain number: rustix knows the real-time signals only as the C library counts them.
 pub(crate) fn send(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     // SAFETY: a null siginfo asks for the one of kill(2).

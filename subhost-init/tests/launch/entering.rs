@@ -10,7 +10,8 @@ use subhost_init::launch::{Launch, Program, Running};
 use crate::Test;
 use crate::stage::{IDLE, IdleGuest, Stage, finish, on_stage, output_pipe, read_all, strings, with_output};
 
-pub(crate) const TESTS: [Test; 7] = [
+pub(crate) const TESTS: [Test; 8] = [
+    ("a_command_ends_with_the_thread_that_has_started_it", a_command_ends_with_its_thread),
     ("a_command_is_never_open_to_the_guest_before_it_runs", a_command_is_never_open_to_the_guest),
     ("a_command_is_in_all_namespaces_of_the_guest", a_command_is_in_all_namespaces_of_the_guest),
     ("a_command_hands_back_its_status", a_command_hands_back_its_status),
@@ -48,6 +49,27 @@ fn a_command_is_in_all_namespaces_of_the_guest() {
         // The fourth descriptor is that of the folder that ls reads.
         assert_eq!(text, "cgroup\nipc\nmnt\nnet\npid\nuser\nuts\n/\n/\n0\n1\n2\n3\n");
         assert_eq!(status, 0);
+        guest.finish();
+    });
+}
+
+fn a_command_ends_with_its_thread() {
+    on_stage(|stage| {
+        let guest = idle_guest(stage);
+        for (user, ends) in [(0, true), (1_000, true), (0, false)] {
+            let mut entered = std::thread::scope(|scope| {
+                let start = || {
+                    let command = enter(&guest, &["sleep", "1000"]).user(user, user, Vec::new());
+                    command.ends_with_caller(ends).start().unwrap()
+                };
+                scope.spawn(start).join().unwrap()
+            });
+            if !ends {
+                assert!(fs::metadata(format!("/proc/{}/exe", entered.pid())).is_ok());
+                rustix::process::pidfd_send_signal(entered.pidfd(), rustix::process::Signal::TERM).unwrap();
+            }
+            assert_eq!(entered.wait().unwrap(), if ends { 137 } else { 143 });
+        }
         guest.finish();
     });
 }

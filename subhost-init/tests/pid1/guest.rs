@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use subhost_init::adopt::{Adopted, adopt};
 use subhost_init::handoff::{Message, Pid1Args, Program, Request};
 use subhost_init::layout::Scripts;
 use subhost_init::pid1::IMAGE;
+use subhost_init::process::ProcessIdentity;
 use tempfile::TempDir;
 
 /// No test needs as long; what has not happened by then has failed.
@@ -163,6 +165,18 @@ impl Running {
             SendFlags::NOSIGNAL,
         )
         .unwrap();
+        self
+    }
+
+    /// Becomes its next supervisor, and gives what was taken over.
+    pub(crate) fn adopt(&mut self) -> Adopted {
+        let init = ProcessIdentity::of(self.pid()).unwrap().open().unwrap().unwrap();
+        adopt(&init, Instant::now() + PATIENCE).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Talks over this socket from now on.
+    pub(crate) fn talk(&mut self, socket: OwnedFd) -> &mut Self {
+        self.socket = Some(socket);
         self
     }
 

@@ -1,6 +1,7 @@
 //! The real PID 1, run as PID 1.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod adopt;
 mod boot;
 mod end;
 mod guest;
@@ -12,7 +13,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     let root = rustix::process::geteuid().is_root();
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    let tests = [payload::TESTS, boot::TESTS, end::TESTS, orphans::TESTS].concat();
+    let tests = [adopt::TESTS, payload::TESTS, boot::TESTS, end::TESTS, orphans::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test): (&str, fn())| {
         let run = move || {
             if root {

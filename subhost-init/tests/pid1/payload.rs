@@ -117,7 +117,7 @@ fn gets_signals_from_the_host() {
 }
 
 /// A new pty: its master and its slave.
-fn pty() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
+pub(crate) fn pty() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
     let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     rustix::pty::unlockpt(&master).unwrap();
     let slave = rustix::pty::ioctl_tiocgptpeer(

@@ -1,5 +1,6 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod autostart;
 mod binds;
 mod changes;
 mod config_exec;
@@ -21,7 +22,10 @@ mod joining;
 mod kill;
 mod lacking;
 mod layers;
+mod life;
 mod limits;
+mod linger;
+mod linger_end;
 mod look;
 mod mounts;
 mod names;
@@ -38,6 +42,7 @@ mod spying;
 mod stop;
 mod terminals;
 mod tiny;
+mod told;
 mod tricks;
 
 use std::process::ExitCode;
@@ -65,6 +70,7 @@ fn main() -> ExitCode {
         escape::CASES,
         foreign::CASES,
         hostile::CASES,
+        autostart::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
@@ -78,7 +84,10 @@ fn main() -> ExitCode {
         kill::CASES,
         lacking::CASES,
         layers::CASES,
+        life::CASES,
         limits::CASES,
+        linger::CASES,
+        linger_end::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
@@ -95,6 +104,7 @@ fn main() -> ExitCode {
         stop::CASES,
         terminals::CASES,
         tiny::CASES,
+        told::CASES,
         tricks::CASES,
     ];
     let cases: Vec<Case> = groups.concat();

@@ -122,6 +122,12 @@ pub enum Effect {
     Tell(Message),
     /// From now on read the console's other end, so that its writers never block.
     DrainConsole,
+    /// Leave the console's other end to the supervisor again.
+    LeaveConsole,
+    /// Hold a new socket to the supervisor by both ends, so that a new one can take the other.
+    OfferSocket,
+    /// Close the end that was offered: a supervisor has it.
+    EndOffer,
     /// Write the root file system's data out.
     Sync,
     /// The end; nothing follows.

@@ -14,7 +14,7 @@ const BOOT: Policy = Policy {
     payload: false,
 };
 
-const EVENTS: [(&str, Event); 24] = [
+const EVENTS: [(&str, Event); 25] = [
     ("start", Event::Start),
     ("spawned", Event::Spawned(99)),
     ("not-spawned", Event::NotSpawned(2)),
@@ -36,6 +36,7 @@ const EVENTS: [(&str, Event); 24] = [
     ("host-reboot", Event::Host(Request::Reboot)),
     ("host-kill", Event::Host(Request::Kill)),
     ("host-signal", Event::Host(Request::Signal(1))),
+    ("host-adopt", Event::Host(Request::Adopt)),
     ("host-gone", Event::HostGone),
     ("deadline", Event::Deadline),
     ("nobody", Event::NobodyLeft),
@@ -53,7 +54,8 @@ Start | USR2 | ShuttingDown @29500: stopping PowerOff Signal, utmp N0, spawn rc 
 Start | host-off | ShuttingDown @29500: stopping PowerOff Host, utmp N0, spawn rc 0 N0
 Start | host-reboot | ShuttingDown @29500: stopping Reboot Host, utmp N6, spawn rc 6 N6
 Start | host-kill | Killing @500: stopping PowerOff Host, all 9
-Start | host-gone | Start: drain
+Start | host-adopt | Start: end offer, leave, adopted false None
+Start | host-gone | Start: drain, offer
 SystemInit | start orphan init-2 init-3 init-S USR1-held USR1-lost host-signal nobody | -
 SystemInit | spawned | SystemInit @300000: started rcS
 SystemInit | not-spawned | Runlevel @300000: skipped rcS 2, renew, utmp boot, utmp N2, spawn rc 2 N2
@@ -66,7 +68,8 @@ SystemInit | USR2 | ShuttingDown @29500: stopping PowerOff Signal, group 10 15, 
 SystemInit | host-off | ShuttingDown @29500: stopping PowerOff Host, group 10 15, utmp N0, spawn rc 0 N0
 SystemInit | host-reboot | ShuttingDown @29500: stopping Reboot Host, group 10 15, utmp N6, spawn rc 6 N6
 SystemInit | host-kill | Killing @500: stopping PowerOff Host, all 9
-SystemInit | host-gone | SystemInit @300000: drain
+SystemInit | host-adopt | SystemInit @300000: end offer, leave, adopted false None
+SystemInit | host-gone | SystemInit @300000: drain, offer
 SystemInit | deadline | SystemInit: late rcS 10
 Runlevel | start orphan init-2 init-3 init-S USR1-held USR1-lost host-signal nobody | -
 Runlevel | spawned | Runlevel @300000: started rc 2
@@ -80,7 +83,8 @@ Runlevel | USR2 | ShuttingDown @29500: stopping PowerOff Signal, group 10 15, ut
 Runlevel | host-off | ShuttingDown @29500: stopping PowerOff Host, group 10 15, utmp 20, spawn rc 0 20
 Runlevel | host-reboot | ShuttingDown @29500: stopping Reboot Host, group 10 15, utmp 26, spawn rc 6 26
 Runlevel | host-kill | Killing @500: stopping PowerOff Host, all 9
-Runlevel | host-gone | Runlevel @300000: drain
+Runlevel | host-adopt | Runlevel @300000: end offer, leave, adopted false None
+Runlevel | host-gone | Runlevel @300000: drain, offer
 Runlevel | deadline | Runlevel: late rc 2 10
 Running | start spawned not-spawned exited orphan init-2 USR1-lost host-signal deadline nobody | -
 Running | init-0 powerfail | ShuttingDown @29500: stopping PowerOff Initctl, utmp 20, spawn rc 0 20
@@ -93,7 +97,8 @@ Running | USR2 USR1-held | ShuttingDown @29500: stopping PowerOff Signal, utmp 2
 Running | host-off | ShuttingDown @29500: stopping PowerOff Host, utmp 20, spawn rc 0 20
 Running | host-reboot | ShuttingDown @29500: stopping Reboot Host, utmp 26, spawn rc 6 26
 Running | host-kill | Killing @500: stopping PowerOff Host, all 9
-Running | host-gone | Running: drain
+Running | host-adopt | Running: end offer, leave, adopted true None
+Running | host-gone | Running: drain, offer
 Payload | start orphan init-2 init-3 init-S USR1-lost deadline nobody | -
 Payload | spawned | Payload: started payload
 Payload | not-spawned | Terminating @5000: skipped payload 2, stopping Exit(125) Payload, all 15, all 18
@@ -107,22 +112,26 @@ Payload | host-off | Terminating @5000: stopping PowerOff Host, all 15, all 18
 Payload | host-reboot | Terminating @5000: stopping Reboot Host, all 15, all 18
 Payload | host-kill | Killing @500: stopping PowerOff Host, all 9
 Payload | host-signal | Payload: group 10 1
-Payload | host-gone | Payload: drain
+Payload | host-adopt | Payload: end offer, leave, adopted false None
+Payload | host-gone | Payload: drain, offer
 ShuttingDown | start orphan init-0 init-6 init-2 init-3 init-S powerfail stray INT USR2 TERM USR1-held USR1-lost host-off host-reboot host-signal nobody | -
 ShuttingDown | spawned | ShuttingDown @29500: started rc 0
 ShuttingDown | not-spawned | Terminating @5000: skipped rc 0 2, all 15, all 18
 ShuttingDown | exited | Terminating @5000: ended rc 0 7, all 15, all 18
 ShuttingDown | host-kill | Killing @500: all 9
-ShuttingDown | host-gone | ShuttingDown @29500: drain
+ShuttingDown | host-adopt | ShuttingDown @29500: end offer, leave, adopted true Some(PowerOff)
+ShuttingDown | host-gone | ShuttingDown @29500: drain, offer
 ShuttingDown | deadline | ShuttingDown @30000: late rc 0 10
 Terminating | start spawned not-spawned exited orphan init-0 init-6 init-2 init-3 init-S powerfail stray INT USR2 TERM USR1-held USR1-lost host-off host-reboot host-signal | -
 Terminating | host-kill deadline | Killing @500: all 9
-Terminating | host-gone | Terminating @5000: drain
+Terminating | host-adopt | Terminating @5000: end offer, leave, adopted true Some(PowerOff)
+Terminating | host-gone | Terminating @5000: drain, offer
 Terminating | nobody | Done: sync, ending PowerOff, finish PowerOff
 Killing | start spawned not-spawned exited orphan init-0 init-6 init-2 init-3 init-S powerfail stray INT USR2 TERM USR1-held USR1-lost host-off host-reboot host-kill host-signal | -
-Killing | host-gone | Killing @500: drain
+Killing | host-adopt | Killing @500: end offer, leave, adopted true Some(PowerOff)
+Killing | host-gone | Killing @500: drain, offer
 Killing | deadline nobody | Done: sync, ending PowerOff, finish PowerOff
-Done | start spawned not-spawned exited orphan init-0 init-6 init-2 init-3 init-S powerfail stray INT USR2 TERM USR1-held USR1-lost host-off host-reboot host-kill host-signal host-gone deadline nobody | -
+Done | start spawned not-spawned exited orphan init-0 init-6 init-2 init-3 init-S powerfail stray INT USR2 TERM USR1-held USR1-lost host-off host-reboot host-kill host-signal host-adopt host-gone deadline nobody | -
 ";
 
 /// A machine in each state at time 0; the program that is waited for has pid 10.
@@ -187,9 +196,13 @@ fn name(effect: Effect) -> String {
             Message::Stopping { end, why } => format!("stopping {end:?} {why:?}"),
             Message::TimedOut(which) => format!("timed out {}", program(which)),
             Message::Ending(end) => format!("ending {end:?}"),
+            Message::Adopted { ready, end } => format!("adopted {ready} {end:?}"),
             Message::Failed { .. } => unreachable!("not of the machine"),
         },
         Effect::DrainConsole => "drain".to_owned(),
+        Effect::LeaveConsole => "leave".to_owned(),
+        Effect::OfferSocket => "offer".to_owned(),
+        Effect::EndOffer => "end offer".to_owned(),
         Effect::Sync => "sync".to_owned(),
         Effect::Finish(end) => format!("finish {end:?}"),
     }

@@ -74,6 +74,7 @@ pub(super) unsafe fn fill(to: *mut u8, byte: u8, n: usize) {
     }
 }
 
+pub(super) const DUP3: usize = 24;
 pub(super) const FCNTL: usize = 25;
 pub(super) const IOCTL: usize = 29;
 pub(super) const MKNODAT: usize = 33;
@@ -98,6 +99,7 @@ pub(super) const UNAME: usize = 160;
 pub(super) const UMASK: usize = 166;
 pub(super) const PRCTL: usize = 167;
 pub(super) const GETPID: usize = 172;
+pub(super) const SOCKETPAIR: usize = 199;
 pub(super) const SENDTO: usize = 206;
 pub(super) const RECVFROM: usize = 207;
 pub(super) const CLONE: usize = 220;

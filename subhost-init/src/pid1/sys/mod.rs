@@ -188,6 +188,20 @@ pub(crate) fn receive(fd: i32, buffer: &mut [u8]) -> Result<usize> {
     call(arch::RECVFROM, [descriptor(fd), buffer.as_mut_ptr() as usize, buffer.len(), MSG_DONTWAIT, 0, 0])
 }
 
+/// Two ends of a socket that keeps packets apart.
+pub(crate) fn packet_sockets() -> Result<[Fd; 2]> {
+    const AF_UNIX: usize = 1;
+    const SOCK_SEQPACKET: usize = 5;
+    let mut ends = [0_i32; 2];
+    call(arch::SOCKETPAIR, [AF_UNIX, SOCK_SEQPACKET | O_CLOEXEC, 0, address_mut(&mut ends), 0, 0])?;
+    Ok(ends.map(Fd))
+}
+
+/// Makes another number stand for what a descriptor stands for, closed on exec.
+pub(crate) fn duplicate(fd: i32, number: i32) -> Result<()> {
+    call(arch::DUP3, [descriptor(fd), descriptor(number), O_CLOEXEC, 0, 0, 0]).map(drop)
+}
+
 /// Closes a descriptor on exec.
 pub(crate) fn close_on_exec(fd: i32) -> Result<()> {
     const F_SETFD: usize = 2;

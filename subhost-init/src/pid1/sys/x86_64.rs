@@ -69,6 +69,7 @@ pub(super) const PWRITE64: usize = 18;
 pub(super) const GETPID: usize = 39;
 pub(super) const SENDTO: usize = 44;
 pub(super) const RECVFROM: usize = 45;
+pub(super) const SOCKETPAIR: usize = 53;
 pub(super) const CLONE: usize = 56;
 pub(super) const EXECVE: usize = 59;
 pub(super) const WAIT4: usize = 61;
@@ -88,6 +89,7 @@ pub(super) const UNLINKAT: usize = 263;
 pub(super) const PPOLL: usize = 271;
 pub(super) const SIGNALFD4: usize = 289;
 pub(super) const SYNCFS: usize = 306;
+pub(super) const DUP3: usize = 292;
 pub(super) const STATX: usize = 332;
 pub(super) const CLOSE_RANGE: usize = 436;
 

@@ -1,0 +1,401 @@
+//! `start`: what it shows, what lingers of it, and that it is entered again and not made anew.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use subhost_tests::canary::{Canary, facts};
+use subhost_tests::case::{Case, Need, Verdict};
+use subhost_tests::fixture::Fixture;
+use subhost_tests::host::Host;
+use subhost_tests::program;
+
+use crate::{BRIDGE, MAC, bridge};
+
+const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "a_tree_that_was_started_lingers_and_is_entered_again", needs: TREE, body: tree },
+    Case { name: "an_overlay_that_was_started_lingers_and_is_entered_again", needs: TREE, body: overlay },
+    Case { name: "an_image_that_was_started_lingers_and_is_entered_again", needs: TREE, body: image },
+    Case {
+        name: "debian_is_started_as_a_base_with_a_shell_of_its_own",
+        needs: &[Need::Program, Need::Made(Fixture::DebianBare)],
+        body: debian,
+    },
+    Case { name: "a_name_that_runs_or_lingers_is_not_given_to_another", needs: TREE, body: names },
+    Case { name: "what_cannot_be_started_is_refused_before_anything", needs: TREE, body: refused },
+    Case { name: "other_users_of_the_host_reach_nothing_of_what_lingers", needs: TREE, body: others },
+    Case { name: "an_image_that_was_started_cannot_lead_out_of_itself", needs: TREE, body: leading_out },
+    Case { name: "called_as_control_the_program_takes_its_arguments", needs: TREE, body: control },
+];
+
+/// One subhost below the host's folder of trees.
+pub(crate) struct Started<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) name: String,
+}
+
+/// What has to be the same when it is entered again.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Identity {
+    /// Ids and options of the mounts on the host.
+    pub(crate) mounts: Vec<String>,
+    netns: u64,
+    ifindex: u64,
+    first_id: Value,
+}
+
+impl<'a> Started<'a> {
+    /// Makes its folder with this configuration.
+    pub(crate) fn new(host: &'a Host, short: &str, config: &str) -> io::Result<Started<'a>> {
+        let started = Started { host, name: host.name(short) };
+        fs::create_dir_all(started.folder())?;
+        fs::write(started.folder().join("config"), format!("{config}\nBRIDGES=( {BRIDGE}:{MAC} )\n"))?;
+        Ok(started)
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.host.subhost_dir().join(&self.name)
+    }
+
+    pub(crate) fn live(&self, path: &str) -> PathBuf {
+        self.folder().join("live").join(path)
+    }
+
+    /// Gives it the busybox guest as `root`.
+    pub(crate) fn with_tree(self) -> io::Result<Started<'a>> {
+        let tree = Fixture::TinyTree.path().map_err(io::Error::other)?;
+        copy(self.host, &tree, &self.folder().join("root"))?;
+        Ok(self)
+    }
+
+    /// Runs a script in it, which must succeed.
+    pub(crate) fn run(&self, script: &str) -> io::Result<String> {
+        self.host.done(&["start", &self.name, "--", "sh", "-c", script])
+    }
+
+    pub(crate) fn stop(&self) -> Verdict {
+        self.host.done(&["stop", &self.name])?;
+        // What is done already is done.
+        self.host.done(&["stop", &self.name])?;
+        assert!(self.mounts()?.is_empty(), "{:?}", self.mounts()?);
+        Ok(())
+    }
+
+    /// The mounts in its folder, as findmnt has them.
+    pub(crate) fn mounts(&self) -> io::Result<Vec<String>> {
+        let columns = "ID,TARGET,FSTYPE,PROPAGATION,VFS-OPTIONS";
+        let table = self.host.witness("findmnt", &["--noheadings", "--raw", "-o", columns])?;
+        Ok(table
+            .lines()
+            .filter(|line| line.contains(&format!("/{}/", self.name)))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    pub(crate) fn identity(&self) -> Result<Identity, Box<dyn std::error::Error>> {
+        let guest = self.host.guest(&self.name)?.ok_or("it is not listed")?;
+        assert_eq!(guest.state(), "lingering");
+        let names = self.host.witness("ip", &["netns", "list"])?;
+        assert!(names.lines().any(|line| line.split(' ').next() == Some(&self.name)), "{names}");
+        let netns = fs::metadata(Path::new("/run/netns").join(&self.name))?.ino();
+        let link = self.host.witness("ip", &["-json", "link", "show", &format!("{}0", self.name)])?;
+        let link: Value = serde_json::from_str(&link)?;
+        assert_eq!(guest.field("netns_inode"), netns);
+        Ok(Identity {
+            mounts: self.mounts()?,
+            netns,
+            ifindex: link[0]["ifindex"].as_u64().ok_or("its cable is not there")?,
+            first_id: guest.field("isolation")["first_id"].clone(),
+        })
+    }
+}
+
+pub(crate) fn copy(host: &Host, from: &Path, to: &Path) -> io::Result<()> {
+    host.witness("cp", &["-a", &from.to_string_lossy(), &to.to_string_lossy()]).map(drop)
+}
+
+/// What is asserted of any kind: it lingers without a process, and is entered as it is.
+fn lingers(started: &Started<'_>, kinds: &[(&str, &str)]) -> Verdict {
+    let host = started.host;
+    let outcome = host.subhostctl(&[
+        "start",
+        &started.name,
+        "--",
+        "sh",
+        "-c",
+        "ip addr add 10.80.0.2/16 dev eth0; ip link set eth0 up; echo kept >/kept; sleep 1000 & echo $(hostname) >&2; exit 7",
+    ])?;
+    assert_eq!(outcome.code, 7, "{outcome}");
+    assert!(outcome.stderr.ends_with(&format!("{}\n", started.name)), "{outcome}");
+    let sleeping = host.witness("ps", &["-eo", "args"])?;
+    assert!(!sleeping.contains("sleep 1000"), "{sleeping}");
+    let before = started.identity()?;
+    assert_eq!(before.mounts.len(), kinds.len(), "{before:?}");
+    for (line, (place, kind)) in before.mounts.iter().zip(kinds) {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(words[1].ends_with(place), "{line}");
+        assert_eq!(words[2..4], [*kind, "private"], "{line}");
+        assert!(words[4].contains("nosuid") && words[4].contains("nodev"), "{line}");
+    }
+    assert_eq!(fs::read_to_string(started.live("kept"))?, "kept\n");
+    for round in 0..2 {
+        let said = started.run(
+            "cat /kept; ip addr show eth0 | grep -c 10.80.0.2; grep ' / ' /proc/self/mounts | grep -c nosuid; true",
+        )?;
+        assert_eq!(said, "kept\n1\n0\n", "round {round}");
+        assert_eq!(started.identity()?, before, "round {round}");
+    }
+    let status: Value = serde_json::from_str(&host.done(&["status", "--json", &started.name])?)?;
+    assert_eq!((&status["state"], &status["init_pid"]), (&"lingering".into(), &Value::Null), "{status}");
+    let doctor = host.subhostctl(&["doctor"])?;
+    assert!(!doctor.stdout.contains(&started.name), "{doctor}");
+    Ok(())
+}
+
+fn tree(host: &Host) -> Verdict {
+    bridge(host)?;
+    let started = Started::new(host, "tree", "")?.with_tree()?;
+    // What is mounted in it comes along.
+    let below = started.folder().join("root/mnt");
+    host.witness("mount", &["-t", "tmpfs", "-o", "mode=755", "below", &below.to_string_lossy()])?;
+    fs::write(below.join("file"), "below\n")?;
+    assert_eq!(started.run("cat /mnt/file; stat -c %u /mnt/file")?, "below\n0\n");
+    host.done(&["stop", &started.name])?;
+    assert_eq!(started.mounts()?.len(), 1, "what is mounted in the tree itself stays");
+    host.witness("umount", &[&below.to_string_lossy()])?;
+    lingers(&started, &[("/live", "ext4")])?;
+    // The host's root can write there, and it is the guest's.
+    fs::write(started.live("from-host"), "hello\n")?;
+    assert_eq!(started.run("cat /from-host; stat -c %u /from-host")?, "hello\n0\n");
+    let meta = fs::metadata(started.folder().join("root/kept"))?;
+    assert_eq!((meta.uid(), meta.gid()), (0, 0));
+    started.stop()?;
+    // And it can be started from the beginning.
+    assert_eq!(started.run("cat /kept")?, "kept\n");
+    started.stop()
+}
+
+fn overlay(host: &Host) -> Verdict {
+    bridge(host)?;
+    let (base, top) = (host.copy_of(Fixture::TinyTree)?, host.folder().join("top layer"));
+    fs::create_dir_all(top.join("etc"))?;
+    fs::write(top.join("etc/layer"), "top\n")?;
+    fs::write(base.join("etc/layer"), "bottom\n")?;
+    let config = format!("BASE=( '{}' {} )", top.display(), base.display());
+    let started = Started::new(host, "over", &config)?;
+    let before = (facts(&base)?, facts(&top)?);
+    lingers(&started, &[("/live", "overlay")])?;
+    let said = started.run("cat /etc/layer; rm /etc/layer; echo changed >/etc/passwd; stat -c '%u %a' /")?;
+    assert_eq!(said, "top\n0 755\n");
+    assert!((facts(&base)?, facts(&top)?) == before, "a layer that is only read has changed");
+    let own = started.folder().join("root");
+    assert_eq!(fs::read_to_string(own.join("etc/passwd"))?, "changed\n");
+    assert_eq!(fs::metadata(own.join("kept"))?.uid(), 0);
+    // The same upper layer is not given to a second one.
+    let config =
+        format!("BASE={}\nROOT={}\nWORK={}/work", base.display(), own.display(), started.folder().display());
+    let second = Started::new(host, "second", &config)?;
+    let outcome = host.subhostctl(&["start", &second.name, "--", "true"])?;
+    assert_eq!(outcome.code, 125, "{outcome}");
+    assert!(outcome.stderr.contains("in use by another overlay"), "{outcome}");
+    started.stop()?;
+    assert_eq!(second.run("cat /etc/passwd")?, "changed\n");
+    second.stop()
+}
+
+fn image(host: &Host) -> Verdict {
+    bridge(host)?;
+    let tree = Fixture::TinyTree.path()?;
+    let content = host.folder().join("content");
+    fs::create_dir(&content)?;
+    copy(host, &tree, &content.join("root"))?;
+    for (short, config, kind) in [
+        ("plain", String::new(), "ext4"),
+        ("based", format!("BASE={}", host.copy_of(Fixture::TinyTree)?.display()), "overlay"),
+    ] {
+        let started = Started::new(host, short, &config)?;
+        let made = host.ext4_of(&content, &format!("{short}.ext4"))?;
+        let image = started.folder().join(format!("{}.img", started.name));
+        fs::rename(made, &image)?;
+        lingers(&started, &[("/mnt", "ext4"), ("/live", kind)])?;
+        assert!(started.folder().join("mnt/root/kept").is_file());
+        // It is nobody else's.
+        let other = host.name("other");
+        host.config(&other, &format!("DISKS=( vda:0:{} )\n", image.display()))?;
+        let outcome = host.subhostctl(&["boot", &other])?;
+        let whose = format!("it is a disk of subhost {}", started.name);
+        assert!(outcome.code == 2 && outcome.stderr.contains(&whose), "{outcome}");
+        // The root is made again of the image, where somebody has unmounted it.
+        host.witness("umount", &[&started.live("").to_string_lossy()])?;
+        assert_eq!(started.run("cat /kept")?, "kept\n");
+        assert_eq!(started.mounts()?.len(), 2);
+        started.stop()?;
+        let devices = host.witness("losetup", &["--list", "--noheadings", "-O", "BACK-FILE"])?;
+        assert!(!devices.contains(&*image.to_string_lossy()), "{devices}");
+    }
+    Ok(())
+}
+
+fn debian(host: &Host) -> Verdict {
+    bridge(host)?;
+    let base = host.folder().join("debian");
+    fs::create_dir(&base)?;
+    let fixture = Fixture::DebianBare.path()?;
+    let at = base.to_string_lossy();
+    host.witness("mount", &["-o", "loop,ro,noload", &fixture.to_string_lossy(), &at])?;
+    let started = Started::new(host, "deb", &format!("BASE={at}"))?;
+    // Its shell is bash, and takes what is typed.
+    let mut command = Command::new("sh");
+    let typed = "echo 'echo ${BASH_VERSION%%.*}; su nobody -s /bin/sh -c id; dpkg --status bash | grep -c installed; exit 3' | \"$@\"";
+    let start = host.command(&["start", &started.name]);
+    command.args(["-c", typed, "sh"]).arg(start.get_program()).args(start.get_args());
+    let outcome = program::run(command, Duration::from_secs(60))?;
+    assert_eq!(outcome.code, 3, "{outcome}");
+    assert_eq!(outcome.stdout, "5\nuid=65534(nobody) gid=65534(nogroup) groups=65534(nogroup)\n1\n");
+    started.identity()?;
+    let said = started.run("dpkg --purge --force-all nano >/dev/null 2>&1; touch /var/x; ls -d /var/x")?;
+    assert_eq!(said, "/var/x\n");
+    started.stop()?;
+    host.witness("umount", &[&at])?;
+    Ok(())
+}
+
+fn names(host: &Host) -> Verdict {
+    bridge(host)?;
+    let started = Started::new(host, "tree", "")?.with_tree()?;
+    let name = started.name.as_str();
+    let tree = started.folder().join("root");
+    let refused = |words: &[&str], what: &str, hint: &str| -> Verdict {
+        let outcome = host.subhostctl(words)?;
+        assert!(outcome.code != 0 && outcome.stderr.contains(what), "{outcome}");
+        assert!(outcome.stderr.contains(&format!("subhostctl {hint} {name}")), "{outcome}");
+        Ok(())
+    };
+    let mut running = host.start(&["start", name, "--", "sh", "-c", "touch /up; sleep 1000"])?;
+    while !tree.join("up").exists() {
+        assert!(running.wait(Duration::from_millis(5))?.is_none(), "it has ended");
+    }
+    let supervisor = running.pid().to_string();
+    refused(&["start", name], &format!("by start of process {supervisor}"), "enter")?;
+    assert_eq!(host.done(&["enter", name, "--", "cat", "/proc/1/comm"])?.lines().count(), 1);
+    let guest = host.running(name)?;
+    started.stop()?;
+    assert!(guest.ends(Duration::from_secs(1))?);
+    running.finish(Duration::from_secs(20))?;
+
+    started.run("true")?;
+    host.config(name, &format!("DISKS=( vda:0:{} )\n", host.copy_of(Fixture::TinyTree)?.display()))?;
+    refused(&["run", "--name", name, "--root", &tree.to_string_lossy(), "--", "true"], "lingers", "start")?;
+    refused(&["enter", name], "lingers", "start")?;
+    // Its ids are not given away.
+    let first = started.identity()?.first_id;
+    let command = ["run", "--root", &*tree.to_string_lossy(), "--", "cat", "/proc/self/uid_map"];
+    let map = host.done(&command)?;
+    assert_ne!(map.split_whitespace().nth(1).map(str::to_owned), Some(first.to_string()));
+    started.stop()?;
+    let map = host.done(&command)?;
+    assert_eq!(map.split_whitespace().nth(1).map(str::to_owned), Some(first.to_string()));
+    Ok(())
+}
+
+fn refused(host: &Host) -> Verdict {
+    bridge(host)?;
+    let base = host.copy_of(Fixture::TinyTree)?;
+    let outcome = host.subhostctl(&["start", &host.name("none")])?;
+    assert!(outcome.code == 125 && outcome.stderr.contains("its folder"), "{outcome}");
+    for (short, config, what) in [
+        ("empty", String::new(), "ROOT="),
+        ("host", "BASE=/".to_owned(), "the host's own files"),
+        ("missing", "BASE=/no/such".to_owned(), "BASE=/no/such: No such file"),
+        ("apart", format!("BASE={}\nWORK=/run/work", base.display()), "different mounts"),
+        ("disk", format!("BASE={}\nDISKS=( vda:1:/x )", base.display()), "DISKS: is for boot"),
+        ("memory", format!("BASE={}\nEPHEMERAL=yes", base.display()), "EPHEMERAL, READONLY"),
+    ] {
+        let started = Started::new(host, short, &config)?;
+        let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
+        assert!(outcome.code == 125 && outcome.stderr.contains(what), "{short}: {outcome}");
+        assert!(!started.folder().join("live").exists(), "{short}");
+        assert_eq!(host.done(&["stop", &started.name])?, "");
+    }
+    let started = Started::new(host, "open", "")?.with_tree()?;
+    fs::set_permissions(started.folder(), PermissionsExt::from_mode(0o777))?;
+    let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
+    assert!(outcome.code == 125 && outcome.stderr.contains("not trusted"), "{outcome}");
+    // A mount that is somebody else's is not covered, and stays.
+    fs::set_permissions(started.folder(), PermissionsExt::from_mode(0o700))?;
+    fs::create_dir(started.live(""))?;
+    let live = started.live("");
+    host.witness("mount", &["-t", "tmpfs", "other", &live.to_string_lossy()])?;
+    let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
+    assert!(outcome.code == 125 && outcome.stderr.contains("is not ours"), "{outcome}");
+    host.done(&["stop", &started.name])?;
+    host.witness("umount", &[&live.to_string_lossy()])?;
+    Ok(())
+}
+
+/// Row C6 of docs/security.md.
+fn others(host: &Host) -> Verdict {
+    bridge(host)?;
+    let started = Started::new(host, "tree", "")?.with_tree()?;
+    fs::set_permissions(started.folder(), PermissionsExt::from_mode(0o755))?;
+    let outcome = host.subhostctl(&["start", &started.name, "--", "sh", "-c", "chmod 4755 /bin/busybox"])?;
+    assert!(outcome.code == 0 && outcome.stderr.contains("for root alone"), "{outcome}");
+    for place in ["live", "root"] {
+        let file = started.folder().join(place).join("bin/busybox");
+        assert_eq!(fs::metadata(&file)?.mode() & 0o7777, 0o4755);
+        let tried = host.witness(
+            "setpriv",
+            &["--reuid=65534", "--clear-groups", "--", "sh", "-c", "exec $0 id", &file.to_string_lossy()],
+        );
+        let said = tried.err().ok_or("a user of the host has run a program of the guest")?.to_string();
+        assert!(said.contains("Permission denied"), "{said}");
+    }
+    started.stop()
+}
+
+fn leading_out(host: &Host) -> Verdict {
+    bridge(host)?;
+    let canary = Canary::plant(host)?;
+    let base = host.copy_of(Fixture::TinyTree)?;
+    let content = host.folder().join("content");
+    for link in ["root", "work"] {
+        fs::create_dir(&content)?;
+        for own in ["root", "work"] {
+            let place = content.join(own);
+            if own == link { symlink(canary.folder(), place)? } else { fs::create_dir(place)? }
+        }
+        let started = Started::new(host, link, &format!("BASE={}", base.display()))?;
+        let made = host.ext4_of(&content, "content.ext4")?;
+        fs::rename(made, started.folder().join(format!("{}.img", started.name)))?;
+        let outcome = host.subhostctl(&["start", &started.name, "--", "touch", "/x"])?;
+        assert_eq!(outcome.code, 125, "{outcome}");
+        canary.unharmed()?;
+        started.stop()?;
+        fs::remove_dir_all(&content)?;
+    }
+    Ok(())
+}
+
+fn control(host: &Host) -> Verdict {
+    bridge(host)?;
+    let started = Started::new(host, "tree", "")?.with_tree()?;
+    let program = program::path()?;
+    let link = host.folder().join("control");
+    symlink(program, &link)?;
+    let control = |words: &[&str]| {
+        let mut command = Command::new(&link);
+        command.args(words).env("SUBHOST", host.subhost_dir());
+        program::run(command, Duration::from_secs(60))
+    };
+    let outcome = control(&["start", &started.name, "sh", "-c", "echo $0; exit 5", "-x"])?;
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (5, "-x\n"), "{outcome}");
+    started.identity()?;
+    assert_eq!(control(&["stop", &started.name])?.code, 0);
+    started.stop()
+}
