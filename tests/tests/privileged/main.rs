@@ -12,6 +12,7 @@ mod escape;
 mod filesystems;
 mod foreign;
 mod fsck;
+mod heldup;
 mod hostile;
 mod hung;
 mod include;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         fsck::CASES,
         escape::CASES,
         foreign::CASES,
+        heldup::CASES,
         hostile::CASES,
         autostart::CASES,
         binds::CASES,
