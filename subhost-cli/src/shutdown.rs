@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use subhost_init::force;
 use subhost_init::process::ProcessHandle;
+use subhost_init::userns::IdMap;
 use subhost_mount::rootdir::RootDir;
 
 use crate::error::{Context, Error};
@@ -15,8 +17,10 @@ use crate::state::Record;
 const SIGKILL: i32 = 9;
 /// How soon one that did not read is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// How long the end after SIGKILL is waited for.
-const AFTER_KILL: Duration = Duration::from_secs(5);
+/// How long the end of one that is killed at once is waited for.
+const AFTER_KILL: Duration = Duration::from_secs(2);
+/// How soon one that has not ended is killed again: it may just have mounted what it waits for.
+const KILL_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long the guest's files may take: what it has mounted over them may never answer.
 const FILES: Duration = Duration::from_secs(2);
@@ -132,14 +136,19 @@ pub enum Stopped {
     Stuck,
 }
 
-/// Asks, waits until the timeout, kills. Gives how it was asked, too.
+/// Asks, waits until the timeout, kills, and waits until it is `given_up`, both counted from now. Gives how it was asked, too.
 ///
 /// # Errors
 /// Its init cannot be opened, asked or killed.
-pub fn stop(record: &Record, timeout: Duration) -> Result<(Stopped, Option<Asked>), Error> {
+pub fn stop(
+    record: &Record,
+    timeout: Duration,
+    given_up: Duration,
+) -> Result<(Stopped, Option<Asked>), Error> {
     let step = || format!("stop {}", record.name);
     let Some(init) = record.init.identity().open().step(step())? else { return Ok((Stopped::Already, None)) };
-    let deadline = Instant::now() + timeout;
+    let begun = Instant::now();
+    let deadline = begun + timeout;
     let mut last = None;
     // One that stands still does nothing in order. That it does not go on is seen at the deadline.
     let _ = record.cgroup.thaw();
@@ -155,7 +164,7 @@ pub fn stop(record: &Record, timeout: Duration) -> Result<(Stopped, Option<Asked
             break;
         }
     }
-    Ok((end(record, &init)?, last))
+    Ok((end(record, &init, begun + given_up)?, last))
 }
 
 /// Kills.
@@ -164,16 +173,40 @@ pub fn stop(record: &Record, timeout: Duration) -> Result<(Stopped, Option<Asked
 /// Its init cannot be opened or killed.
 pub fn kill(record: &Record) -> Result<Stopped, Error> {
     let init = record.init.identity().open().step(format!("kill {}", record.name))?;
-    init.map_or(Ok(Stopped::Already), |init| end(record, &init))
+    init.map_or(Ok(Stopped::Already), |init| end(record, &init, Instant::now() + AFTER_KILL))
 }
 
-fn end(record: &Record, init: &ProcessHandle) -> Result<Stopped, Error> {
-    let step = || format!("kill {}", record.name);
-    // Also what is in its cgroup but not below its PID 1; where the kernel cannot, the rest ends with PID 1.
-    let _ = record.cgroup.open().and_then(|cgroup| cgroup.kill());
-    init.signal(SIGKILL).step(step())?;
-    let gone = init.wait_gone(Instant::now() + AFTER_KILL).step(step())?;
-    Ok(if gone { Stopped::Killed } else { Stopped::Stuck })
+fn end(record: &Record, init: &ProcessHandle, given_up: Instant) -> Result<Stopped, Error> {
+    loop {
+        force(record, init)?;
+        let next = given_up.min(Instant::now() + KILL_AGAIN);
+        if init.wait_gone(next).step(format!("kill {}", record.name))? {
+            return Ok(Stopped::Killed);
+        }
+        if Instant::now() >= given_up {
+            return Ok(Stopped::Stuck);
+        }
+    }
+}
+
+/// Kills, and does not wait for the end.
+///
+/// # Errors
+/// Its init cannot be opened or killed.
+pub fn kill_at_once(record: &Record) -> Result<(), Error> {
+    let init = record.init.identity().open().step(format!("kill {}", record.name))?;
+    init.map_or(Ok(()), |init| force(record, &init))
+}
+
+/// Kills all of it, and ends what keeps that from being killed.
+fn force(record: &Record, init: &ProcessHandle) -> Result<(), Error> {
+    // Also what is in its cgroup but not below its PID 1, and what that waits for itself.
+    if !record.cgroup.open().and_then(|cgroup| cgroup.kill()).unwrap_or(false) {
+        force::kill_namespace(record.init.pid_namespace);
+    }
+    init.signal(SIGKILL).step(format!("kill {}", record.name))?;
+    let _ = force::abort_fuse(IdMap { first: record.first_id, count: record.id_count });
+    Ok(())
 }
 
 /// Asks for power-off or a restart: by a request in `/run/initctl` where init reads that, else in the language of its init.

@@ -23,7 +23,7 @@ use crate::handover::{self, Again, Charge, Place, Task, Watched};
 use crate::layout::{Layout, Name};
 use crate::lock::{Lock, await_name};
 use crate::report;
-use crate::shutdown::Ask;
+use crate::shutdown::{Ask, ask, kill_at_once};
 use crate::state::{self, Record};
 use crate::supervise::{Received, STAY_OFF, Signals, receive, send};
 
@@ -309,7 +309,7 @@ impl Supervisor {
                 if self.has_our_init() {
                     self.ask_init(InitRequest::PowerOff);
                 } else if let Some(record) = record {
-                    crate::shutdown::ask(&record, Ask::PowerOff)?;
+                    ask(&record, Ask::PowerOff)?;
                 }
             }
         }
@@ -323,7 +323,10 @@ impl Supervisor {
     }
 
     fn kill(&self) -> Result<(), Error> {
-        self.init.signal(Signal::SIGKILL as i32).step("kill PID 1").map(drop)
+        match self.record()? {
+            Some(record) => kill_at_once(&record),
+            None => self.init.signal(Signal::SIGKILL as i32).step("kill PID 1").map(drop),
+        }
     }
 
     fn set_deadline(&mut self) {

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::process::{Gid, Signal, chdir, set_parent_process_death_signal, umask};
@@ -19,6 +20,9 @@ use crate::seccomp::Filter;
 use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step, sys};
 
+/// How long it may take until a command is executed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Where a command without a slash is looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -31,6 +35,7 @@ pub struct Enter<'fd> {
     stdio: Option<[OwnedFd; 3]>,
     controlling_terminal: bool,
     ends_with_caller: bool,
+    patience: Duration,
     working_directory: CString,
     user: (u32, u32, Vec<u32>),
     cgroup: Option<OwnedFd>,
@@ -50,6 +55,7 @@ impl<'fd> Enter<'fd> {
             stdio: None,
             controlling_terminal: false,
             ends_with_caller: false,
+            patience: PATIENCE,
             working_directory: c"/".to_owned(),
             user: (0, 0, Vec::new()),
             cgroup: None,
@@ -137,9 +143,18 @@ impl<'fd> Enter<'fd> {
         self
     }
 
+    /// How long it may take until the command is executed, 10 s by default. The root of the guest can stop a process that has
+    /// joined, and who enters a guest that is frozen stands still with it.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Runs it; returns when the command is executed.
     ///
     /// # Errors
+    /// [`crate::Error::HeldUp`] when that takes too long;
     /// [`crate::Error::LaunchStep`]; see [`crate::Error::exit_status`] for the status that a shell would give.
     pub fn start(self) -> Result<Entered> {
         let Some(command) = self.argv.first() else {
@@ -188,7 +203,8 @@ impl<'fd> Enter<'fd> {
             _ => name.clone(),
         };
         let cgroup = self.cgroup.as_ref().map(AsFd::as_fd);
-        let spawned = spawn(cgroup, 0, channels, &join, &|channel: &Channel| child.run(channel), &object)?;
+        let run = |channel: &Channel| child.run(channel);
+        let spawned = spawn(cgroup, 0, Some(self.patience), channels, &join, &run, &object)?;
         Ok(Entered { pid: spawned.pid, pidfd: spawned.pidfd })
     }
 }
@@ -219,9 +235,9 @@ impl Child<'_> {
         if self.ends_with_caller {
             // After the ids are taken, which would undo it.
             at(Step::DeathSignal, set_parent_process_death_signal(Some(Signal::KILL)))?;
-            if channel.is_abandoned() {
-                sys::clone::exit(0);
-            }
+        }
+        if channel.is_abandoned() {
+            sys::clone::exit(0);
         }
         // execve(2) shows for a moment to the guest what it then closes: let that be little.
         let channel = channel.as_fd().as_raw_fd();

@@ -36,6 +36,12 @@ pub enum Error {
         /// What was being started.
         object: String,
     },
+    /// The child did not come to its program in time, and was killed: something of the guest, or its cgroup, keeps it.
+    #[error("launch of {object}: the guest holds it up, or stands still")]
+    HeldUp {
+        /// What was being started.
+        object: String,
+    },
     /// Something that is there is not what it has to be.
     #[error("{object}: {reason}")]
     Refused {

@@ -67,7 +67,7 @@ pub(super) fn payload(context: &Context, request: &Request, command: &'static st
                 asked = true;
                 crate::supervise::send(running.socket(), InitRequest::PowerOff);
             }
-            Event::Signal(_) | Event::Deadline => running.kill().step("kill PID 1")?,
+            Event::Signal(_) | Event::Deadline => crate::shutdown::kill_at_once(&booted.record)?,
             Event::Message(Message::PayloadExited { status }) => payload_status = Some(status),
             Event::Message(_) => {}
         }

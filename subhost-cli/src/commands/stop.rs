@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use subhost_init::force::uninterruptible;
 use subhost_init::process::ProcessHandle;
 use subhost_net::cable::wait_gone;
 use subhost_net::name::LinkName;
@@ -21,8 +22,10 @@ use crate::shutdown::{self, Stopped};
 use crate::state::{CableRecord, Process, Record, recorded};
 use crate::supervise::STAY_OFF;
 
-/// Time that PID 1 has beyond its own deadlines.
-const MARGIN: Duration = Duration::from_secs(2);
+/// When ours is killed, counted from the stop time: later than it ends by itself.
+const OURS: Duration = Duration::from_millis(1600);
+/// When all is over or told to be stuck, counted so too.
+const OVER: Duration = Duration::from_secs(2);
 /// How long the supervisor has to take its names back before we do it.
 const SUPERVISOR: Duration = Duration::from_secs(5);
 /// How many are stopped at the same time at least: a host that goes down gives little time.
@@ -32,6 +35,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long the kernel may take to let the host ends go.
 const LINKS: Duration = Duration::from_secs(10);
+
+/// How many processes are told of that no signal reaches.
+const STUCK_TOLD: usize = 4;
 
 /// What is said of one that is not there.
 const NOT_RUNNING: &str = "does not run";
@@ -208,8 +214,10 @@ fn still_held(name: &Name, record: &Record) -> Error {
 fn end(name: &Name, record: &Record, how: How) -> Result<String, Error> {
     let (stopped, asked) = match how {
         How::Orderly(timeout) => {
-            let own = Duration::from_millis(record.stop_timeout_ms) + MARGIN;
-            shutdown::stop(record, timeout.unwrap_or(own))?
+            let stop_time = timeout.unwrap_or(Duration::from_millis(record.stop_timeout_ms));
+            let by_itself = timeout.is_none() && record.init_program == "subhost-init";
+            let kill_after = stop_time + if by_itself { OURS } else { Duration::ZERO };
+            shutdown::stop(record, kill_after, stop_time + OVER)?
         }
         How::Force => (shutdown::kill(record)?, None),
     };
@@ -220,13 +228,7 @@ fn end(name: &Name, record: &Record, how: How) -> Result<String, Error> {
         Stopped::Already | Stopped::Orderly => Ok(format!("stopped{asked}")),
         Stopped::Killed if matches!(how, How::Force) => Ok("killed".to_owned()),
         Stopped::Killed => Ok(format!("did not stop in time, and was killed{asked}")),
-        Stopped::Stuck => Err(Error::Left(vec![
-            Complaint::new(format!(
-                "subhost {name}: process {} does not end even when killed",
-                record.init.pid
-            ))
-            .hint("a process inside waits for a device or a server; dmesg may tell which"),
-        ])),
+        Stopped::Stuck => Err(Error::Left(vec![stuck(name, record)])),
     }
 }
 
@@ -234,6 +236,23 @@ fn end(name: &Name, record: &Record, how: How) -> Result<String, Error> {
 fn stay_off(layout: &Layout, name: &Name) -> bool {
     let Ok(Some(socket)) = control::ask(layout, name, Word::StayOff) else { return false };
     matches!(control::answer(&socket, Instant::now() + SUPERVISOR), Some((Word::Waiting, _)))
+}
+
+/// What is left of one that was killed and has not ended.
+fn stuck(name: &Name, record: &Record) -> Complaint {
+    let waiting = uninterruptible(record.init.pid_namespace);
+    let mut lines: Vec<String> = waiting
+        .iter()
+        .take(STUCK_TOLD)
+        .map(|process| format!("process {} ({}) waits in {}", process.pid, process.name, process.function))
+        .collect();
+    match waiting.len() {
+        0 => lines.push(format!("process {} is ending still", record.init.pid)),
+        all if all > STUCK_TOLD => lines.push(format!("{} more", all - STUCK_TOLD)),
+        _ => {}
+    }
+    Complaint::new(format!("subhost {name}: was killed, and has not ended: {}", lines.join(", ")))
+        .hint("it ends when the kernel has what is waited for: a disk that answers, a file system that is no longer frozen; dmesg may tell")
 }
 
 /// Tells the supervisor that it is not to boot it again; gives it, if it is there.

@@ -306,6 +306,7 @@ impl<'fd> Launch<'fd> {
         let spawned = spawn(
             cgroup,
             Self::clone_flags(self.network_namespace.is_some()),
+            None,
             channels,
             &join,
             &run,

@@ -12,7 +12,9 @@ mod escape;
 mod filesystems;
 mod foreign;
 mod fsck;
+mod heldup;
 mod hostile;
+mod hung;
 mod include;
 mod initctl;
 mod inits;
@@ -69,12 +71,14 @@ fn main() -> ExitCode {
         fsck::CASES,
         escape::CASES,
         foreign::CASES,
+        heldup::CASES,
         hostile::CASES,
         autostart::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
         cp::CASES,
+        hung::CASES,
         include::CASES,
         initctl::CASES,
         isolation::CASES,
