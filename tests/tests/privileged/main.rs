@@ -17,6 +17,7 @@ mod initctl;
 mod inits;
 mod isolation;
 mod joining;
+mod json;
 mod kill;
 mod lacking;
 mod layers;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         initctl::CASES,
         isolation::CASES,
         joining::CASES,
+        json::CASES,
         inits::CASES,
         kill::CASES,
         lacking::CASES,
