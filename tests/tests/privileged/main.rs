@@ -29,6 +29,7 @@ mod network;
 mod nodes;
 mod paths;
 mod pid1;
+mod reading;
 mod reboots;
 mod refuse;
 mod run;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         pid1::CASES,
         mounts::CASES,
         network::CASES,
+        reading::CASES,
         reboots::CASES,
         refuse::CASES,
         run::CASES,
