@@ -163,7 +163,7 @@ pub fn table(colour: Colour, header: &[&str], rows: &[Vec<String>]) -> String {
             // Nothing is padded at the end of a line.
             let width = if at + 1 < cells.len() { width + 2 } else { 0 };
             let spaces = " ".repeat(width.saturating_sub(cell.chars().count()));
-            match style(at, cell).filter(|_| colour.out) {
+            match style(at, cell).filter(|_| colour.out && !cell.is_empty()) {
                 Some(style) => text += &format!("{style}{cell}{PLAIN}{spaces}"),
                 None => text += &format!("{cell}{spaces}"),
             }

@@ -20,6 +20,7 @@ mod initctl;
 mod inits;
 mod isolation;
 mod joining;
+mod json;
 mod kill;
 mod lacking;
 mod layers;
@@ -36,6 +37,7 @@ mod nodes;
 mod orphans;
 mod paths;
 mod pid1;
+mod reading;
 mod reboots;
 mod refuse;
 mod run;
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         initctl::CASES,
         isolation::CASES,
         joining::CASES,
+        json::CASES,
         inits::CASES,
         kill::CASES,
         lacking::CASES,
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         pid1::CASES,
         mounts::CASES,
         network::CASES,
+        reading::CASES,
         reboots::CASES,
         refuse::CASES,
         run::CASES,
