@@ -148,8 +148,8 @@ impl Supervisor {
         if let Some(console) = &self.console {
             rustix::io::ioctl_fionbio(console, true).step("take over the console")?;
         }
-        if self.charge.announce && !self.has_our_init() {
-            // A guest's own init does not tell when it is ready.
+        if !self.has_our_init() || !self.guest.is_child {
+            // A guest's own init does not tell when it is ready; who recovers one does not ask.
             self.leave_caller(READY)?;
         }
         if self.guest.ending {

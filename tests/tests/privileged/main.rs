@@ -1,8 +1,10 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod adopt;
 mod binds;
 mod changes;
 mod config_exec;
+mod console;
 mod cp;
 mod debian;
 mod disks;
@@ -21,6 +23,7 @@ mod kill;
 mod lacking;
 mod layers;
 mod limits;
+mod logs;
 mod look;
 mod mounts;
 mod names;
@@ -63,9 +66,11 @@ fn main() -> ExitCode {
         escape::CASES,
         foreign::CASES,
         hostile::CASES,
+        adopt::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
+        console::CASES,
         cp::CASES,
         include::CASES,
         initctl::CASES,
@@ -76,6 +81,7 @@ fn main() -> ExitCode {
         lacking::CASES,
         layers::CASES,
         limits::CASES,
+        logs::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
