@@ -202,7 +202,7 @@ fn rebooted(host: &Host) -> Verdict {
 }
 
 /// A request in `/run/initctl` for run level 6.
-fn restart() -> Vec<u8> {
+pub(crate) fn restart() -> Vec<u8> {
     let mut bytes: Vec<u8> =
         [0x0309_1969_u32, 1, u32::from(b'6'), 3].iter().flat_map(|word| word.to_ne_bytes()).collect();
     bytes.resize(384, 0);
