@@ -10,6 +10,7 @@ mod debian;
 mod disks;
 mod doctor;
 mod escape;
+mod events;
 mod filesystems;
 mod foreign;
 mod fsck;
@@ -33,6 +34,7 @@ mod paths;
 mod pid1;
 mod reboots;
 mod refuse;
+mod restart;
 mod run;
 mod shared;
 mod spying;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         disks::CASES,
         doctor::CASES,
         filesystems::CASES,
+        events::CASES,
         fsck::CASES,
         escape::CASES,
         foreign::CASES,
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         network::CASES,
         reboots::CASES,
         refuse::CASES,
+        restart::CASES,
         run::CASES,
         shared::CASES,
         spying::CASES,
