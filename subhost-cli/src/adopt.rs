@@ -20,7 +20,7 @@ use crate::observe::{State, state_of};
 use crate::report;
 use crate::state::{self, Process, Record};
 use crate::supervise::Signals;
-use crate::supervisor::{READY, leave_caller};
+use crate::supervisor::READY;
 
 /// How long PID 1 has to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -113,7 +113,7 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
         root_dir: layout.root_dir.clone().into(),
         quiet: true,
         background: true,
-        announce: false,
+        announce: true,
         origin,
         policy: record.policy.clone(),
         failures: 0,
@@ -142,6 +142,5 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
     fds.extend(adopted.as_ref().map(|adopted| adopted.socket.as_fd()));
     let console = adopted.as_ref().and_then(|adopted| adopted.console.as_ref());
     fds.extend(console.map(AsFd::as_fd));
-    leave_caller(READY)?;
     Err(handover::supervise(&charge, &fds)).step(step())
 }

@@ -162,6 +162,12 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(Lock
         None => crate::lock::lock_name(layout, name).step(format!("lock the name {name}"))?,
         held => held,
     };
+    if lock.is_none() && control::waits(layout, name) {
+        return Err(Error::refused(
+            Complaint::new(format!("subhost {name}: waits to be booted again"))
+                .hint(format!("subhostctl stop {name} ends that")),
+        ));
+    }
     let Some(lock) = lock else {
         return Err(Error::refused(Complaint::new(format!(
             "subhost {name}: another command is starting or stopping it"
@@ -731,7 +737,8 @@ impl Booted {
                 init: record.init.clone(),
                 init_program: record.init_program.clone(),
                 is_child: true,
-                ready: false,
+                // A guest's own init does not tell.
+                ready: !is_ours,
                 ending: false,
                 place: Place {
                     first_id: range.first,

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -18,7 +18,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::origin::Origin;
+use crate::origin::{Origin, is_setting};
 use crate::state::{CableRecord, Process};
 
 /// The most descriptors that a packet carries.
@@ -195,29 +195,33 @@ pub fn receive<T: DeserializeOwned>() -> io::Result<(T, std::vec::IntoIter<Owned
     Ok(received)
 }
 
-/// Executes this very program, with these words behind its name; comes back only with an error. Signals that are blocked stay so.
-pub fn execute(words: &[OsString]) -> io::Error {
-    let words: Result<Vec<CString>, _> = std::iter::once("subhostctl".into())
-        .chain(words.iter().cloned())
-        .map(|word| CString::new(word.into_vec()))
-        .collect();
-    let environment: Vec<CString> = std::env::vars_os()
-        .filter_map(|(name, value)| {
-            CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()).ok()
+/// Executes this very program, with these words behind its name and the settings of the first boot in its environment; comes back
+/// only with an error. Signals that are blocked stay so.
+fn execute(words: &[OsString], origin: &Origin) -> io::Error {
+    let others = std::env::vars_os().filter(|(name, _)| !is_setting(name));
+    let environment: Vec<OsString> = others
+        .chain(origin.environment.iter().cloned())
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            name
         })
         .collect();
-    match words {
+    let strings = |words: &[OsString]| -> Result<Vec<CString>, _> {
+        words.iter().map(|word| CString::new(word.as_bytes())).collect()
+    };
+    match (strings(&[&["subhostctl".into()], words].concat()), strings(&environment)) {
         // Also where the file was replaced by a newer one: both sides are of one version.
-        Ok(words) => match nix::unistd::execve(c"/proc/self/exe", &words, &environment) {
+        (Ok(words), Ok(environment)) => match nix::unistd::execve(c"/proc/self/exe", &words, &environment) {
             Err(errno) => errno.into(),
         },
-        Err(error) => error.into(),
+        (Err(error), _) | (_, Err(error)) => error.into(),
     }
 }
 
 /// Becomes the supervisor; comes back only with an error.
 pub fn supervise(charge: &Charge, fds: &[BorrowedFd<'_>]) -> io::Error {
-    hand_over(charge, fds, &[SUPERVISE.into(), (&charge.name).into()])
+    hand_over(charge, fds, &[SUPERVISE.into(), (&charge.name).into()], &charge.origin)
 }
 
 /// Boots again; comes back only with an error.
@@ -227,12 +231,17 @@ pub fn boot_again(again: &Again, fds: &[BorrowedFd<'_>]) -> io::Error {
     let mut words = again.origin.words.clone();
     let end_of_options = words.iter().position(|word| word == "--").unwrap_or(words.len());
     words.insert(end_of_options, "--again".into());
-    hand_over(again, fds, &words)
+    hand_over(again, fds, &words, &again.origin)
 }
 
-fn hand_over(value: &impl Serialize, fds: &[BorrowedFd<'_>], words: &[OsString]) -> io::Error {
+fn hand_over(
+    value: &impl Serialize,
+    fds: &[BorrowedFd<'_>],
+    words: &[OsString],
+    origin: &Origin,
+) -> io::Error {
     match pack(value, fds).and_then(|packed| Ok(rustix::stdio::dup2_stdin(packed)?)) {
-        Ok(()) => execute(words),
+        Ok(()) => execute(words, origin),
         Err(error) => error,
     }
 }

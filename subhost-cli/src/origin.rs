@@ -61,6 +61,7 @@ impl Origin {
     }
 }
 
-fn is_setting(name: &OsStr) -> bool {
-    name.to_str().is_some_and(Environment::is_setting)
+/// Whether a variable of the environment holds a setting, or the folder of trees.
+pub fn is_setting(name: &OsStr) -> bool {
+    name == "SUBHOST" || name.to_str().is_some_and(Environment::is_setting)
 }

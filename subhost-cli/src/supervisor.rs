@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use subhost_init::handoff::{End, Message, Program, Request as InitRequest};
-use subhost_init::process::{ProcessHandle, close_on_exec_from};
+use subhost_init::process::{Epitaph, ProcessHandle, close_on_exec_from};
 
 use crate::boot::sweep;
 use crate::console_log::ConsoleLog;
@@ -59,6 +59,8 @@ struct Supervisor {
     name: Name,
     signals: Signals,
     init: ProcessHandle,
+    /// Tells how it ended, if we are not its parent and somebody else is slow to reap it.
+    epitaph: Option<Epitaph>,
     /// Namespaces, and locks of ids.
     place: Vec<OwnedFd>,
     socket: Option<OwnedFd>,
@@ -115,6 +117,7 @@ pub fn main() -> Result<u8, Error> {
     let control = if charge.has_control { Some(Control::new(next()?)) } else { None };
     let socket = if guest.has_socket { Some(next()?) } else { None };
     let console = if guest.has_console { Some(next()?) } else { None };
+    let is_child = guest.is_child;
     let log = ConsoleLog::open(&layout, &name, charge.policy.log_bytes).map_err(|error| {
         let folder = layout.log_dir.display();
         report::note(charge.quiet, &format!("{name}: its console is not kept: {folder}: {error}"));
@@ -125,6 +128,7 @@ pub fn main() -> Result<u8, Error> {
         layout,
         name,
         signals,
+        epitaph: if is_child { None } else { init.epitaph().ok() },
         init,
         place,
         socket,
@@ -149,15 +153,17 @@ impl Supervisor {
         if let Some(console) = &self.console {
             rustix::io::ioctl_fionbio(console, true).step("take over the console")?;
         }
-        if self.charge.announce && !self.has_our_init() {
-            // A guest's own init does not tell when it is ready.
+        if !self.has_our_init() || !self.guest.is_child {
+            // A guest's own init does not tell when it is ready; who recovers one does not ask.
             self.leave_caller(READY)?;
         }
         if self.guest.ending {
             self.set_deadline();
         }
-        loop {
+        let epitaph = loop {
             let ready = self.wait()?;
+            let epitaph =
+                self.epitaph.as_ref().filter(|_| ready.contains(&Source::Init)).and_then(Epitaph::read);
             // All that was said before the end comes first.
             if ready.contains(&Source::Console) || self.hung_up {
                 self.relay();
@@ -166,7 +172,7 @@ impl Supervisor {
                 self.listen()?;
             }
             if ready.contains(&Source::Init) {
-                break;
+                break epitaph;
             }
             if ready.contains(&Source::Signals) {
                 while let Some(signal) = self.signals.next() {
@@ -183,18 +189,18 @@ impl Supervisor {
                 self.deadline = None;
                 self.kill()?;
             }
-        }
+        };
         // A console never waits for its reader.
         for _ in 0..DRAIN_READS {
             if !self.relay() {
                 break;
             }
         }
-        let ended = match self.guest.is_child {
-            true => Some(self.init.reap().step("wait for PID 1")?),
-            false => self.init.ended(Instant::now() + REAPED),
-        };
-        Ok(Cause::of(ended, self.end, self.guest.is_child))
+        let told = if self.guest.is_child { Some(self.init.reap().step("wait for PID 1")?) } else { epitaph };
+        Ok(match told {
+            Some(ended) => Cause::from(ended),
+            None => Cause::guessed(self.init.ended(Instant::now() + REAPED), self.end),
+        })
     }
 
     /// Waits until something is to be done.
@@ -308,8 +314,11 @@ impl Supervisor {
                 let _ = record.as_ref().map(|record| record.cgroup.thaw());
                 if self.has_our_init() {
                     self.ask_init(InitRequest::PowerOff);
-                } else if let Some(record) = record {
-                    ask(&record, Ask::PowerOff)?;
+                } else if let Some(record) = record
+                    && let Err(error) = ask(&record, Ask::PowerOff)
+                {
+                    // It is killed at the deadline.
+                    report::error(&error);
                 }
             }
         }
@@ -374,6 +383,12 @@ impl Supervisor {
     /// Takes the names back, and does what comes next. As long as the lock is held nobody else gets the name, and `stop` waits to
     /// see what becomes of it.
     fn finish(mut self, cause: Cause) -> Result<u8, Error> {
+        Event {
+            cause: Some(cause.word().to_owned()),
+            status: cause.status(),
+            ..Event::now(&self.name, "ended", cause.in_words()).of_init(self.guest.init.pid)
+        }
+        .note(&self.layout);
         let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
         // Late as we may be, a later subhost of that name keeps its own.
         let record = self.record()?;
@@ -382,12 +397,6 @@ impl Supervisor {
         }
         // A signal that came with the end is seen here, a later one reaches the next run.
         self.asked |= self.signals.ask_to_end();
-        Event {
-            cause: Some(cause.word().to_owned()),
-            status: cause.status(),
-            ..Event::now(&self.name, "ended", cause.in_words()).of_init(self.guest.init.pid)
-        }
-        .note(&self.layout);
         if self.began.elapsed() >= LONG_RUN {
             self.charge.failures = 0;
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -145,11 +145,21 @@ impl ProcessHandle {
                 Ok(_) | Err(_) => break,
             }
         }
-        let status = sys::signals::wait_status(self.pidfd.as_fd()).ok()??;
-        Some(Ended::from(match libc::WIFSIGNALED(status) {
-            true => Status::Killed(libc::WTERMSIG(status)),
-            false => Status::Exited(libc::WEXITSTATUS(status)),
-        }))
+        sys::signals::wait_status(self.pidfd.as_fd()).ok()?.map(of_wait_status)
+    }
+
+    /// What `/proc` will tell of it between its end and its reaping.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn epitaph(&self) -> Result<Epitaph> {
+        let stat = fs::File::open(format!("/proc/{}/stat", self.pid))
+            .map_err(|source| error("open the state of", self.pid, source))?;
+        // Still the same process: what was opened is its own.
+        match self.wait_gone(Instant::now())? {
+            true => Err(error("open the state of", self.pid, io::ErrorKind::NotFound.into())),
+            false => Ok(Epitaph(stat)),
+        }
     }
 
     /// The pid that it was opened by.
@@ -162,6 +172,21 @@ impl ProcessHandle {
     #[must_use]
     pub fn into_pidfd(self) -> OwnedFd {
         self.pidfd
+    }
+}
+
+/// How a process ended, read by another one than its parent: there from its end until its parent reaps it, which may be no time at
+/// all. It tells of `reboot(2)` in a guest, as the parent is told.
+#[derive(Debug)]
+pub struct Epitaph(fs::File);
+
+impl Epitaph {
+    /// How it ended; `None` when it runs, or was reaped.
+    #[must_use]
+    pub fn read(&self) -> Option<Ended> {
+        let mut stat = [0; 1024];
+        let length = self.0.read_at(&mut stat, 0).ok()?;
+        ended_in(&stat[..length])
     }
 }
 
@@ -209,6 +234,23 @@ fn observe(pid: u32) -> io::Result<(u64, u64)> {
     let start_time = start_time_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
     let namespace = fs::metadata(format!("/proc/{pid}/ns/pid"))?.ino();
     Ok((start_time, namespace))
+}
+
+/// Fields 3 and 52 of `/proc/PID/stat`, of a process that has ended.
+fn ended_in(stat: &[u8]) -> Option<Ended> {
+    let end_of_name = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[end_of_name + 1..]).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    let status = fields.nth(52 - 4)?.parse().ok()?;
+    (state == "Z").then(|| of_wait_status(status))
+}
+
+fn of_wait_status(status: i32) -> Ended {
+    Ended::from(match libc::WIFSIGNALED(status) {
+        true => Status::Killed(libc::WTERMSIG(status)),
+        false => Status::Exited(libc::WEXITSTATUS(status)),
+    })
 }
 
 /// Field 22 of `/proc/PID/stat`. The second is the name in parentheses, which may hold anything, parentheses too.
@@ -261,6 +303,28 @@ mod tests {
         child.wait().unwrap();
         assert!(identity.open().unwrap().is_none());
         assert!(!handle.signal(libc::SIGKILL).unwrap());
+    }
+
+    #[test]
+    fn reads_how_it_ended_until_it_is_reaped() {
+        for (command, ended) in
+            [("exit 7", Ended::Exited(7)), ("kill -9 $$", Ended::Killed(9)), ("kill -2 $$", Ended::PowerOff)]
+        {
+            let mut child = Command::new("sh")
+                .args(["-c", &format!("read x; {command}")])
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let handle = ProcessIdentity::of(child.id()).unwrap().open().unwrap().unwrap();
+            let epitaph = handle.epitaph().unwrap();
+            assert_eq!(epitaph.read(), None, "it runs");
+            drop(child.stdin.take());
+            assert!(handle.wait_gone(Instant::now() + Duration::from_secs(60)).unwrap());
+            assert_eq!(epitaph.read(), Some(ended));
+            child.wait().unwrap();
+            assert_eq!(epitaph.read(), None, "it was reaped");
+            assert!(handle.epitaph().is_err());
+        }
     }
 
     #[test]

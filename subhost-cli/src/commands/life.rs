@@ -60,7 +60,7 @@ pub(super) fn reboot(context: &Context, args: &args::Running) -> Result<u8, Erro
         if !record.supervisor.is_alive() {
             return Err(Error::refused(
                 Complaint::new(format!("subhost {name}: has no supervisor, which would boot it again"))
-                    .hint(format!("subhostctl restart {name} stops and boots it")),
+                    .hint(format!("subhostctl recover {name} gives it one")),
             ));
         }
         reboot_one(context, name, &record)

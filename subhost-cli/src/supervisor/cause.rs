@@ -25,6 +25,18 @@ pub(super) enum Cause {
     Unknown,
 }
 
+impl From<Ended> for Cause {
+    /// From what the kernel tells the parent.
+    fn from(ended: Ended) -> Cause {
+        match ended {
+            Ended::PowerOff => Cause::PowerOff,
+            Ended::Reboot => Cause::Reboot,
+            Ended::Exited(code) => Cause::Exited(code),
+            Ended::Killed(signal) => Cause::Killed(signal),
+        }
+    }
+}
+
 /// What comes after an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -37,22 +49,17 @@ pub(super) enum Next {
 }
 
 impl Cause {
-    /// From what the kernel tells, if it does, and what PID 1 has said.
-    pub(super) fn of(ended: Option<Ended>, said: Option<End>, is_child: bool) -> Cause {
+    /// From what the kernel tells others than the parent, if it does, and what PID 1 has said.
+    pub(super) fn guessed(ended: Option<Ended>, said: Option<End>) -> Cause {
         match (ended, said) {
-            (Some(Ended::PowerOff), _) => Cause::PowerOff,
-            (Some(Ended::Reboot), _) => Cause::Reboot,
-            (Some(Ended::Exited(code)), _) if is_child => Cause::Exited(code),
-            (Some(Ended::Killed(signal)), _) if is_child => Cause::Killed(signal),
-            // To others than its parent the kernel does not tell of reboot(2): that looks like these, or like nothing at all.
+            // It does not tell them of reboot(2): that looks like these.
             (Some(Ended::Exited(0) | Ended::Killed(9)) | None, said) => match said {
                 Some(End::PowerOff) => Cause::PowerOff,
                 Some(End::Reboot) => Cause::Reboot,
                 Some(End::Exit(code)) => Cause::Exited(code.into()),
                 None => Cause::Unknown,
             },
-            (Some(Ended::Exited(code)), _) => Cause::Exited(code),
-            (Some(Ended::Killed(signal)), _) => Cause::Killed(signal),
+            (Some(ended), _) => Cause::from(ended),
         }
     }
 
@@ -126,20 +133,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parent_is_told_by_the_kernel_and_others_by_pid_1() {
-        for (ended, said, child, cause) in [
-            (Some(Ended::PowerOff), None, true, Cause::PowerOff),
-            (Some(Ended::Reboot), Some(End::PowerOff), true, Cause::Reboot),
-            (Some(Ended::Killed(9)), Some(End::PowerOff), true, Cause::Killed(9)),
-            (Some(Ended::Exited(0)), Some(End::Reboot), false, Cause::Reboot),
-            (Some(Ended::Killed(9)), Some(End::PowerOff), false, Cause::PowerOff),
-            (Some(Ended::Killed(9)), None, false, Cause::Unknown),
-            (Some(Ended::Killed(11)), Some(End::Reboot), false, Cause::Killed(11)),
-            (Some(Ended::Exited(125)), None, false, Cause::Exited(125)),
-            (None, Some(End::PowerOff), false, Cause::PowerOff),
-            (None, None, false, Cause::Unknown),
+    fn what_others_than_the_parent_are_not_told_is_what_pid_1_has_said() {
+        for (ended, said, cause) in [
+            (Some(Ended::Exited(0)), Some(End::Reboot), Cause::Reboot),
+            (Some(Ended::Killed(9)), Some(End::PowerOff), Cause::PowerOff),
+            (Some(Ended::Killed(9)), None, Cause::Unknown),
+            (Some(Ended::Killed(11)), Some(End::Reboot), Cause::Killed(11)),
+            (Some(Ended::Exited(125)), None, Cause::Exited(125)),
+            (Some(Ended::Reboot), None, Cause::Reboot),
+            (None, Some(End::Exit(3)), Cause::Exited(3)),
+            (None, None, Cause::Unknown),
         ] {
-            assert_eq!(Cause::of(ended, said, child), cause, "{ended:?} {said:?} {child}");
+            assert_eq!(Cause::guessed(ended, said), cause, "{ended:?} {said:?}");
         }
     }
 

@@ -1,14 +1,17 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod adopt;
 mod autostart;
 mod binds;
 mod changes;
 mod config_exec;
+mod console;
 mod cp;
 mod debian;
 mod disks;
 mod doctor;
 mod escape;
+mod events;
 mod filesystems;
 mod foreign;
 mod fsck;
@@ -25,10 +28,12 @@ mod kill;
 mod lacking;
 mod layers;
 mod life;
+mod lifecycle;
 mod limits;
 mod linger;
 mod linger_end;
 mod linger_names;
+mod logs;
 mod look;
 mod mounts;
 mod names;
@@ -40,6 +45,7 @@ mod pid1;
 mod reading;
 mod reboots;
 mod refuse;
+mod restart;
 mod run;
 mod shared;
 mod spying;
@@ -70,15 +76,18 @@ fn main() -> ExitCode {
         disks::CASES,
         doctor::CASES,
         filesystems::CASES,
+        events::CASES,
         fsck::CASES,
         escape::CASES,
         foreign::CASES,
         heldup::CASES,
         hostile::CASES,
         autostart::CASES,
+        adopt::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
+        console::CASES,
         cp::CASES,
         hung::CASES,
         include::CASES,
@@ -91,10 +100,12 @@ fn main() -> ExitCode {
         lacking::CASES,
         layers::CASES,
         life::CASES,
+        lifecycle::CASES,
         limits::CASES,
         linger::CASES,
         linger_end::CASES,
         linger_names::CASES,
+        logs::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
@@ -106,6 +117,7 @@ fn main() -> ExitCode {
         reading::CASES,
         reboots::CASES,
         refuse::CASES,
+        restart::CASES,
         run::CASES,
         shared::CASES,
         spying::CASES,
