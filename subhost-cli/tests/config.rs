@@ -400,10 +400,20 @@ fn help_has_examples_and_completions_know_the_commands() {
         let longest = told.stdout.lines().map(|line| line.chars().count()).max();
         assert!(longest.is_some_and(|columns| columns <= 100), "{command:?}: {longest:?}");
     }
+    // The script asks the program so.
+    let cases: [(&[&str], &str); 3] = [
+        (&["config", ""], "eval"),
+        (&["check", "--format", ""], "overlay-boot"),
+        (&["config", "eval", "--"], "--include-dir"),
+    ];
     for shell in ["bash", "zsh", "fish"] {
-        let script = place.run(&["completions", shell]).stdout;
-        for word in ["eval", "overlay-boot", "include-dir"] {
-            assert!(script.contains(word), "{shell} does not know {word}");
+        assert!(place.run(&["completions", shell]).stdout.contains("SUBHOSTCTL_COMPLETE"), "{shell}");
+        for (words, word) in cases {
+            let mut asked = Command::new(env!("CARGO_BIN_EXE_subhostctl"));
+            asked.env("SUBHOSTCTL_COMPLETE", shell).env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+            let offered = asked.args(["--", "subhostctl"]).args(words).output().unwrap();
+            let offered = String::from_utf8_lossy(&offered.stdout).into_owned();
+            assert!(offered.contains(word), "{shell} does not know {word}: {offered}");
         }
     }
 }
