@@ -50,8 +50,15 @@ pub struct Cli {
     /// Show JSON, where a command reads
     #[arg(long, global = true)]
     pub json: bool,
-    /// Colour, and what else is for a terminal: by itself on one, unless NO_COLOR is set or TERM is dumb
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    /// Colour tables and diagnostics; auto: on a terminal, unless NO_COLOR is set or TERM is dumb
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|always|never",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
     pub color: When,
     /// Show errors only
     #[arg(long, short, global = true)]
@@ -235,7 +242,7 @@ Examples:
 Examples:
   subhostctl status web
   subhostctl status 'web*' mail
-  subhostctl status --json web               an object; of several, or of a pattern, an array of them
+  subhostctl status --json web               an object; an array of them for several or a pattern
 Of each cable is told in what it is not as it was made.")]
     Status {
         /// Names of the subhosts, or patterns of names
@@ -247,8 +254,9 @@ Of each cable is told in what it is not as it was made.")]
 Examples:
   subhostctl inspect web
   subhostctl inspect web | jq '.observed.cables[].host_end.port'
-What status shows, the record, what the kernel has of it now on the host and inside, each setting, and the plan
-of its next boot, or why that would be refused. What the fields mean is in docs/json.md. Changes nothing.")]
+What status shows, the record, what the kernel has of it now on the host and inside, each setting,
+and the plan of its next boot, or why that would be refused. docs/json.md tells what the fields
+mean. Changes nothing.")]
     Inspect {
         /// Name of the subhost
         #[arg(add = ArgValueCandidates::new(completion::subhosts))]
@@ -333,8 +341,8 @@ Examples:
   source <(subhostctl completions bash)
   subhostctl completions bash > /usr/share/bash-completion/completions/subhostctl
   subhostctl completions zsh > /usr/share/zsh/vendor-completions/_subhostctl
-The script asks the program itself, which knows the subhosts, bridges and files that are there; as far as the
-user may see them.")]
+The script asks the program itself, which knows the subhosts, bridges and files that are there, as
+far as the user may see them.")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
