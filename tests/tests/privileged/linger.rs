@@ -95,20 +95,25 @@ impl<'a> Started<'a> {
             .collect())
     }
 
+    /// What `list` says of it. Its processes may have ended since.
+    pub(crate) fn row(&self) -> io::Result<Value> {
+        Ok(serde_json::from_str::<Vec<Value>>(&self.host.done(&["list", "--json", &self.name])?)?.remove(0))
+    }
+
     pub(crate) fn identity(&self) -> Result<Identity, Box<dyn std::error::Error>> {
-        let guest = self.host.guest(&self.name)?.ok_or("it is not listed")?;
-        assert_eq!(guest.state(), "lingering");
+        let row = self.row()?;
+        assert_eq!(row["state"], "lingering");
         let names = self.host.witness("ip", &["netns", "list"])?;
         assert!(names.lines().any(|line| line.split(' ').next() == Some(&self.name)), "{names}");
         let netns = fs::metadata(Path::new("/run/netns").join(&self.name))?.ino();
         let link = self.host.witness("ip", &["-json", "link", "show", &format!("{}0", self.name)])?;
         let link: Value = serde_json::from_str(&link)?;
-        assert_eq!(guest.field("netns_inode"), netns);
+        assert_eq!(row["netns_inode"], netns);
         Ok(Identity {
             mounts: self.mounts()?,
             netns,
             ifindex: link[0]["ifindex"].as_u64().ok_or("its cable is not there")?,
-            first_id: guest.field("isolation")["first_id"].clone(),
+            first_id: row["isolation"]["first_id"].clone(),
         })
     }
 }

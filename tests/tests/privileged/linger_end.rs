@@ -296,7 +296,7 @@ fn forty_kills(host: &Host) -> Verdict {
         command.wait(moment)?;
         command.kill()?;
         drop(command);
-        let state = host.guest(name)?.map(|guest| guest.state().to_owned()).unwrap_or_default();
+        let state = started.row()?["state"].as_str().unwrap_or_default().to_owned();
         if state == "stopped" {
             nothing += 1
         } else {
