@@ -5,7 +5,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -137,6 +137,9 @@ pub fn boot(request: &Request, layout: &Layout, how: How, kept: Option<Kept>) ->
     if lingering.has_image() {
         // It is in use, by what lingers.
         request.disks.clear();
+    } else if let Root::Lingering(tree) = &request.root {
+        // One that was killed leaves it to the kernel.
+        tree.image.iter().for_each(|image| await_image(image));
     }
     let request = &request;
     let purpose = if request.only_reads_disks() { Purpose::Read } else { Purpose::Use };
@@ -299,8 +302,23 @@ pub fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Er
 /// Waits until the loop devices of a guest that has ended are free: the kernel gives a disk back a moment after the last process
 /// that had it open. Not for long, as somebody else may have it open too: then it returns false.
 pub fn await_disks(disks: &[DiskRecord]) -> bool {
+    let is_attached = |disk: &DiskRecord| {
+        let number = disk.loop_number.map(|number| format!("loop{number}"));
+        number.is_some_and(|name| is_over(name.as_ref(), (disk.image_device, disk.image_inode)))
+    };
+    await_free(|| disks.iter().any(is_attached))
+}
+
+/// Waits in the same way until no loop device is over an image.
+fn await_image(image: &Path) {
+    let Ok(meta) = std::fs::metadata(image) else { return };
+    let devices = || std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    await_free(|| devices().any(|device| is_over(&device.file_name(), (meta.dev(), meta.ino()))));
+}
+
+fn await_free(is_busy: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + GIVEN_BACK;
-    while disks.iter().any(is_attached) {
+    while is_busy() {
         if Instant::now() >= deadline {
             return false;
         }
@@ -309,16 +327,14 @@ pub fn await_disks(disks: &[DiskRecord]) -> bool {
     true
 }
 
-/// True while its loop device is one over its image.
-fn is_attached(disk: &DiskRecord) -> bool {
-    let Some(number) = disk.loop_number else { return false };
+/// True while the block device of that name is a loop device over the file with this device number and inode.
+fn is_over(device: &OsStr, image: (u64, u64)) -> bool {
     // There as long as the device has a file.
-    let Ok(mut path) = std::fs::read(format!("/sys/block/loop{number}/loop/backing_file")) else {
-        return false;
-    };
+    let file = Path::new("/sys/block").join(device).join("loop/backing_file");
+    let Ok(mut path) = std::fs::read(file) else { return false };
     path.pop();
     let meta = std::fs::metadata(OsStr::from_bytes(&path));
-    meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == (disk.image_device, disk.image_inode))
+    meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == image)
 }
 
 fn apply(
@@ -372,7 +388,7 @@ fn apply(
     let (mut cgroup, prepared, mut staged) =
         launch(request, &plan, layout, how.streams, &draft, &resources, parts)?;
     resources.mounts = std::mem::take(&mut staged.mounts);
-    let views = linger::screened(std::mem::take(&mut staged.views))?;
+    let views = linger::screened(std::mem::take(&mut staged.views), &shown)?;
     let added = linger::recorded(&views)?;
 
     let mut record = Record {

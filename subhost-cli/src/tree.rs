@@ -320,7 +320,10 @@ impl Tree {
 
 impl View {
     /// A copy of what is at a path. What is mounted below it keeps its own attributes.
-    fn of(role: Role, place: PathBuf, path: &Path, recursive: bool) -> Result<View, Error> {
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn of(role: Role, place: PathBuf, path: &Path, recursive: bool) -> Result<View, Error> {
         let step = || format!("show {}", place.display());
         let mount = bind(path, recursive).step(step())?;
         let attributes = MountAttributes::NODEV | MountAttributes::NOSUID;

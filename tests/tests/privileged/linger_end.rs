@@ -145,6 +145,21 @@ fn held(host: &Host) -> Verdict {
     started.stop()
 }
 
+/// Somebody with a mount namespace of his own.
+fn elsewhere(host: &Host, propagation: &str) -> std::io::Result<Running> {
+    let up = host.folder().join("up");
+    let script = ["sh", "-c", "touch $0; exec sleep 1000", &*up.to_string_lossy()];
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--propagation", propagation, "--"]).args(script);
+    let mut other = Running::start(command)?;
+    while !up.exists() {
+        let ended = other.wait(Duration::from_millis(5))?;
+        assert!(ended.is_none(), "it has ended");
+    }
+    fs::remove_file(&up)?;
+    Ok(other)
+}
+
 /// Row L8 of docs/security.md.
 fn unseen(host: &Host) -> Verdict {
     bridge(host)?;
@@ -156,16 +171,7 @@ fn unseen(host: &Host) -> Verdict {
     host.witness("mount", &["--make-shared", &at])?;
     let before = Snapshot::take(&host.scope())?;
     for propagation in ["slave", "shared"] {
-        let mut other = std::process::Command::new("unshare");
-        other.args(["--mount", "--propagation", propagation, "--", "sh", "-c", "touch $0; exec sleep 1000"]);
-        let up = host.folder().join(propagation);
-        let mut other = Running::start({
-            other.arg(&up);
-            other
-        })?;
-        while !up.exists() {
-            assert!(other.wait(Duration::from_millis(5))?.is_none(), "it has ended");
-        }
+        let other = elsewhere(host, propagation)?;
         let table = || fs::read_to_string(format!("/proc/{}/mountinfo", other.pid()));
         let first = table()?;
         for _ in 0..2 {
@@ -182,7 +188,26 @@ fn unseen(host: &Host) -> Verdict {
         assert_eq!(table()?, first, "{propagation}");
         drop(other);
         case::nothing_left(host, &before)?;
+        // One that is made while it lingers has a copy, which goes with it.
+        started.run("true")?;
+        let later = elsewhere(host, propagation)?;
+        let table = || fs::read_to_string(format!("/proc/{}/mountinfo", later.pid()));
+        assert!(table()?.contains("subhost-whole"), "there is nothing to go");
+        started.run("true")?;
+        started.stop()?;
+        let seen = table()?;
+        assert!(!seen.contains(&*started.name), "{propagation}: {seen}");
+        drop(later);
+        case::nothing_left(host, &before)?;
     }
+    // Unless it was cut off.
+    started.run("true")?;
+    let later = elsewhere(host, "private")?;
+    let stopped = host.subhostctl(&["stop", &started.name])?;
+    assert!(stopped.code == 3 && stopped.stderr.contains("subhostctl mounts"), "{stopped}");
+    drop(later);
+    started.run("true")?;
+    started.stop()?;
     host.witness("umount", &[&at])?;
     Ok(())
 }
@@ -260,7 +285,9 @@ fn fails(host: &Host) -> Verdict {
     case::nothing_left(host, &before)?;
     started.run("touch /there")?;
     let lingering = started.identity()?;
-    host.witness("umount", &[&live.to_string_lossy()])?;
+    for _ in 0..2 {
+        host.witness("umount", &[&live.to_string_lossy()])?;
+    }
     let without = started.identity()?;
     fails()?;
     assert_eq!(started.identity()?, without);
@@ -296,7 +323,7 @@ fn forty_kills(host: &Host) -> Verdict {
         command.wait(moment)?;
         command.kill()?;
         drop(command);
-        let state = host.guest(name)?.map(|guest| guest.state().to_owned()).unwrap_or_default();
+        let state = started.row()?["state"].as_str().unwrap_or_default().to_owned();
         if state == "stopped" {
             nothing += 1
         } else {
