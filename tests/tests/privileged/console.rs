@@ -281,7 +281,7 @@ fn ready(host: &Host) -> Verdict {
     host.done(&["wait", "--ready", &name])?;
     // A line that the last start script writes.
     assert!(host.done(&["enter", &name, "--", "cat", "/var/log/boot"])?.contains("rc 2 done\n"));
-    host.done(&["wait", "--ready", "--timeout", "0", &name])?;
+    host.done(&["wait", "--ready", "--timeout", "60", &name])?;
     host.done(&["stop", &name])?;
     assert_eq!(supervisor.finish(crate::logs::PATIENCE)?.code, 0);
     boot(host, &name)?;
