@@ -71,8 +71,7 @@ fn fail(guest: &Guest) -> Verdict {
 
 fn next_run(host: &Host, name: &str, before: &Guest) -> Result<Guest, Box<dyn std::error::Error>> {
     eventually("it runs again", || {
-        Ok(host
-            .guest(name)?
+        Ok(look(host, name)?
             .is_some_and(|guest| guest.state() == "running" && guest.init_pid() != before.init_pid()))
     })?;
     Ok(host.running(name)?)
