@@ -18,7 +18,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::origin::{Origin, is_setting};
+use crate::origin::{Origin, assignment, is_setting};
 use crate::state::{CableRecord, Process};
 
 /// The most descriptors that a packet carries.
@@ -199,14 +199,8 @@ pub fn receive<T: DeserializeOwned>() -> io::Result<(T, std::vec::IntoIter<Owned
 /// only with an error. Signals that are blocked stay so.
 fn execute(words: &[OsString], origin: &Origin) -> io::Error {
     let others = std::env::vars_os().filter(|(name, _)| !is_setting(name));
-    let environment: Vec<OsString> = others
-        .chain(origin.environment.iter().cloned())
-        .map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            name
-        })
-        .collect();
+    let environment: Vec<OsString> =
+        others.map(assignment).chain(origin.environment.iter().cloned()).collect();
     let strings = |words: &[OsString]| -> Result<Vec<CString>, _> {
         words.iter().map(|word| CString::new(word.as_bytes())).collect()
     };

@@ -11,7 +11,7 @@ use subhost_net::observe::{Link, Observed};
 use super::check::ShownComplaint;
 use super::config::{self, ShownConfig};
 use super::plan;
-use super::shown::{Shown, look};
+use super::shown::{Shown, look, tell_ends};
 use super::{Context, need_root, unknown};
 use crate::args::Devices;
 use crate::config::{Loaded, request};
@@ -108,7 +108,8 @@ pub(super) fn inspect(context: &Context, name: Name) -> Result<u8, Error> {
     let layout = &context.layout;
     let links = Observed::read().step("list the links")?;
     let record = state::read(layout, &name).ok().flatten();
-    let shown = look(context, &name, &links);
+    let mut shown = look(context, &name, &links);
+    tell_ends(context, std::slice::from_mut(&mut shown));
     let is_configured = context.config.is_some() || layout.config(&name).is_file();
     if shown.state == "stopped" && !is_configured && !layout.is_tree(&name) {
         return Err(unknown(&name));

@@ -2,11 +2,10 @@
 
 use subhost_net::observe::Observed;
 
-use super::shown::{Shown, ShownCable, look};
+use super::shown::{Shown, ShownCable, look, tell_ends};
 use super::{Context, need_root, unknown};
 use crate::control;
 use crate::error::{Context as _, Error};
-use crate::events::{self, Event};
 use crate::layout::Name;
 use crate::linger::Role;
 use crate::names::{Names, expand};
@@ -45,10 +44,7 @@ pub(super) fn list(context: &Context, given: &[Names]) -> Result<u8, Error> {
 pub(super) fn status(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("status")?;
     let mut shown = look_at(context, &expand(given, "subhost", || all(context))?)?;
-    let events = events::read(&context.layout).unwrap_or_default();
-    for shown in shown.iter_mut().filter(|shown| !shown.runs()) {
-        shown.last_end = last_end(&events, &shown.name);
-    }
+    tell_ends(context, &mut shown);
     match (context.json, given) {
         // How much it is shows in what was asked for, and not in what is there.
         (true, [Names::One(_)]) => shown.iter().try_for_each(report::print_json)?,
@@ -143,12 +139,6 @@ fn status_table(context: &Context, shown: Shown) -> String {
         }
     }
     report::table(context.colour, &["WHAT", "VALUE"], &rows)
-}
-
-/// How the last run of one has ended.
-fn last_end(events: &[Event], name: &str) -> Option<Event> {
-    let is_end = |event: &&Event| event.name == name && ["ended", "failed"].contains(&event.event.as_str());
-    events.iter().rfind(is_end).cloned()
 }
 
 /// `HOST_END=BRIDGE`, and in what that is not so of one that runs.

@@ -7,11 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use serde_json::Value;
 use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 
+use crate::linger::Started;
 use crate::{BRIDGE, MAC, boot, bridge};
 
 pub(crate) const CASES: &[Case] = &[Case {
@@ -78,6 +80,16 @@ fn documented(host: &Host) -> Verdict {
     seen.hold(host, "config eval", &[&["config", "eval", &config], &["config", "eval", &eval]])?;
     seen.hold(host, "partitions", &[&["partitions", &image.to_string_lossy()]])?;
     host.done(&["stop", &name])?;
+    let tree = Started::new(host, "tree", "CMDLINE=quiet\nENVIRONMENT=A=b\nAFTER=db\n")?.with_tree()?;
+    host.done(&["start", &tree.name, "--", "true"])?;
+    seen.hold(host, "list", &[&["status", &tree.name]])?;
+    seen.hold(host, "inspect", &[&["inspect", &tree.name]])?;
+    host.done(&["stop", &tree.name])?;
+    boot(host, &name)?.signal_init(Signal::KILL)?;
+    host.done(&["stop", &name])?;
+    seen.hold(host, "list", &[&["status", &name]])?;
+    seen.hold(host, "inspect", &[&["inspect", &name]])?;
+    seen.hold(host, "events", &[&["events"]])?;
     host.witness("umount", &[&shared])?;
     seen.finish();
     Ok(())
@@ -165,11 +177,14 @@ impl Documentation {
         let mut seen = BTreeSet::new();
         for words in commands {
             let outcome = host.subhostctl(&[&["--json"], *words].concat())?;
-            let json: Value = serde_json::from_str(&outcome.stdout)?;
-            let documents = match json {
-                Value::Array(documents) => documents,
-                document => vec![document],
-            };
+            let mut documents = Vec::new();
+            // A line each, or all in an array.
+            for json in serde_json::Deserializer::from_str(&outcome.stdout).into_iter() {
+                match json? {
+                    Value::Array(array) => documents.extend(array),
+                    document => documents.push(document),
+                }
+            }
             for document in documents {
                 assert_eq!(document["version"], 1, "{words:?}");
                 compare(&document, "", &fields, &mut seen)
