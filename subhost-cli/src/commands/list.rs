@@ -2,10 +2,11 @@
 
 use subhost_net::observe::Observed;
 
-use super::shown::{Shown, ShownCable, look, tell_ends};
+use super::shown::{Shown, ShownCable, look};
 use super::{Context, need_root, unknown};
 use crate::control;
 use crate::error::{Context as _, Error};
+use crate::events::{self, Event};
 use crate::layout::Name;
 use crate::linger::Role;
 use crate::names::{Names, expand};
@@ -139,6 +140,20 @@ fn status_table(context: &Context, shown: Shown) -> String {
         }
     }
     report::table(context.colour, &["WHAT", "VALUE"], &rows)
+}
+
+/// Tells of each that does not run how it has ended.
+pub(super) fn tell_ends(context: &Context, shown: &mut [Shown]) {
+    let events = events::read(&context.layout).unwrap_or_default();
+    for shown in shown.iter_mut().filter(|shown| !shown.runs()) {
+        shown.last_end = last_end(&events, &shown.name);
+    }
+}
+
+/// How the last run of one has ended.
+fn last_end(events: &[Event], name: &str) -> Option<Event> {
+    let is_end = |event: &&Event| event.name == name && ["ended", "failed"].contains(&event.event.as_str());
+    events.iter().rfind(is_end).cloned()
 }
 
 /// `HOST_END=BRIDGE`, and in what that is not so of one that runs.

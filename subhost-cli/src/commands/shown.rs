@@ -7,7 +7,7 @@ use subhost_net::observe::{Link, Observed};
 use super::Context;
 use crate::cgroup::CgroupRecord;
 use crate::control;
-use crate::events::{self, Event};
+use crate::events::Event;
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
 use crate::linger::HostMount;
@@ -28,7 +28,7 @@ pub(super) struct Shown {
     pub(super) supervision: Option<&'static str>,
     /// False when its console was lost with a supervisor.
     pub(super) console: Option<bool>,
-    /// How its last run has ended; in `status` and `inspect`.
+    /// How its last run has ended; not in `list`.
     pub(super) last_end: Option<Event>,
     pub(super) netns: Option<String>,
     pub(super) netns_inode: Option<u64>,
@@ -118,23 +118,6 @@ impl ShownCable {
         let words: Vec<String> = bridge.into_iter().chain(open).chain(down).collect();
         (!words.is_empty()).then(|| words.join(", "))
     }
-}
-
-/// Adds how the last runs have ended of those that do not run.
-pub(super) fn tell_ends(context: &Context, shown: &mut [Shown]) {
-    if shown.iter().all(Shown::runs) {
-        return;
-    }
-    let events = events::read(&context.layout).unwrap_or_default();
-    for shown in shown.iter_mut().filter(|shown| !shown.runs()) {
-        shown.last_end = last_end(&events, &shown.name);
-    }
-}
-
-/// How the last run of one has ended.
-fn last_end(events: &[Event], name: &str) -> Option<Event> {
-    let is_end = |event: &&Event| event.name == name && ["ended", "failed"].contains(&event.event.as_str());
-    events.iter().rfind(is_end).cloned()
 }
 
 /// Looks at one, whose cables are among these links.
