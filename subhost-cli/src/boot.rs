@@ -550,6 +550,7 @@ fn launch(
             .user_namespace(user_namespace.as_fd())
             .network_namespace(netns.as_fd())
             .pid1_program(pid1)
+            .own_clocks(true)
             .hostname(&hostname)
             .program(program)
             .environment(environment(payload, &variables))
