@@ -637,7 +637,6 @@ fn make_record(
         init: Process::of(prepared.init_pid()).step("identify PID 1")?,
         init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
         supervisor: Process::of(std::process::id()).step("identify ourselves")?,
-        range_index: resources.range.index,
         first_id: resources.range.first,
         id_count: resources.range.count,
         netns_inode: resources.netns.inode(),

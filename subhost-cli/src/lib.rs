@@ -36,5 +36,6 @@ pub mod shell;
 pub mod shutdown;
 pub mod stage;
 pub mod state;
+pub mod subid;
 pub mod supervise;
 pub mod tree;

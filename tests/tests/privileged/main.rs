@@ -15,6 +15,7 @@ mod fsck;
 mod heldup;
 mod hostile;
 mod hung;
+mod idranges;
 mod include;
 mod initctl;
 mod inits;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         config_exec::CASES,
         cp::CASES,
         hung::CASES,
+        idranges::CASES,
         include::CASES,
         initctl::CASES,
         isolation::CASES,
