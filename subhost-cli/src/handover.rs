@@ -24,9 +24,6 @@ use crate::state::{CableRecord, Process};
 /// The most descriptors that a packet carries.
 const FDS: usize = 64;
 
-/// The most locks of ids that are handed over; what is beyond is kept away from others by the record.
-pub const LOCKS: usize = 32;
-
 /// The word that makes the program a supervisor.
 pub const SUPERVISE: &str = "--supervise";
 
@@ -115,18 +112,16 @@ pub struct Watched {
     pub has_console: bool,
 }
 
-/// The ids and network that a guest keeps over a reboot. The descriptors are the user namespace, the network namespace, and the
-/// locks of the ids.
+/// The ids and network that a guest keeps over a reboot. The descriptors are the user namespace, the network namespace, and, if
+/// there is one, the lock of the ids.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Place {
     /// First host id of the range.
     pub first_id: u32,
     /// Number of ids.
     pub id_count: u32,
-    /// Index of the range in the pool.
-    pub range_index: Option<u32>,
-    /// How many locks there are.
-    pub locks: usize,
+    /// Whether there is the lock.
+    pub has_lock: bool,
     /// Cables, in order.
     pub cables: Vec<CableRecord>,
 }
@@ -248,11 +243,11 @@ mod tests {
     #[test]
     fn what_is_packed_is_unpacked() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let place = Place { first_id: 7, locks: 3, ..Place::default() };
+        let place = Place { first_id: 7, has_lock: true, ..Place::default() };
         let packed = pack(&place, &[writer.as_fd(); 3]).unwrap();
         drop(writer);
         let (found, fds) = unpack::<Place>(&packed).unwrap();
-        assert_eq!((found.first_id, found.locks, fds.len()), (7, 3, 3));
+        assert_eq!((found.first_id, found.has_lock, fds.len()), (7, true, 3));
         for fd in fds {
             io::Write::write_all(&mut File::from(fd), b"x").unwrap();
         }

@@ -61,7 +61,7 @@ struct Supervisor {
     init: ProcessHandle,
     /// Tells how it ended, if we are not its parent and somebody else is slow to reap it.
     epitaph: Option<Epitaph>,
-    /// Namespaces, and locks of ids.
+    /// Namespaces, and the lock of the ids.
     place: Vec<OwnedFd>,
     socket: Option<OwnedFd>,
     console: Option<OwnedFd>,
@@ -113,7 +113,7 @@ pub fn main() -> Result<u8, Error> {
         Task::Watch(guest) => guest,
     };
     let init = ProcessHandle::from_pidfd(guest.init.pid, next()?);
-    let place = (0..2 + guest.place.locks).map(|_| next()).collect::<Result<_, _>>()?;
+    let place = (0..2 + usize::from(guest.place.has_lock)).map(|_| next()).collect::<Result<_, _>>()?;
     let control = if charge.has_control { Some(Control::new(next()?)) } else { None };
     let socket = if guest.has_socket { Some(next()?) } else { None };
     let console = if guest.has_console { Some(next()?) } else { None };
