@@ -22,6 +22,7 @@ use subhost_mount::partition::ByteRange;
 use subhost_mount::staging::Staging;
 use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 
+use crate::adopt;
 use crate::advice;
 use crate::cgroup::CgroupRecord;
 use crate::control;
@@ -195,6 +196,9 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(Lock
             ));
         }
         State::Stale(record) => {
+            if adopt::is_wanted(&record) {
+                Event::unseen_end(name, record.init.pid).note(layout);
+            }
             sweep(layout, name, &record)?;
             await_disks(&record.disks);
         }
