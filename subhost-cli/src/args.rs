@@ -266,6 +266,7 @@ mean. Changes nothing.")]
     #[command(after_help = "\
 Examples:
   subhostctl check web                              /opt/sub/web/config, its images and bridges
+  subhostctl check --start web                      the folder /opt/subhost/web, as start would take it
   subhostctl check ./config                         a file: a word with a slash is a path
   subhostctl check --json web                       with the places of all that is wrong
   subhostctl check --format overlay-boot ./mta.conf a file of overlay-boot(8), and only that
@@ -419,6 +420,9 @@ pub struct Check {
     /// The language that it is written in; never guessed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Check what start would take, in its folder of trees
+    #[arg(long, conflicts_with = "format")]
+    pub start: bool,
     /// Run the host's fsck on each disk too, read-only and in namespaces of its own
     #[arg(long, conflicts_with = "format")]
     pub fsck: bool,

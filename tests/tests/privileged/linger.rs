@@ -206,6 +206,8 @@ fn overlay(host: &Host) -> Verdict {
     lingers(&started, &[("live", "overlay")])?;
     let said = started.run("cat /etc/layer; rm /etc/layer; echo changed >/etc/passwd; stat -c '%u %a' /")?;
     assert_eq!(said, "top\n0 755\n");
+    assert!(host.done(&["check", "--start", &started.name])?.ends_with("ok\n"));
+    assert!(host.done(&["plan", "--start", &started.name])?.contains("mount -t overlay"));
     // The rest of the configuration is as for boot.
     let said =
         started.run("cat /mnt/etc/layer; touch /mnt/x 2>/dev/null; ip addr show eth0 | grep -c 10.80.0.9")?;

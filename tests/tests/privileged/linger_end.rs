@@ -19,7 +19,16 @@ const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "whatever_became_of_what_lingers_stop_undoes_it", needs: TREE, body: undone },
+    Case {
+        name: "whatever_became_of_what_lingers_stop_undoes_it",
+        needs: TREE,
+        body: |host| undone(host, false),
+    },
+    Case {
+        name: "whatever_became_of_what_lingers_start_mends_it",
+        needs: TREE,
+        body: |host| undone(host, true),
+    },
     Case { name: "a_network_that_is_not_ours_is_left_alone", needs: TREE, body: not_ours },
     Case { name: "an_image_that_somebody_looks_into_is_said_to_be_held", needs: TREE, body: held },
     Case { name: "what_lingers_is_seen_in_no_other_mount_namespace", needs: TREE, body: unseen },
@@ -49,7 +58,7 @@ pub(crate) fn whole<'a>(host: &'a Host, short: &str) -> std::io::Result<Started<
     Ok(started)
 }
 
-fn undone(host: &Host) -> Verdict {
+fn undone(host: &Host, enters: bool) -> Verdict {
     bridge(host)?;
     let started = whole(host, "whole")?;
     let (live, mnt) = (started.live(""), started.folder().join("mnt"));
@@ -88,19 +97,17 @@ fn undone(host: &Host) -> Verdict {
         ("a record that is not set aside", &[&unfinished], true),
     ];
     for (what, deeds, starts) in deeds {
-        for enters in [false, true] {
-            started.run("echo was here >/file")?;
-            for deed in deeds {
-                deed()?;
-            }
-            if enters {
-                let again = host.subhostctl(&["start", &started.name, "--", "cat", "/file"])?;
-                assert_eq!(again.code == 0, starts, "{what}: {again}");
-                assert_eq!(again.stdout, if starts { "was here\n" } else { "" }, "{what}");
-            }
-            started.stop()?;
-            case::nothing_left(host, &before).map_err(|error| format!("{what}: {error}"))?;
+        started.run("echo was here >/file")?;
+        for deed in deeds {
+            deed()?;
         }
+        if enters {
+            let again = host.subhostctl(&["start", &started.name, "--", "cat", "/file"])?;
+            assert_eq!(again.code == 0, starts, "{what}: {again}");
+            assert_eq!(again.stdout, if starts { "was here\n" } else { "" }, "{what}");
+        }
+        started.stop()?;
+        case::nothing_left(host, &before).map_err(|error| format!("{what}: {error}"))?;
     }
     Ok(())
 }

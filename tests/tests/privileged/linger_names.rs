@@ -88,6 +88,10 @@ fn refused(host: &Host) -> Verdict {
         let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
         assert!(outcome.code == 125 && outcome.stderr.contains(what), "{short}: {outcome}");
         assert!(!started.folder().join("live").exists(), "{short}");
+        for command in ["check", "plan"] {
+            let told = host.subhostctl(&[command, "--start", &started.name])?;
+            assert!(told.code == 2 && told.stderr.contains(what), "{short}: {told}");
+        }
         assert_eq!(host.done(&["stop", &started.name])?, "");
     }
     let started = Started::new(host, "open", "")?.with_tree()?;
