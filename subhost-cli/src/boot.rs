@@ -22,13 +22,14 @@ use subhost_mount::partition::ByteRange;
 use subhost_mount::staging::Staging;
 use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 
+use crate::adopt;
 use crate::advice;
 use crate::cgroup::CgroupRecord;
 use crate::control;
 use crate::error::{Complaint, Context, Error};
 use crate::events::Event;
 use crate::guest;
-use crate::handover::{self, Again, Charge, LOCKS, Place, Policy, Task, Watched};
+use crate::handover::{self, Again, Charge, Place, Policy, Task, Watched};
 use crate::idrange::{IdRange, reserve};
 use crate::layout::{Layout, Name};
 use crate::linger::{self, Kept as Lingering, Lingers};
@@ -195,6 +196,9 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(Lock
             ));
         }
         State::Stale(record) => {
+            if adopt::is_wanted(&record) {
+                Event::unseen_end(name, record.init.pid).note(layout);
+            }
             sweep(layout, name, &record)?;
             await_disks(&record.disks);
         }
@@ -592,6 +596,7 @@ fn launch(
             .user_namespace(user_namespace.as_fd())
             .network_namespace(netns.as_fd())
             .pid1_program(pid1)
+            .own_clocks(true)
             .hostname(&hostname)
             .program(program)
             .environment(environment(payload, &variables))
@@ -677,7 +682,6 @@ fn make_record(
         init: Process::of(prepared.init_pid()).step("identify PID 1")?,
         init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
         supervisor: Process::of(std::process::id()).step("identify ourselves")?,
-        range_index: resources.range.index,
         first_id: resources.range.first,
         id_count: resources.range.count,
         netns_inode: resources.netns.inode(),
@@ -737,7 +741,6 @@ impl Booted {
 
     fn hand_over(&self, manner: Manner) -> std::io::Result<std::convert::Infallible> {
         let (record, range) = (&self.record, &self.resources.range);
-        let locks = range.locks.iter().take(LOCKS);
         let is_ours = record.init_program == "subhost-init";
         let charge = Charge {
             name: record.name.clone(),
@@ -759,8 +762,7 @@ impl Booted {
                 place: Place {
                     first_id: range.first,
                     id_count: range.count,
-                    range_index: range.index,
-                    locks: locks.len(),
+                    has_lock: range.lock.is_some(),
                     cables: Vec::new(),
                 },
                 has_socket: is_ours,
@@ -769,7 +771,7 @@ impl Booted {
         };
         let mut fds =
             vec![self.running.pidfd(), self.resources.user_namespace.as_fd(), self.resources.netns.as_fd()];
-        fds.extend(locks.map(AsFd::as_fd));
+        fds.extend(range.lock.as_ref().map(AsFd::as_fd));
         fds.extend(self.control.as_ref().map(AsFd::as_fd));
         fds.extend(is_ours.then(|| self.running.socket()));
         fds.extend(self.pty.as_ref().map(|pty| pty.master.as_fd()));
@@ -804,8 +806,8 @@ impl Kept {
         let Some(place) = &again.place else { return Ok(Kept { lock, network: None }) };
         let user_namespace = UserNamespace::from_fd(next()?).step(step())?;
         let netns = Netns::from_fd(next()?).step(step())?;
-        let locks = (0..place.locks).map(|_| next().map(Lock::from)).collect::<Result<_, _>>()?;
-        let range = IdRange { first: place.first_id, count: place.id_count, index: place.range_index, locks };
+        let lock_of_ids = place.has_lock.then(|| next().map(Lock::from)).transpose()?;
+        let range = IdRange { first: place.first_id, count: place.id_count, lock: lock_of_ids };
         Ok(Kept {
             lock,
             network: Some(Network { range, user_namespace, netns, cables: place.cables.clone() }),

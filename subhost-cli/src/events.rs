@@ -60,6 +60,12 @@ impl Event {
         self
     }
 
+    /// The end of one that nobody was there to see.
+    pub fn unseen_end(name: &Name, init_pid: u32) -> Event {
+        let text = "had ended without a supervisor, and nobody has told why";
+        Event { cause: Some("unknown".to_owned()), ..Event::now(name, "ended", text).of_init(init_pid) }
+    }
+
     /// Writes it down. Nothing waits for that or fails because of it: events are there to be read, and decide nothing.
     pub fn note(&self, layout: &Layout) {
         let _ = self.append(layout);

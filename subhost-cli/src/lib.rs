@@ -42,6 +42,7 @@ pub mod shell;
 pub mod shutdown;
 pub mod stage;
 pub mod state;
+pub mod subid;
 pub mod supervise;
 pub mod supervisor;
 pub mod tree;

@@ -129,8 +129,8 @@ fn print_any_json(value: &impl Serialize) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`print()`].
-pub fn print_json_line(value: &impl serde::Serialize) -> Result<(), Error> {
-    let text = serde_json::to_string(value).step("write JSON")?;
+pub fn print_json_line(value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string(&Versioned::of(value)).step("write JSON")?;
     print(&format!("{}\n", escape_json(&text)))
 }
 

@@ -97,8 +97,6 @@ pub struct Record {
     pub init_program: String,
     /// The supervising `subhostctl`.
     pub supervisor: Process,
-    /// Index of the id range in the pool, if it came from there.
-    pub range_index: Option<u32>,
     /// First host id of the range.
     pub first_id: u32,
     /// Number of ids.

@@ -13,23 +13,25 @@ use rustix::io::Errno;
 use subhost_init::handoff::{End, Message, Program, Request as InitRequest};
 use subhost_init::process::{Epitaph, ProcessHandle, close_on_exec_from};
 
-use crate::boot::sweep;
 use crate::console_log::ConsoleLog;
-use crate::control::{self, Answers, Control, OUTPUT_BYTES};
+use crate::control::{Answers, Control, OUTPUT_BYTES};
 use crate::culprit;
 use crate::error::{Context, Error};
 use crate::events::Event;
-use crate::handover::{self, Again, Charge, Place, Task, Watched};
+use crate::handover::{self, Charge, Task, Watched};
 use crate::layout::{Layout, Name};
-use crate::lock::{Lock, await_name};
+use crate::lock::Lock;
 use crate::report;
 use crate::shutdown::{Ask, ask, kill_at_once};
 use crate::state::{self, Record};
 use crate::supervise::{Received, STAY_OFF, Signals, receive, send};
 
 mod cause;
+mod end;
+mod waiting;
 
-use cause::{Cause, Next};
+use cause::Cause;
+pub use waiting::wait_again;
 
 /// What is waited for beyond the stop timeout before PID 1 is killed.
 const KILL_AFTER: Duration = Duration::from_secs(2);
@@ -61,7 +63,7 @@ struct Supervisor {
     init: ProcessHandle,
     /// Tells how it ended, if we are not its parent and somebody else is slow to reap it.
     epitaph: Option<Epitaph>,
-    /// Namespaces, and locks of ids.
+    /// Namespaces, and the lock of the ids.
     place: Vec<OwnedFd>,
     socket: Option<OwnedFd>,
     console: Option<OwnedFd>,
@@ -108,12 +110,20 @@ pub fn main() -> Result<u8, Error> {
         Task::Wait { delay_ms } => {
             let lock = Lock::from(next()?);
             let control = if charge.has_control { Some(Control::new(next()?)) } else { None };
-            return wait(charge, &layout, &name, &signals, lock, control, Duration::from_millis(delay_ms));
+            return waiting::wait(
+                charge,
+                &layout,
+                &name,
+                &signals,
+                lock,
+                control,
+                Duration::from_millis(delay_ms),
+            );
         }
         Task::Watch(guest) => guest,
     };
     let init = ProcessHandle::from_pidfd(guest.init.pid, next()?);
-    let place = (0..2 + guest.place.locks).map(|_| next()).collect::<Result<_, _>>()?;
+    let place = (0..2 + usize::from(guest.place.has_lock)).map(|_| next()).collect::<Result<_, _>>()?;
     let control = if charge.has_control { Some(Control::new(next()?)) } else { None };
     let socket = if guest.has_socket { Some(next()?) } else { None };
     let console = if guest.has_console { Some(next()?) } else { None };
@@ -196,10 +206,13 @@ impl Supervisor {
                 break;
             }
         }
-        let told = if self.guest.is_child { Some(self.init.reap().step("wait for PID 1")?) } else { epitaph };
-        Ok(match told {
-            Some(ended) => Cause::from(ended),
-            None => Cause::guessed(self.init.ended(Instant::now() + REAPED), self.end),
+        if self.guest.is_child {
+            return Ok(Cause::from(self.init.reap().step("wait for PID 1")?));
+        }
+        let ended = epitaph.or_else(|| self.init.ended(Instant::now() + REAPED));
+        Ok(match (Cause::guessed(ended, self.end), epitaph) {
+            (Cause::Unknown, Some(ended)) => Cause::from(ended),
+            (cause, _) => cause,
         })
     }
 
@@ -379,85 +392,6 @@ impl Supervisor {
             state::read(&self.layout, &self.name).step(format!("read the record of {}", self.name))?;
         Ok(record.filter(|record| record.init == self.guest.init))
     }
-
-    /// Takes the names back, and does what comes next. As long as the lock is held nobody else gets the name, and `stop` waits to
-    /// see what becomes of it.
-    fn finish(mut self, cause: Cause) -> Result<u8, Error> {
-        Event {
-            cause: Some(cause.word().to_owned()),
-            status: cause.status(),
-            ..Event::now(&self.name, "ended", cause.in_words()).of_init(self.guest.init.pid)
-        }
-        .note(&self.layout);
-        let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
-        // Late as we may be, a later subhost of that name keeps its own.
-        let record = self.record()?;
-        if let Some(record) = &record {
-            sweep(&self.layout, &self.name, record)?;
-        }
-        // A signal that came with the end is seen here, a later one reaches the next run.
-        self.asked |= self.signals.ask_to_end();
-        if self.began.elapsed() >= LONG_RUN {
-            self.charge.failures = 0;
-        }
-        // Swept by somebody else, it was also ended by him.
-        let next = record.map(|record| (cause.next(self.asked, self.charge.policy.restart), record));
-        match next {
-            Some((Next::Boot, record)) => self.boot_again(&lock, record),
-            Some((Next::Wait, _)) => {
-                self.say_end(cause);
-                Err(wait_again(self.charge, &lock, &self.layout, &self.name))
-            }
-            Some((Next::Stay, _)) | None => self.end(cause),
-        }
-    }
-
-    fn boot_again(self, lock: &Lock, record: Record) -> Result<u8, Error> {
-        report::note(self.charge.quiet, &format!("{}: reboots", self.name));
-        self.event("reboot", "reboots".to_owned());
-        let again = Again {
-            origin: self.charge.origin,
-            background: self.charge.background,
-            announce: self.charge.announce,
-            failures: self.charge.failures,
-            policy: self.charge.policy,
-            place: Some(Place { cables: record.cables, ..self.guest.place }),
-        };
-        let fds: Vec<_> = std::iter::once(lock.as_fd()).chain(self.place.iter().map(AsFd::as_fd)).collect();
-        Err(handover::boot_again(&again, &fds)).step(format!("boot {} again", self.name))
-    }
-
-    /// Says how it ended, and gives the status of that.
-    fn end(self, cause: Cause) -> Result<u8, Error> {
-        match cause {
-            // Also where it was about to restart when the host wanted it off.
-            Cause::PowerOff | Cause::Reboot => self.say_end(Cause::PowerOff),
-            Cause::Exited(0) => {}
-            Cause::Exited(_) | Cause::Killed(_) | Cause::Unknown => {
-                let lines = self.last_lines();
-                let hint = (!lines.is_empty()).then(|| format!("its last output:\n{}", lines.join("\n")));
-                let (step, source) = (format!("subhost {}", self.name), cause.in_words().into());
-                return Err(Error::Step { step, source, hint });
-            }
-        }
-        Ok(0)
-    }
-
-    fn say_end(&self, cause: Cause) {
-        report::note(self.charge.quiet, &format!("{}: {}", self.name, cause.in_words()));
-    }
-
-    /// The last lines of the output, printable.
-    fn last_lines(&self) -> Vec<String> {
-        let tail: Vec<u8> = self.tail.iter().copied().collect();
-        let text = String::from_utf8_lossy(&tail);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(TAIL_LINES))
-            .map(|line| report::printable(line))
-            .collect()
-    }
 }
 
 /// Waits until one of them has something, or the time is over.
@@ -493,70 +427,4 @@ pub fn leave_caller(answer: &[u8; 1]) -> Result<(), Error> {
     let null = std::fs::File::options().read(true).write(true).open("/dev/null").step("open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).step("let go of standard output")?;
     rustix::stdio::dup2_stderr(&null).step("let go of standard error")
-}
-
-/// Goes on as a supervisor that waits until it is time to boot again, with the name locked: a failure more in a row. Comes back only
-/// with an error.
-pub fn wait_again(mut charge: Charge, lock: &Lock, layout: &Layout, name: &Name) -> Error {
-    let delay = cause::delay(charge.failures);
-    charge.failures = charge.failures.saturating_add(1);
-    charge.task = Task::Wait { delay_ms: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) };
-    let text = format!("is booted again in {} s", delay.as_secs_f64());
-    report::note(charge.quiet, &format!("{name}: {text}"));
-    Event::now(name, "restart", text).note(layout);
-    if std::mem::take(&mut charge.announce)
-        && let Err(error) = leave_caller(LATE)
-    {
-        return error;
-    }
-    let control = control::open(layout, name).ok();
-    charge.has_control = control.is_some();
-    let mut fds = vec![lock.as_fd()];
-    fds.extend(control.as_ref().map(AsFd::as_fd));
-    let step = format!("wait until {name} is booted again");
-    let error = handover::supervise(&charge, &fds);
-    let _ = control::remove(layout, name);
-    Error::Step { step, source: error.into(), hint: None }
-}
-
-/// Waits until it is time to boot again.
-fn wait(
-    charge: Charge,
-    layout: &Layout,
-    name: &Name,
-    signals: &Signals,
-    lock: Lock,
-    mut control: Option<Control>,
-    delay: Duration,
-) -> Result<u8, Error> {
-    let until = Instant::now() + delay;
-    let mut stay_off = false;
-    while !stay_off && Instant::now() < until {
-        let mut sources = vec![(Source::Signals, signals.as_fd())];
-        sources.extend(control.iter().flat_map(Control::fds).map(|fd| (Source::Control, fd)));
-        let ready = poll_all(&sources, Some(until.saturating_duration_since(Instant::now())))?;
-        if ready.contains(&Source::Control)
-            && let Some(control) = &mut control
-        {
-            stay_off |= control.serve(Answers { console: None, ready: false, waits: true });
-        }
-        stay_off |= signals.ask_to_end();
-    }
-    drop(control);
-    control::remove(layout, name).step(format!("remove the control socket of {name}"))?;
-    if stay_off {
-        let text = "is not booted again: it was stopped";
-        report::note(charge.quiet, &format!("{name}: {text}"));
-        Event::now(name, "stop", text).note(layout);
-        return Ok(0);
-    }
-    let again = Again {
-        origin: charge.origin,
-        background: charge.background,
-        announce: charge.announce,
-        failures: charge.failures,
-        policy: charge.policy,
-        place: None,
-    };
-    Err(handover::boot_again(&again, &[lock.as_fd()])).step(format!("boot {name} again"))
 }

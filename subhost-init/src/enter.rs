@@ -279,7 +279,8 @@ fn candidates(command: &CString, environment: &[CString]) -> Vec<CString> {
         .collect()
 }
 
-/// All kinds; but the kernel refuses to join the user namespace that one is in already (setns(2)).
+/// All kinds; but the kernel refuses to join the user namespace that one is in already (setns(2)), and need not have time
+/// namespaces at all.
 fn namespaces_to_join(init: BorrowedFd<'_>) -> io::Result<ThreadNameSpaceType> {
     let kinds = ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::PROCESS_ID
@@ -287,12 +288,20 @@ fn namespaces_to_join(init: BorrowedFd<'_>) -> io::Result<ThreadNameSpaceType> {
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::CONTROL_GROUP;
-    let user_namespace =
-        |process: &str| fs::metadata(format!("/proc/{process}/ns/user")).map(|file| file.ino());
-    let theirs = user_namespace(&pid_of(init)?.to_string())?;
+    let pid = pid_of(init)?;
+    let is_shared = |kind: &str| {
+        let of = |process: &str| fs::metadata(format!("/proc/{process}/ns/{kind}")).map(|file| file.ino());
+        Ok::<_, io::Error>(of(&pid.to_string())? == of("thread-self")?)
+    };
+    let user = if is_shared("user")? { ThreadNameSpaceType::empty() } else { ThreadNameSpaceType::USER };
+    let time = if is_shared("time").unwrap_or(true) {
+        ThreadNameSpaceType::empty()
+    } else {
+        ThreadNameSpaceType::TIME
+    };
     // While the process is there, nobody else has its pid, and what was looked at was its.
     pid_of(init)?;
-    Ok(if theirs == user_namespace("thread-self")? { kinds } else { kinds | ThreadNameSpaceType::USER })
+    Ok(kinds | user | time)
 }
 
 /// The pid behind a pidfd; `ESRCH` when it has ended.

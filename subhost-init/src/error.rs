@@ -161,6 +161,8 @@ steps! {
     CommandLine = 33, "cover the guest's";
     /// Being killed with the caller.
     DeathSignal = 34, "tie to its caller";
+    /// `unshare` of the time namespace, and setting its clocks.
+    TimeNamespace = 35, "start the clocks of";
     /// Entering the cgroups of version 1.
     JoinCgroups = 40, "enter the cgroups of";
 }

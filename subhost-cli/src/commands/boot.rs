@@ -34,8 +34,8 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
     if args.detach && !args.background {
         if let Ok(State::Running(record)) = state_of(&context.layout, &args.name) {
             complete(&context.layout, &args.name, &record)?;
-            if adopt::is_wanted(&record) {
-                adopt::start(&context.layout, &args.name)?;
+            if adopt::is_wanted(&record) && !adopt::start(&context.layout, &args.name)? {
+                return Ok(1);
             }
             report::note(
                 context.quiet,

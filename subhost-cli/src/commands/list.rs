@@ -45,10 +45,7 @@ pub(super) fn list(context: &Context, given: &[Names]) -> Result<u8, Error> {
 pub(super) fn status(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("status")?;
     let mut shown = look_at(context, &expand(given, "subhost", || all(context))?)?;
-    let events = events::read(&context.layout).unwrap_or_default();
-    for shown in shown.iter_mut().filter(|shown| !shown.runs()) {
-        shown.last_end = last_end(&events, &shown.name);
-    }
+    tell_ends(context, &mut shown);
     match (context.json, given) {
         // How much it is shows in what was asked for, and not in what is there.
         (true, [Names::One(_)]) => shown.iter().try_for_each(report::print_json)?,
@@ -143,6 +140,14 @@ fn status_table(context: &Context, shown: Shown) -> String {
         }
     }
     report::table(context.colour, &["WHAT", "VALUE"], &rows)
+}
+
+/// Tells of each that does not run how it has ended.
+pub(super) fn tell_ends(context: &Context, shown: &mut [Shown]) {
+    let events = events::read(&context.layout).unwrap_or_default();
+    for shown in shown.iter_mut().filter(|shown| !shown.runs()) {
+        shown.last_end = last_end(&events, &shown.name);
+    }
 }
 
 /// How the last run of one has ended.

@@ -7,6 +7,7 @@ use crate::boot::{complete, sweep};
 use crate::cgroup::sweep_name;
 use crate::control;
 use crate::error::{Complaint, Context as _, Error};
+use crate::events::Event;
 use crate::layout::{Layout, Name};
 use crate::lock::{await_name, name_is_held};
 use crate::observe::{State, state_of};
@@ -64,6 +65,9 @@ fn recover_one(layout: &Layout, name: &Name) -> Result<Option<String>, Error> {
             match state()? {
                 State::Running(_) | State::Lingering(_) => Ok(None),
                 State::Stale(record) => {
+                    if adopt::is_wanted(&record) {
+                        Event::unseen_end(name, record.init.pid).note(layout);
+                    }
                     sweep(layout, name, &record)?;
                     Ok(Some("had ended; its names are removed".to_owned()))
                 }

@@ -28,7 +28,7 @@ pub(super) struct Shown {
     pub(super) supervision: Option<&'static str>,
     /// False when its console was lost with a supervisor.
     pub(super) console: Option<bool>,
-    /// How its last run has ended; in `status` alone.
+    /// How its last run has ended; not in `list`.
     pub(super) last_end: Option<Event>,
     pub(super) netns: Option<String>,
     pub(super) netns_inode: Option<u64>,

@@ -14,6 +14,8 @@ use crate::observe::{State, state_of};
 
 /// How often is looked at what cannot be waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a supervisor may take to say what it does.
+const ANSWER: Duration = Duration::from_secs(2);
 /// How long is waited where no end is given.
 const FOREVER: Duration = Duration::from_secs(3600 * 24 * 365);
 
@@ -68,7 +70,13 @@ fn wait_one(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Err
 fn wait_ready(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Error> {
     let step = || format!("wait for {name}");
     loop {
-        // A supervisor answers when it is so, and is gone for a moment when the guest reboots before.
+        // It may be so already, which is told at once, whatever time there is to wait.
+        if let Some(socket) = control::ask(layout, name, Word::Status).step(step())?
+            && let Some((Word::Ready, _)) = control::answer(&socket, Instant::now() + ANSWER)
+        {
+            return Ok(true);
+        }
+        // Else a supervisor answers when it is so, and is gone for a moment when the guest reboots before.
         if let Some(socket) = control::ask(layout, name, Word::Ready).step(step())?
             && let Some((Word::Ready, _)) = control::answer(&socket, deadline)
         {

@@ -18,6 +18,7 @@ use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step};
 
 mod child;
+mod clock;
 mod prepared;
 mod program;
 mod root;
@@ -51,6 +52,7 @@ pub struct Launch<'fd> {
     root: PathBuf,
     user_namespace: Option<BorrowedFd<'fd>>,
     network_namespace: Option<BorrowedFd<'fd>>,
+    own_clocks: bool,
     hostname: Option<String>,
     program: Option<Program>,
     pid1_program: Option<Pid1Program>,
@@ -75,6 +77,7 @@ impl<'fd> Launch<'fd> {
             root: root.to_owned(),
             user_namespace: None,
             network_namespace: None,
+            own_clocks: false,
             hostname: None,
             program: None,
             pid1_program: None,
@@ -105,6 +108,14 @@ impl<'fd> Launch<'fd> {
     #[must_use]
     pub fn network_namespace(mut self, fd: BorrowedFd<'fd>) -> Self {
         self.network_namespace = Some(fd);
+        self
+    }
+
+    /// Whether the guest has a time namespace in which the uptime and `CLOCK_MONOTONIC` begin with it, as far as the kernel has
+    /// any (`CONFIG_TIME_NS`); those of the host by default. The time of day is the host's always.
+    #[must_use]
+    pub fn own_clocks(mut self, yes: bool) -> Self {
+        self.own_clocks = yes;
         self
     }
 
@@ -287,10 +298,12 @@ impl<'fd> Launch<'fd> {
             argv: &argv,
             environment: &environment,
         };
+        let clocks = self.own_clocks.then(clock::offsets).flatten();
         let join = || {
             // Before its child's cgroup namespace is made, which has these as roots.
             join_cgroups(&self.legacy_cgroups)?;
-            join(self.user_namespace, self.network_namespace)
+            join(self.user_namespace, self.network_namespace)?;
+            clocks.as_deref().map_or(Ok(()), clock::start)
         };
         let run = |channel: &Channel| child.run(channel);
         let object = |step| match step {

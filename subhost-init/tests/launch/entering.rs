@@ -44,13 +44,15 @@ fn say(guest: &Running, script: &str) -> (i32, String) {
 
 fn a_command_is_in_all_namespaces_of_the_guest() {
     on_stage(|stage| {
-        let guest = idle_guest(stage);
-        let script = "for kind in cgroup ipc mnt net pid user uts; do \
+        let guest = IdleGuest::of(stage.script(IDLE).own_clocks(true));
+        let host = fs::read_link("/proc/self/ns/time").unwrap();
+        assert_ne!(fs::read_link(format!("/proc/{}/ns/time", guest.pid())).unwrap(), host);
+        let script = "for kind in cgroup ipc mnt net pid time user uts; do \
              test $(readlink /proc/1/ns/$kind) = $(readlink /proc/self/ns/$kind) && echo $kind; done; \
              readlink /proc/self/cwd; readlink /proc/self/root; ls /proc/self/fd";
         let (status, text) = say(&guest, script);
         // The fourth descriptor is that of the folder that ls reads.
-        assert_eq!(text, "cgroup\nipc\nmnt\nnet\npid\nuser\nuts\n/\n/\n0\n1\n2\n3\n");
+        assert_eq!(text, "cgroup\nipc\nmnt\nnet\npid\ntime\nuser\nuts\n/\n/\n0\n1\n2\n3\n");
         assert_eq!(status, 0);
         guest.finish();
     });

@@ -274,7 +274,8 @@ fn swept(host: &Host) -> Verdict {
     assert!(guest.ends(PATIENCE)?);
     let outcome = host.subhostctl(&["recover"])?;
     assert!(outcome.code == 0 && outcome.stderr.contains("had ended; its names are removed"), "{outcome}");
-    assert_eq!(status(host, &name)?["state"], "stopped");
+    let stopped = status(host, &name)?;
+    assert_eq!((&stopped["state"], &stopped["last_end"]["cause"]), (&"stopped".into(), &"unknown".into()));
     let nothing = host.subhostctl(&["recover", &name])?;
     assert_eq!((nothing.code, nothing.stderr.as_str()), (0, ""), "{nothing}");
     // A command's subhost is not taken over: nobody would have its output.

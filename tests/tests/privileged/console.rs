@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
-use subhost_tests::case::{Case, Need, Verdict};
+use subhost_tests::case::{Case, FIGURE, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::program;
@@ -48,6 +48,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "wait_ready_waits_for_the_start_scripts",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: ready,
+    },
+    Case {
+        name: "a_supervisor_is_small",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: small,
     },
 ];
 
@@ -281,10 +286,37 @@ fn ready(host: &Host) -> Verdict {
     host.done(&["wait", "--ready", &name])?;
     // A line that the last start script writes.
     assert!(host.done(&["enter", &name, "--", "cat", "/var/log/boot"])?.contains("rc 2 done\n"));
-    host.done(&["wait", "--ready", "--timeout", "0", &name])?;
+    host.done(&["wait", "--ready", "--timeout", "60", &name])?;
     host.done(&["stop", &name])?;
     assert_eq!(supervisor.finish(crate::logs::PATIENCE)?.code, 0);
     boot(host, &name)?;
+    host.done(&["stop", &name])?;
+    Ok(())
+}
+
+/// Of its own it has a small heap and a stack; what else is private is what the program's file has to be changed for.
+fn small(host: &Host) -> Verdict {
+    let (name, guest) = tiny(host, "")?;
+    let private = |guest: &subhost_tests::guest::Guest| -> io::Result<u64> {
+        let smaps = fs::read_to_string(format!("/proc/{}/smaps", guest.field("supervisor_pid")))?;
+        let (mut own, mut sum) = (false, 0);
+        for line in smaps.lines() {
+            let mut words = line.split_whitespace();
+            let first = words.next().unwrap_or_default();
+            if first.contains('-') {
+                own = line.ends_with("[heap]") || line.ends_with("[stack]");
+            } else if own && first == "Private_Dirty:" {
+                sum += words.next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+            }
+        }
+        Ok(sum)
+    };
+    let first = private(&guest)?;
+    kill_supervisor(&guest)?;
+    host.done(&["recover", &name])?;
+    let second = private(&host.running(&name)?)?;
+    eprintln!("{FIGURE}heap and stack: {first} KiB, of one that has taken over {second} KiB");
+    assert!((1..=96).contains(&first) && (1..=96).contains(&second), "{first} {second}");
     host.done(&["stop", &name])?;
     Ok(())
 }

@@ -18,6 +18,7 @@ mod fsck;
 mod heldup;
 mod hostile;
 mod hung;
+mod idranges;
 mod include;
 mod initctl;
 mod inits;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         console::CASES,
         cp::CASES,
         hung::CASES,
+        idranges::CASES,
         include::CASES,
         initctl::CASES,
         isolation::CASES,

@@ -47,11 +47,19 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn state(host: &Host, name: &str) -> std::io::Result<String> {
-    Ok(host.guest(name)?.map_or_else(String::new, |guest| guest.state().to_owned()))
+    Ok(look(host, name)?.map_or_else(String::new, |guest| guest.state().to_owned()))
 }
 
 fn until(host: &Host, name: &str, wanted: &str) -> std::io::Result<()> {
     eventually(wanted, || Ok(state(host, name)? == wanted))
+}
+
+/// As it is listed; one that ends in that moment is not there.
+fn look(host: &Host, name: &str) -> std::io::Result<Option<Guest>> {
+    match host.guest(name) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        other => other,
+    }
 }
 
 /// Ends PID 1 as nobody of the program does, and waits until it is gone.
@@ -63,8 +71,7 @@ fn fail(guest: &Guest) -> Verdict {
 
 fn next_run(host: &Host, name: &str, before: &Guest) -> Result<Guest, Box<dyn std::error::Error>> {
     eventually("it runs again", || {
-        Ok(host
-            .guest(name)?
+        Ok(look(host, name)?
             .is_some_and(|guest| guest.state() == "running" && guest.init_pid() != before.init_pid()))
     })?;
     Ok(host.running(name)?)
