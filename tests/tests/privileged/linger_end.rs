@@ -215,6 +215,17 @@ fn unseen(host: &Host) -> Verdict {
     drop(later);
     started.run("true")?;
     started.stop()?;
+    // An overlay is not to be seen from here any more, so it is told by the next start.
+    let overlay = Started::new(host, "over", &format!("BASE={}", host.folder().join("base").display()))?;
+    overlay.run("true")?;
+    let later = elsewhere(host, "private")?;
+    overlay.stop()?;
+    let again = host.subhostctl(&["start", &overlay.name, "--", "true"])?;
+    assert!(again.code == 125 && again.stderr.contains("in use by another overlay"), "{again}");
+    assert!(again.stderr.contains(&format!("mount namespace of {} (sleep)", later.pid())), "{again}");
+    drop(later);
+    overlay.run("true")?;
+    overlay.stop()?;
     host.witness("umount", &[&at])?;
     Ok(())
 }
