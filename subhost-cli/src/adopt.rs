@@ -12,7 +12,7 @@ use crate::boot::complete;
 use crate::control;
 use crate::error::{Complaint, Context, Error};
 use crate::events::Event;
-use crate::handover::{self, Charge, LOCKS, Place, Task, Watched};
+use crate::handover::{self, Charge, Place, Task, Watched};
 use crate::idrange;
 use crate::layout::{Layout, Name};
 use crate::lock::lock_name;
@@ -107,7 +107,6 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
     let control = control::open(layout, name).step(format!("make the control socket of {name}"))?;
     Event::now(name, "adopted", "has a new supervisor").of_init(record.init.pid).note(layout);
     drop(lock);
-    let locks = range.locks.iter().take(LOCKS);
     let charge = Charge {
         name: name.to_string(),
         root_dir: layout.root_dir.clone().into(),
@@ -128,8 +127,7 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
             place: Place {
                 first_id: range.first,
                 id_count: range.count,
-                range_index: range.index,
-                locks: locks.len(),
+                has_lock: range.lock.is_some(),
                 cables: Vec::new(),
             },
             has_socket: adopted.is_some(),
@@ -137,7 +135,7 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
         }),
     };
     let mut fds = vec![init.as_fd(), user_namespace.as_fd(), netns.as_fd()];
-    fds.extend(locks.map(AsFd::as_fd));
+    fds.extend(range.lock.as_ref().map(AsFd::as_fd));
     fds.push(control.as_fd());
     fds.extend(adopted.as_ref().map(|adopted| adopted.socket.as_fd()));
     let console = adopted.as_ref().and_then(|adopted| adopted.console.as_ref());

@@ -15,12 +15,31 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let of_mount = error.downcast_ref().and_then(observe::hint_of);
-        if let Some(advice) = of_mount.or_else(|| error.downcast_ref().and_then(missing_system_call)) {
+        let of_launch = || error.downcast_ref().and_then(launch);
+        let of_kernel = || error.downcast_ref().and_then(missing_system_call);
+        if let Some(advice) = of_mount.or_else(of_launch).or_else(of_kernel) {
             return Some(advice);
         }
         cause = error.source();
     }
     None
+}
+
+/// What to do about a child that could not be started or did not get to its program.
+fn launch(error: &subhost_init::Error) -> Option<String> {
+    use subhost_init::{Error, Step};
+    let advice = match error {
+        Error::HeldUp { .. } => {
+            "its root may stop what enters, and its cgroup may be frozen (cgroup.freeze); stop and kill end it all the same"
+        }
+        Error::LaunchStep { step: Step::Clone, source, .. } | Error::System { source, .. }
+            if source.raw_os_error() == Some(libc::EAGAIN) =>
+        {
+            "there are as many processes as TASKS allows, or the limits of the host"
+        }
+        _ => return None,
+    };
+    Some(advice.to_owned())
 }
 
 fn missing_system_call(error: &io::Error) -> Option<String> {

@@ -7,10 +7,13 @@ use std::str::FromStr;
 
 use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use nix::sys::signal::Signal;
 use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, SpecError};
 
+use crate::completion;
 use crate::layout::{Name, is_plain_absolute};
+use crate::names::Names;
 
 /// Runs systems from disk images or trees as namespaces on the host's kernel.
 #[derive(Debug, Parser)]
@@ -34,6 +37,10 @@ pub struct Cli {
     /// Folder that holds a folder with a `config` for each subhost
     #[arg(long, global = true, value_name = "DIR", default_value = "/opt/sub")]
     pub root_dir: PathBuf,
+    /// Folder that holds a folder with the tree of each subhost that `start` starts [default: $SUBHOST, or
+    /// /opt/subhost]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub subhost_dir: Option<PathBuf>,
     /// Read this configuration instead of ROOT_DIR/NAME/config
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -43,12 +50,34 @@ pub struct Cli {
     /// Show JSON, where a command reads
     #[arg(long, global = true)]
     pub json: bool,
+    /// Colour tables and diagnostics; auto: on a terminal, unless NO_COLOR is set or TERM is dumb
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|always|never",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub color: When,
     /// Show errors only
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// When output is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum When {
+    /// On a terminal
+    #[default]
+    Auto,
+    /// Wherever it goes
+    Always,
+    /// Never
+    Never,
 }
 
 /// The commands.
@@ -70,11 +99,29 @@ Examples:
 Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be executed,
 125 if the subhost could not be made.")]
     Run(Run),
+    /// Start a subhost from a folder, with a shell inside, or enter again what lingers of it
+    #[command(after_help = "\
+Examples:
+  subhostctl start web                       bash in /opt/subhost/web/root, or over the BASE of its config
+  subhostctl start web -- apt-get -y upgrade a command instead
+  subhostctl start web                       again: in the mounts and the network of the last time
+  subhostctl stop web                        unmounts all, and deletes the network
+It ends with that command, and so does all that it has left running. What is mounted, and the network
+namespace with its cables, linger until stop. In /opt/subhost/web (or --subhost-dir, or $SUBHOST):
+  config    BASE, BRIDGES and whatever else boot knows, but DISKS; may be missing
+  root      the system itself, or what differs from BASE
+  work      of the overlay over BASE
+  web.img   an image that holds root and work instead; mounted at mnt
+  live      where the host sees the whole, once it has been started
+Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be executed,
+125 if the subhost could not be made.")]
+    Start(Start),
     /// Stop a subhost: orderly, then by force
     #[command(after_help = "\
 Examples:
-  subhostctl stop web
+  subhostctl stop web                        also one that lingers, as start has left it
   subhostctl stop --timeout 5 web mail       what goes on after 5 s is ended by force
+  subhostctl stop 'web*'                     all that run and have such a name
   subhostctl stop --all
 It is asked in the language of its init, and what it did is said. Returns 3 if something is left.")]
     Stop(Stop),
@@ -83,9 +130,41 @@ It is asked in the language of its init, and what it did is said. Returns 3 if s
 Examples:
   subhostctl kill web                        as if the power had gone: nothing is written back by the guest
   subhostctl kill --signal HUP web           SIGHUP for PID 1 of the subhost
+What lingers of one that start has started is left for start or stop.
 SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets it;
 one that it has no handler for it never sees.")]
     Kill(Kill),
+    /// Boot all subhosts that are to start with the host
+    #[command(after_help = "\
+Examples:
+  subhostctl autostart                       as the host's init does
+  subhostctl autostart --dry-run             which, and in which order?
+They are those with AUTOSTART=yes: each after the ones in its AFTER are ready or have failed, and after its
+START_DELAY. What runs already is left as it is. Returns 1 if one did not become ready.
+`subhostctl stop --all` stops them in the reverse order.")]
+    Autostart(Autostart),
+    /// Stop subhosts and boot them again
+    #[command(after_help = "\
+Examples:
+  subhostctl restart web                     its configuration is read anew
+Each is booted in the background, with the options, the folder and the settings of the environment that it
+had before; one that does not run is booted. Returns when all are ready.")]
+    Restart(Restart),
+    /// Have subhosts restart from inside
+    #[command(after_help = "\
+Examples:
+  subhostctl reboot web                      as `reboot` inside would
+It is asked in the language of its init. The network namespace, the cables and their addresses stay; the
+configuration is not read anew. Returns when the next run has begun.")]
+    Reboot(Running),
+    /// Make all processes of subhosts stand still
+    #[command(after_help = "\
+Examples:
+  subhostctl pause web                       until subhostctl resume web
+They keep their memory, and what comes over the network waits. stop and kill end one that is paused, too.")]
+    Pause(Running),
+    /// Let subhosts go on that were paused
+    Resume(Running),
     /// Wait until subhosts have ended, or are ready
     #[command(after_help = "\
 Examples:
@@ -144,19 +223,50 @@ Examples:
   subhostctl exec web --detach -- /usr/local/bin/rotate-logs
 USER is a name or a number, and so is GROUP. Names are looked up in the subhost's own /etc/passwd and
 /etc/group, which are read as data; the user has its groups there, unless GROUP is given.
-Returns as enter does; with --detach 0 as soon as the command is executed.")]
+Returns as enter does; with --detach 0 as soon as the command is executed. Signals are passed on, and the
+command is killed when subhostctl is; what it has put into the background goes on.")]
     Exec(Exec),
     /// List subhosts
-    List,
-    /// Show one subhost
+    #[command(after_help = "\
+Examples:
+  subhostctl list                            all that are configured or run
+  subhostctl list 'web*'                     those with such a name
+  subhostctl list --json                     an array of what status shows")]
+    List {
+        /// Names of the subhosts, or patterns of names; all if there is none
+        #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::subhosts))]
+        names: Vec<Names>,
+    },
+    /// Show subhosts
+    #[command(after_help = "\
+Examples:
+  subhostctl status web
+  subhostctl status 'web*' mail
+  subhostctl status --json web               an object; an array of them for several or a pattern
+Of each cable is told in what it is not as it was made.")]
     Status {
+        /// Names of the subhosts, or patterns of names
+        #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(completion::subhosts))]
+        names: Vec<Names>,
+    },
+    /// Show all that is known of a subhost, as one JSON document
+    #[command(after_help = "\
+Examples:
+  subhostctl inspect web
+  subhostctl inspect web | jq '.observed.cables[].host_end.port'
+What status shows, the record, what the kernel has of it now on the host and inside, each setting,
+and the plan of its next boot, or why that would be refused. docs/json.md tells what the fields
+mean. Changes nothing.")]
+    Inspect {
         /// Name of the subhost
+        #[arg(add = ArgValueCandidates::new(completion::subhosts))]
         name: Name,
     },
     /// Check a configuration and the things that it names
     #[command(after_help = "\
 Examples:
   subhostctl check web                              /opt/sub/web/config, its images and bridges
+  subhostctl check --start web                      the folder /opt/subhost/web, as start would take it
   subhostctl check ./config                         a file: a word with a slash is a path
   subhostctl check --json web                       with the places of all that is wrong
   subhostctl check --format overlay-boot ./mta.conf a file of overlay-boot(8), and only that
@@ -172,6 +282,11 @@ as long as that fsck takes; Ctrl-C ends it. Returns 1 if a file system is not cl
     #[command(subcommand)]
     Config(Config),
     /// Show what boot would do, as commands; changes nothing
+    #[command(after_help = "\
+Examples:
+  subhostctl plan web
+  subhostctl plan --start web                what start would do with /opt/subhost/web
+Needs no root where the files are readable.")]
     Plan(Plan),
     /// Show the partition table of an image
     #[command(after_help = "\
@@ -207,6 +322,14 @@ Examples:
 Links are followed inside the subhost, but a link at the end of a target is replaced. A file appears whole or not
 at all. Set-user-id bits do not go along. Of a running one, use subhostctl enter NAME -- cat PATH.")]
     Cp(Cp),
+    /// Delete the folder of a subhost that neither runs nor lingers
+    #[command(after_help = "\
+Examples:
+  subhostctl delete web                      asks, on a terminal
+  subhostctl delete --yes web                /opt/subhost/web, or /opt/sub/web, with all that is in it
+Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything mounted in
+the folder, or its image in use, nothing is deleted.")]
+    Delete(Delete),
     /// Look whether this host can run subhosts, and what is left that nobody needs
     #[command(after_help = "\
 Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups, bridges,
@@ -214,6 +337,13 @@ the folder of subhosts, each configuration, and at what outlived its subhost. Ch
 Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
     Doctor,
     /// Print the completion script of a shell
+    #[command(after_help = "\
+Examples:
+  source <(subhostctl completions bash)
+  subhostctl completions bash > /usr/share/bash-completion/completions/subhostctl
+  subhostctl completions zsh > /usr/share/zsh/vendor-completions/_subhostctl
+The script asks the program itself, which knows the subhosts, bridges and files that are there, as
+far as the user may see them.")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -236,13 +366,15 @@ Examples:
 pub struct Devices {
     /// A disk: device name in the guest, partition index (0: the whole image), image
     #[arg(long = "disk", value_name = "NODE:PART:IMG",
-          value_parser = OsStringValueParser::new().try_map(parse_disk))]
+          value_parser = OsStringValueParser::new().try_map(parse_disk),
+          add = ArgValueCompleter::new(completion::disk))]
     pub disks: Vec<DiskSpec>,
     /// A type of file system that disks may hold, beside ext2, ext3, ext4, xfs, btrfs, erofs and squashfs
     #[arg(long = "filesystem", value_name = "TYPE")]
     pub filesystems: Vec<String>,
     /// A cable: bridge and MAC address; either may be empty
-    #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable)]
+    #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable,
+          add = ArgValueCompleter::new(completion::cable))]
     pub cables: Vec<CableSpec>,
     /// A folder or file of the host inside the guest, where that has one
     #[arg(long = "bind", value_name = "HOST:GUEST[:ro]",
@@ -260,6 +392,7 @@ pub struct Devices {
 #[derive(Debug, Args)]
 pub struct Boot {
     /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::subhosts))]
     pub name: Name,
     /// Return when the start scripts are done, and supervise in the background
     #[arg(long)]
@@ -282,11 +415,14 @@ pub struct Boot {
 #[derive(Debug, Args)]
 pub struct Check {
     /// Name of the subhost, or the path of a configuration
-    #[arg(value_name = "NAME|FILE")]
+    #[arg(value_name = "NAME|FILE", add = ArgValueCompleter::new(completion::subhost_or_file))]
     pub name: OsString,
     /// The language that it is written in; never guessed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Check what start would take, in its folder of trees
+    #[arg(long, conflicts_with = "format")]
+    pub start: bool,
     /// Run the host's fsck on each disk too, read-only and in namespaces of its own
     #[arg(long, conflicts_with = "format")]
     pub fsck: bool,
@@ -302,7 +438,7 @@ Examples:
   subhostctl config show web --init auto          as boot with the same options would take them
   SUBHOST_RUNLEVEL=3 subhostctl config show web
   subhostctl config show --json web
-Values are shown as the configuration would hold them. EFFECT tells which settings do something yet.")]
+Values are shown as the configuration would hold them.")]
     Show(ConfigShow),
     /// Print the variables that a file sets, as `declare -p` of bash does
     #[command(after_help = "\
@@ -324,7 +460,7 @@ Returns 0, or 2 for a file that is refused; then nothing is printed.")]
 #[derive(Debug, Args)]
 pub struct ConfigShow {
     /// Name of the subhost, or the path of a configuration
-    #[arg(value_name = "NAME|FILE")]
+    #[arg(value_name = "NAME|FILE", add = ArgValueCompleter::new(completion::subhost_or_file))]
     pub name: OsString,
     /// Run this program of the guest as PID 1 (`auto`: the one that is found)
     #[arg(long, value_name = "PATH")]
@@ -366,7 +502,11 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct Plan {
     /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::subhosts))]
     pub name: Name,
+    /// What start would do
+    #[arg(long, conflicts_with_all = ["init", "disks", "filesystems", "cables", "binds", "ephemeral", "read_only"])]
+    pub start: bool,
     /// Run this program of the guest as PID 1 (`auto`: the one that is found)
     #[arg(long, value_name = "PATH")]
     pub init: Option<String>,
@@ -399,13 +539,25 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
+/// `start`.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::trees))]
+    pub name: Name,
+    /// The command and its arguments; bash, or sh where there is none
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
 /// `stop`.
 #[derive(Debug, Args)]
 pub struct Stop {
-    /// Names of the subhosts
-    #[arg(required_unless_present = "all", value_name = "NAME")]
-    pub names: Vec<Name>,
-    /// All that run
+    /// Names of the subhosts, or patterns of names
+    #[arg(required_unless_present = "all", value_name = "NAME",
+          add = ArgValueCandidates::new(completion::running))]
+    pub names: Vec<Names>,
+    /// All that run or linger
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
     /// Longest orderly stop, in seconds, before it is ended by force
@@ -419,12 +571,40 @@ pub struct Stop {
 /// `kill`.
 #[derive(Debug, Args)]
 pub struct Kill {
-    /// Names of the subhosts
-    #[arg(required = true, value_name = "NAME")]
-    pub names: Vec<Name>,
+    /// Names of the subhosts, or patterns of names
+    #[arg(required = true, value_name = "NAME",
+          add = ArgValueCandidates::new(completion::running))]
+    pub names: Vec<Names>,
     /// Send only this to PID 1, and end nothing
     #[arg(long, short, value_name = "SIGNAL", value_parser = parse_signal)]
     pub signal: Option<i32>,
+}
+
+/// `autostart`.
+#[derive(Debug, Args)]
+pub struct Autostart {
+    /// Only show them
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `restart`.
+#[derive(Debug, Args)]
+pub struct Restart {
+    /// Names of the subhosts, or patterns of names
+    #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(completion::subhosts))]
+    pub names: Vec<Names>,
+    /// Longest orderly stop, in seconds, before it is ended by force
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub timeout: Option<u64>,
+}
+
+/// `reboot`, `pause`, `resume`.
+#[derive(Debug, Args)]
+pub struct Running {
+    /// Names of the subhosts, or patterns of names
+    #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(completion::running))]
+    pub names: Vec<Names>,
 }
 
 /// `wait`.
@@ -436,9 +616,10 @@ pub struct Wait {
     /// Until their start scripts are done
     #[arg(long)]
     pub ready: bool,
-    /// Names of the subhosts
-    #[arg(required = true, value_name = "NAME")]
-    pub names: Vec<Name>,
+    /// Names of the subhosts, or patterns of names
+    #[arg(required = true, value_name = "NAME",
+          add = ArgValueCandidates::new(completion::running))]
+    pub names: Vec<Names>,
     /// Longest wait, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=31_536_000))]
     pub timeout: Option<u64>,
@@ -499,14 +680,25 @@ pub struct Recover {
     pub background: bool,
 }
 
+/// `delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::subhosts))]
+    pub name: Name,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `cp`.
 #[derive(Debug, Args)]
 pub struct Cp {
     /// The file: NAME:PATH in a subhost, a path, or - for standard input
-    #[arg(value_name = "FROM")]
+    #[arg(value_name = "FROM", add = ArgValueCompleter::new(completion::subhost_path_or_file))]
     pub from: OsString,
     /// Where to: NAME:PATH in a subhost, a path, or - for standard output; a folder takes the file's name
-    #[arg(value_name = "TO")]
+    #[arg(value_name = "TO", add = ArgValueCompleter::new(completion::subhost_path_or_file))]
     pub to: OsString,
 }
 
@@ -514,6 +706,7 @@ pub struct Cp {
 #[derive(Debug, Args)]
 pub struct Enter {
     /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::running))]
     pub name: Name,
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
@@ -524,6 +717,7 @@ pub struct Enter {
 #[derive(Debug, Args)]
 pub struct Exec {
     /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::running))]
     pub name: Name,
     /// User to run as; root by default
     #[arg(long, short, value_name = "USER[:GROUP]")]

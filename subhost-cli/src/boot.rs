@@ -1,11 +1,11 @@
 //! Applies a plan: everything hangs on file descriptors until the one commit, so an error or a kill before it
 //! leaves nothing.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,16 +28,22 @@ use crate::cgroup::CgroupRecord;
 use crate::control;
 use crate::error::{Complaint, Context, Error};
 use crate::events::Event;
-use crate::handover::{self, Again, Charge, LOCKS, Origin, Place, Policy, Task, Watched};
+use crate::guest;
+use crate::handover::{self, Again, Charge, Place, Policy, Task, Watched};
 use crate::idrange::{IdRange, reserve};
 use crate::layout::{Layout, Name};
+use crate::linger::{self, Kept as Lingering, Lingers};
 use crate::lock::{Lock, await_name};
 use crate::network::lift_limits;
 use crate::observe::{Observed, Purpose, State, state_of};
-use crate::plan::Plan;
-use crate::request::Request;
+use crate::origin::Origin;
+use crate::plan::{Plan, PlannedRoot};
+use crate::request::{Request, Root};
 use crate::stage::{Stage, Staged};
-use crate::state::{self, CableRecord, DiskRecord, Draft, Process, RECORD_VERSION, Record, remove};
+use crate::state::{
+    self, CableRecord, DiskRecord, Draft, Process, RECORD_VERSION, Record, forget, remove, set_aside,
+};
+use crate::tree::{Parts, Tree, View};
 
 /// Time between SIGTERM and SIGKILL at the end of a stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -88,6 +94,15 @@ pub struct Kept {
     network: Option<Network>,
 }
 
+/// What is there before a boot.
+#[derive(Default)]
+struct Before {
+    /// The network of a guest that reboots.
+    rebooting: Option<Network>,
+    /// What lingers of one that `start` started.
+    lingering: Lingering,
+}
+
 /// Namespaces and cables.
 struct Network {
     range: IdRange,
@@ -118,7 +133,16 @@ pub fn boot(request: &Request, layout: &Layout, how: How, kept: Option<Kept>) ->
     }
     let (held, network) = kept.map(|Kept { lock, network }| (lock, network)).unzip();
     let network = network.flatten();
-    let _name_lock = claim(request, layout, held)?;
+    let (_name_lock, lingering) = claim(request, layout, held)?;
+    let mut request = request.clone();
+    if lingering.has_image() {
+        // It is in use, by what lingers.
+        request.disks.clear();
+    } else if let Root::Lingering(tree) = &request.root {
+        // One that was killed leaves it to the kernel.
+        tree.image.iter().for_each(|image| await_image(image));
+    }
+    let request = &request;
     let purpose = if request.only_reads_disks() { Purpose::Read } else { Purpose::Use };
     let patience = Instant::now() + if network.is_some() { LET_GO } else { Duration::ZERO };
     let (observed, plan) = loop {
@@ -130,12 +154,14 @@ pub fn boot(request: &Request, layout: &Layout, how: How, kept: Option<Kept>) ->
             Err(complaints) => return Err(Error::Refused(complaints)),
         }
     };
-    apply(request, plan, observed, layout, how, network)
+    let before = Before { rebooting: network, lingering };
+    apply(request, plan, observed, layout, how, before)
 }
 
-/// Takes the name, and sweeps what an ended subhost of that name left.
-fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<Lock, Error> {
+/// Takes the name, and sweeps what an ended subhost of that name left, unless that lingers and is to be entered again.
+fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(Lock, Lingering), Error> {
     let name = &request.name;
+    let mut lingering = None;
     let lock = match held {
         None => crate::lock::lock_name(layout, name).step(format!("lock the name {name}"))?,
         held => held,
@@ -155,9 +181,18 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<Lock,
         State::Stopped => {}
         State::Running(record) => {
             complete(layout, name, &record)?;
+            return Err(Error::refused(is_running(name, &record)));
+        }
+        State::Lingering(record) if matches!(request.root, Root::Lingering(_)) => {
+            // One that was killed did not get to that.
+            set_aside(layout, name).step(format!("keep the record of {name}"))?;
+            lingering = Some(*record);
+        }
+        State::Lingering(_) => {
             return Err(Error::refused(
-                Complaint::new(format!("subhost {name}: is running, with init {}", record.init.pid))
-                    .hint(format!("subhostctl stop {name} ends it")),
+                Complaint::new(format!("subhost {name}: lingers, as start has left it")).hint(format!(
+                    "subhostctl start {name} enters it again, subhostctl stop {name} undoes it"
+                )),
             ));
         }
         State::Stale(record) => {
@@ -168,7 +203,21 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<Lock,
             await_disks(&record.disks);
         }
     }
-    Ok(lock)
+    let lingering = match &request.root {
+        Root::Lingering(tree) => Lingering::find(layout, tree, lingering)?,
+        _ => Lingering::default(),
+    };
+    Ok((lock, lingering))
+}
+
+/// Says who has it, and how to get in.
+fn is_running(name: &Name, record: &Record) -> Complaint {
+    let by = match record.supervisor.is_alive() {
+        true => format!(", by {} of process {}", record.command, record.supervisor.pid),
+        false => String::new(),
+    };
+    Complaint::new(format!("subhost {name}: is running, with init {}{by}", record.init.pid))
+        .hint(format!("subhostctl enter {name} gets a shell in it, subhostctl stop {name} ends it"))
 }
 
 /// Puts the names in place that a killed boot did not get to: a guest that runs is whole afterwards.
@@ -190,8 +239,12 @@ pub fn complete(layout: &Layout, name: &Name, record: &Record) -> Result<(), Err
     Ok(())
 }
 
-/// Pins a netns, over the empty file that a kill in the middle of that leaves.
+/// Pins a netns, over the empty file that a kill in the middle of that leaves. That it is pinned already is success.
 fn pin(layout: &Layout, name: &Name, netns: &Netns) -> Result<(), subhost_net::Error> {
+    let there = pinned_inode(&layout.netns_dir, name.as_str())?;
+    if matches!(there, Some(PinState::Netns { inode }) if inode == netns.inode()) {
+        return Ok(());
+    }
     unpin(&layout.netns_dir, name.as_str(), netns.inode())?;
     netns.pin(&layout.netns_dir, name.as_str())?;
     Ok(())
@@ -208,12 +261,10 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         Ok(_) => return Ok(()),
         Err(error) => return Err(Error::Left(vec![Complaint::new(format!("record of {name}: {error}"))])),
     }
-    let mut left = lift_limits(&record.cables);
-    if record.pinned
-        && let Err(error) = unpin(&layout.netns_dir, name.as_str(), record.netns_inode)
-    {
-        left.push(Complaint::new(error.to_string()).hint("what is not ours is left alone"));
-    }
+    let hidden = linger::take_off(record.lingers.as_ref().map_or(&[], |lingers| &lingers.mounts));
+    // Without the record, nobody would know those that could not be taken off.
+    let is_done = hidden.is_empty();
+    let mut left = [hidden, take_back(layout, name, record)].concat();
     let removed = record.cgroup.open().and_then(|mut cgroup| cgroup.remove());
     if let Err(error) = removed {
         left.push(Complaint::new(error.to_string()));
@@ -221,41 +272,86 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
     if let Err(error) = control::remove(layout, name) {
         left.push(Complaint::new(format!("remove the control socket of {name}: {error}")));
     }
-    if let Err(error) = remove(layout, name) {
+    if is_done && let Err(error) = forget(layout, name) {
         left.push(Complaint::new(format!("remove the record of {name}: {error}")));
     }
     if left.is_empty() { Ok(()) } else { Err(Error::Left(left)) }
 }
 
-/// Waits until the loop devices of a guest that has ended are free: the kernel gives a disk back a moment after the last process
-/// that had it open. Not for long, as somebody else may have it open too.
-pub fn await_disks(disks: &[DiskRecord]) {
-    let deadline = Instant::now() + GIVEN_BACK;
-    while disks.iter().any(is_attached) && Instant::now() < deadline {
-        std::thread::sleep(LOOK_AGAIN);
+/// Takes the limits of the cables away, and the name of the netns. Returns what is left.
+fn take_back(layout: &Layout, name: &Name, record: &Record) -> Vec<Complaint> {
+    let mut left = lift_limits(&record.cables);
+    if record.pinned
+        && let Err(error) = unpin(&layout.netns_dir, name.as_str(), record.netns_inode)
+    {
+        left.push(Complaint::new(error.to_string()).hint("what is not ours is left alone"));
     }
+    left
 }
 
-/// True while its loop device is one over its image.
-fn is_attached(disk: &DiskRecord) -> bool {
-    let Some(number) = disk.loop_number else { return false };
-    // There as long as the device has a file.
-    let Ok(mut path) = std::fs::read(format!("/sys/block/loop{number}/loop/backing_file")) else {
-        return false;
+/// Leaves what lingers, and removes what does not. To be called with the name locked.
+///
+/// # Errors
+/// The cgroup cannot be removed, as a process is in it, or the record not be set aside.
+pub fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
+    let step = || format!("leave {name}");
+    if !matches!(state::read(layout, name).step(step())?, Some(current) if current.init == record.init) {
+        // It was stopped meanwhile.
+        return Ok(());
+    }
+    record.cgroup.open().and_then(|mut cgroup| cgroup.remove()).step(step())?;
+    set_aside(layout, name).step(step())
+}
+
+/// Waits until the loop devices of a guest that has ended are free: the kernel gives a disk back a moment after the last process
+/// that had it open. Not for long, as somebody else may have it open too: then it returns false.
+pub fn await_disks(disks: &[DiskRecord]) -> bool {
+    let is_attached = |disk: &DiskRecord| {
+        let number = disk.loop_number.map(|number| format!("loop{number}"));
+        number.is_some_and(|name| is_over(name.as_ref(), (disk.image_device, disk.image_inode)))
     };
+    await_free(|| disks.iter().any(is_attached))
+}
+
+/// Waits in the same way until no loop device is over an image.
+fn await_image(image: &Path) {
+    let Ok(meta) = std::fs::metadata(image) else { return };
+    let devices = || std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    await_free(|| devices().any(|device| is_over(&device.file_name(), (meta.dev(), meta.ino()))));
+}
+
+fn await_free(is_busy: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + GIVEN_BACK;
+    while is_busy() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    true
+}
+
+/// True while the block device of that name is a loop device over the file with this device number and inode.
+fn is_over(device: &OsStr, image: (u64, u64)) -> bool {
+    // There as long as the device has a file.
+    let file = Path::new("/sys/block").join(device).join("loop/backing_file");
+    let Ok(mut path) = std::fs::read(file) else { return false };
     path.pop();
     let meta = std::fs::metadata(OsStr::from_bytes(&path));
-    meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == (disk.image_device, disk.image_inode))
+    meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == image)
 }
 
 fn apply(
     request: &Request,
-    plan: Plan,
+    mut plan: Plan,
     observed: Observed,
     layout: &Layout,
     how: How,
-    kept: Option<Network>,
+    before: Before,
 ) -> Result<Booted, Error> {
+    if let PlannedRoot::Lingering(tree) = &plan.root {
+        plan.notes.extend(tree.prepare()?);
+    }
     let mut devices = Vec::new();
     for disk in &plan.disks {
         if !disk.attached {
@@ -272,44 +368,69 @@ fn apply(
         devices.push(Some(device.step(format!("disk {}", disk.node))?));
     }
     let devices = Arc::new(devices);
-    let kept = match kept {
+    let Before { rebooting, lingering } = before;
+    let Lingering { record: last, network: kept, mut parts, mounts: shown } = lingering;
+    let is_kept = kept.is_some();
+    let renewed = match rebooting {
         // A guest that has spoilt its network gets a new one; what is left of the old one must be gone before.
-        Some(kept) => plan.network.renew(&kept.netns, &kept.cables)?.then_some(kept),
+        Some(old) => plan.network.renew(&old.netns, &old.cables)?.then_some(old),
         None => None,
     };
-    let Network { range, user_namespace, netns, cables } = match kept {
-        Some(kept) => kept,
-        None => Network::make(layout, &plan)?,
+    let Network { range, user_namespace, netns, cables } = match renewed {
+        Some(network) => network,
+        None => Network::enter_or_make(layout, request, &mut plan, kept, last.as_ref())?,
     };
+    let has_root = parts.live.is_some();
+    if matches!(plan.root, PlannedRoot::Lingering(_)) && !has_root && parts.image.is_none() {
+        parts.image = Tree::mount_image(&plan, &devices)?;
+    }
+    let merged = if has_root { parts.merged } else { plan.merges() };
     let mut resources =
         Resources { mounts: Vec::new(), devices, _observed: observed, netns, user_namespace, range };
     let draft = Draft::new(layout, &request.name).step("prepare the record")?;
     // Dropped last of these: a cgroup with processes in it cannot be removed.
-    let (mut cgroup, prepared, mut staged) = launch(request, &plan, layout, how.streams, &draft, &resources)?;
+    let (mut cgroup, prepared, mut staged) =
+        launch(request, &plan, layout, how.streams, &draft, &resources, parts)?;
     resources.mounts = std::mem::take(&mut staged.mounts);
+    let views = linger::screened(std::mem::take(&mut staged.views), &shown)?;
+    let added = linger::recorded(&views)?;
 
-    let record = Record {
+    let mut record = Record {
         cgroup: CgroupRecord::of(&cgroup, &plan.cgroup),
         command: how.command.to_owned(),
         origin: how.origin,
         ..make_record(request, &plan, &prepared, &staged, cables, &resources)?
     };
+    if matches!(plan.root, PlannedRoot::Lingering(_)) {
+        let user_namespace_inode = resources.user_namespace.inode().step("identify the user namespace")?;
+        let mounts = [shown, added.clone()].concat();
+        record.lingers = Some(Lingers { user_namespace_inode, mounts, merged });
+        if let (true, Some(last)) = (record.disks.is_empty(), last) {
+            record.disks = last.disks;
+        }
+    }
     // The commit point: from here on the subhost is found, and runs whatever becomes of us.
     draft.publish(&record).step(format!("publish the record of {}", request.name))?;
-    if plan.netns.is_some()
-        && let Err(error) = pin(layout, &request.name, &resources.netns)
-    {
-        // Without its name the record is no commitment any more, and what waits for GO ends.
-        remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
-        drop(prepared);
-        return Err(error).step("pin the network namespace");
-    }
-    let limited = plan.network.limit(&record.cables);
-    let running = match limited.and_then(|()| prepared.go().step("start PID 1")) {
+    let running = match place(layout, request, &plan, &record, &resources.netns, &views) {
+        Ok(()) => prepared.go().step("start PID 1"),
+        Err(error) => {
+            // Without its name the record is no commitment any more, and what waits for GO ends.
+            remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
+            drop(prepared);
+            Err(error)
+        }
+    };
+    let running = match running {
         Ok(running) => running,
         Err(error) => {
-            sweep(layout, &request.name, &record)?;
-            return Err(error);
+            remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
+            // What lingered before goes on to linger.
+            let mut left = linger::take_off(&added);
+            if !is_kept {
+                left.extend(take_back(layout, &request.name, &record));
+            }
+            let all = |error: Error| Error::Left([error.into_complaints(), left.clone()].concat());
+            return Err(if left.is_empty() { error } else { all(error) });
         }
     };
     // From now on it goes with the record.
@@ -333,8 +454,37 @@ fn apply(
 }
 
 impl Network {
-    fn make(layout: &Layout, plan: &Plan) -> Result<Network, Error> {
-        let range = reserve(layout, plan.id_range)?;
+    /// The one that lingers, or else a new one.
+    fn enter_or_make(
+        layout: &Layout,
+        request: &Request,
+        plan: &mut Plan,
+        kept: Option<(UserNamespace, Netns)>,
+        last: Option<&Record>,
+    ) -> Result<Network, Error> {
+        let Some(last) = last else { return Network::make(reserve(layout, plan.id_range)?, plan) };
+        let left = match kept {
+            // They are set anew, as is planned now; until then nothing runs in it.
+            Some(_) => lift_limits(&last.cables),
+            None => take_back(layout, &request.name, last),
+        };
+        if !left.is_empty() {
+            return Err(Error::Left(left));
+        }
+        // What lingers of the root may have these ids in it.
+        let range = IdRange::of(layout, last)?;
+        let Some((user_namespace, netns)) = kept else { return Network::make(range, plan) };
+        if !plan.network.has_cables(&last.cables) {
+            plan.notes.push(format!(
+                "its cables are those that linger, and not as configured now: subhostctl stop {} undoes them",
+                request.name
+            ));
+        }
+        let cables = plan.network.as_they_linger(&last.cables);
+        Ok(Network { range, user_namespace, netns, cables })
+    }
+
+    fn make(range: IdRange, plan: &Plan) -> Result<Network, Error> {
         let map = IdMap { first: range.first, count: range.count };
         let user_namespace = UserNamespace::create(map).map_err(|error| {
             let hint = advice::user_namespace(&error).or_else(|| advice::advice(&error));
@@ -346,6 +496,22 @@ impl Network {
     }
 }
 
+/// Puts the names in place, once there is a record of them.
+fn place(
+    layout: &Layout,
+    request: &Request,
+    plan: &Plan,
+    record: &Record,
+    netns: &Netns,
+    views: &[View],
+) -> Result<(), Error> {
+    if plan.netns.is_some() {
+        pin(layout, &request.name, netns).step("pin the network namespace")?;
+    }
+    linger::show(views)?;
+    plan.network.limit(&record.cables)
+}
+
 /// Builds the tree and launches PID 1 up to the point where it waits for GO.
 fn launch(
     request: &Request,
@@ -354,12 +520,19 @@ fn launch(
     streams: Streams,
     draft: &Draft,
     resources: &Resources,
+    parts: Parts,
 ) -> Result<(Cgroup, Prepared, Staged), Error> {
     let pid1 = Pid1Program::ensure(&layout.run_dir).step("write PID 1")?;
     let terminal = matches!(streams, Streams::Terminal);
     let namespace = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().step("duplicate a namespace's fd");
+    let mut staged_plan = plan.clone();
+    if matches!(plan.root, PlannedRoot::Lingering(_)) {
+        // The guest gets its root from the image, and not the image.
+        staged_plan.disks.clear();
+    }
     let stage = Stage {
-        plan: plan.clone(),
+        plan: staged_plan,
+        parts,
         hidden: request.hidden.clone(),
         first_id: resources.range.first,
         user_namespace: namespace(resources.user_namespace.as_fd())?,
@@ -383,12 +556,19 @@ fn launch(
         payload: request.payload.clone(),
         ..Pid1Args::default()
     };
+    let variables = plan.environment.clone();
     let payload = request.payload.is_some();
     let staging = Staging::new().step("make the staging namespace")?;
     let planned = plan.cgroup.clone();
     let read = if plan.reads_disks { Some(Arc::clone(&resources.devices)) } else { None };
     let launched = staging.run(move || -> Result<(Cgroup, Prepared, Staged), Error> {
         let staged = stage.build(&pid1)?;
+        let args = match &args.payload {
+            Some(command) if command.is_empty() => {
+                Pid1Args { payload: Some(vec![guest::shell(&staged.live)?]), ..args }
+            }
+            _ => args,
+        };
         let (program, foreign) = match &staged.init {
             Some(path) => {
                 let path = CString::new(path.as_str()).step("name the guest's init")?;
@@ -416,9 +596,11 @@ fn launch(
             .user_namespace(user_namespace.as_fd())
             .network_namespace(netns.as_fd())
             .pid1_program(pid1)
+            .own_clocks(true)
             .hostname(&hostname)
             .program(program)
-            .environment(environment(payload))
+            .environment(environment(payload, &variables))
+            .proc_cmdline(staged.cmdline.as_deref())
             .stdio(stdio)
             .console_master(console_master)
             .controlling_terminal(foreign)
@@ -443,8 +625,8 @@ fn read_only(device: &Device) -> DeviceRule {
     DeviceRule { kind: DeviceKind::Block, major, minor: Some(minor), writable: false }
 }
 
-/// A clean environment: nothing of the caller's but the terminal's type.
-fn environment(payload: bool) -> Vec<CString> {
+/// A clean environment: nothing of the caller's but the terminal's type, and what the configuration sets instead or besides.
+fn environment(payload: bool, variables: &[OsString]) -> Vec<CString> {
     let mut words = vec![
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
         "container=subhost".to_owned(),
@@ -455,7 +637,12 @@ fn environment(payload: bool) -> Vec<CString> {
     } else {
         words.extend(["HOME=/".to_owned(), "TERM=linux".to_owned()]);
     }
-    words.into_iter().filter_map(|word| CString::new(word).ok()).collect()
+    let name = |word: &[u8]| word.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    let set: Vec<_> = variables.iter().map(|variable| name(variable.as_bytes())).collect();
+    words.retain(|word| !set.contains(&name(word.as_bytes())));
+    let words = words.into_iter().map(String::into_bytes);
+    let all = words.chain(variables.iter().map(|variable| variable.as_bytes().to_vec()));
+    all.filter_map(|word| CString::new(word).ok()).collect()
 }
 
 /// The caller's terminal type, if it is a plain word.
@@ -495,7 +682,6 @@ fn make_record(
         init: Process::of(prepared.init_pid()).step("identify PID 1")?,
         init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
         supervisor: Process::of(std::process::id()).step("identify ourselves")?,
-        range_index: resources.range.index,
         first_id: resources.range.first,
         id_count: resources.range.count,
         netns_inode: resources.netns.inode(),
@@ -505,6 +691,7 @@ fn make_record(
         disks: plan.disks.iter().zip(resources.devices.iter()).map(disk).collect(),
         isolation: plan.isolation.clone(),
         stop_timeout_ms: plan.stop_timeout_ms,
+        after: request.after.clone(),
         origin: None,
         console: true,
         policy: Policy {
@@ -514,18 +701,22 @@ fn make_record(
             boot_timeout_ms: plan.boot_timeout_ms,
         },
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        lingers: None,
     })
 }
 
 impl Booted {
-    /// Takes its names back and gives up what it was made of, after its PID 1 has ended.
+    /// Takes its names back and gives up what it was made of, after its PID 1 has ended. What is to linger does.
     ///
     /// # Errors
     /// Something of it is left.
     pub fn clean_up(self) -> Result<(), Error> {
         let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
         // Late as we may be, a later subhost of that name keeps its own.
-        let swept = sweep(&self.layout, &self.name, &self.record);
+        let swept = match self.record.lingers {
+            Some(_) => hibernate(&self.layout, &self.name, &self.record),
+            None => sweep(&self.layout, &self.name, &self.record),
+        };
         drop(lock);
         drop(self.resources);
         swept
@@ -550,7 +741,6 @@ impl Booted {
 
     fn hand_over(&self, manner: Manner) -> std::io::Result<std::convert::Infallible> {
         let (record, range) = (&self.record, &self.resources.range);
-        let locks = range.locks.iter().take(LOCKS);
         let is_ours = record.init_program == "subhost-init";
         let charge = Charge {
             name: record.name.clone(),
@@ -572,8 +762,7 @@ impl Booted {
                 place: Place {
                     first_id: range.first,
                     id_count: range.count,
-                    range_index: range.index,
-                    locks: locks.len(),
+                    has_lock: range.lock.is_some(),
                     cables: Vec::new(),
                 },
                 has_socket: is_ours,
@@ -582,7 +771,7 @@ impl Booted {
         };
         let mut fds =
             vec![self.running.pidfd(), self.resources.user_namespace.as_fd(), self.resources.netns.as_fd()];
-        fds.extend(locks.map(AsFd::as_fd));
+        fds.extend(range.lock.as_ref().map(AsFd::as_fd));
         fds.extend(self.control.as_ref().map(AsFd::as_fd));
         fds.extend(is_ours.then(|| self.running.socket()));
         fds.extend(self.pty.as_ref().map(|pty| pty.master.as_fd()));
@@ -617,8 +806,8 @@ impl Kept {
         let Some(place) = &again.place else { return Ok(Kept { lock, network: None }) };
         let user_namespace = UserNamespace::from_fd(next()?).step(step())?;
         let netns = Netns::from_fd(next()?).step(step())?;
-        let locks = (0..place.locks).map(|_| next().map(Lock::from)).collect::<Result<_, _>>()?;
-        let range = IdRange { first: place.first_id, count: place.id_count, index: place.range_index, locks };
+        let lock_of_ids = place.has_lock.then(|| next().map(Lock::from)).transpose()?;
+        let range = IdRange { first: place.first_id, count: place.id_count, lock: lock_of_ids };
         Ok(Kept {
             lock,
             network: Some(Network { range, user_namespace, netns, cables: place.cables.clone() }),

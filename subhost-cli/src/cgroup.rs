@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use subhost_config::SubhostConfig;
@@ -14,6 +15,9 @@ use subhost_init::cgroup::{
 use crate::error::{Complaint, Context, Error};
 use crate::layout::Name;
 use crate::shell;
+
+/// How long processes may take to go on that stood still.
+const THAWS: Duration = Duration::from_secs(5);
 
 /// What is in every guest's `/dev`, or made there for other reasons.
 const OURS: [&str; 15] = [
@@ -255,6 +259,19 @@ impl CgroupRecord {
             device_filter: cgroup.has_device_filter(),
             not_enforced: cgroup.unenforced().iter().map(text_of).collect(),
         }
+    }
+
+    /// Lets what is in it go on, if it stands still. True if it does then.
+    ///
+    /// # Errors
+    /// The cgroup cannot be opened or written to.
+    pub fn thaw(&self) -> Result<bool, subhost_init::Error> {
+        if self.is_frozen() { self.open()?.thaw(THAWS) } else { Ok(true) }
+    }
+
+    /// True while all that is in it stands still.
+    pub fn is_frozen(&self) -> bool {
+        self.open().and_then(|cgroup| cgroup.is_frozen()).unwrap_or(false)
     }
 
     /// Opens it, as far as it is still there.

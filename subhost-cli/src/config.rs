@@ -99,6 +99,36 @@ impl Loaded {
                     How::Evaluate,
                 )
             }
+            Err(LoadError::Open { source, path })
+                if source.kind() == std::io::ErrorKind::NotFound
+                    && given.is_none()
+                    && layout.is_tree(name) =>
+            {
+                let error = LoadError::Open { source, path: path.clone() };
+                let tree = layout.tree(name);
+                Err(Error::refused(
+                    unreadable(&layout.config(name), &error)
+                        .hint(format!("{} is for subhostctl start {name}", tree.display())),
+                ))
+            }
+            loaded => Loaded::evaluated(&path, loaded, how),
+        }
+    }
+
+    /// The configuration of a subhost that `start` starts: a file given by path, or the one in its folder. Without that,
+    /// the defaults hold.
+    ///
+    /// # Errors
+    /// A file that was given is not there, or it cannot be read.
+    pub fn of_tree(layout: &Layout, given: Option<&Path>, name: &Name, how: How) -> Result<Loaded, Error> {
+        let path = given.map_or_else(|| layout.tree(name).join("config"), Path::to_path_buf);
+        match load(&path) {
+            Err(LoadError::Open { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound && given.is_none() =>
+            {
+                let empty = Source::new(path.to_string_lossy(), "");
+                Loaded::evaluate(&path, &empty, Trust::Trusted, How::Evaluate)
+            }
             loaded => Loaded::evaluated(&path, loaded, how),
         }
     }

@@ -1,11 +1,12 @@
 //! What a guest's tree says about itself: its inits and its start scripts. Read as data, always inside.
 
+use std::ffi::CString;
 use std::path::Path;
 
 use subhost_init::layout::{LAYOUTS, Layout};
 use subhost_mount::rootdir::{FileKind, RootDir};
 
-use crate::error::Complaint;
+use crate::error::{Complaint, Context, Error};
 
 /// How much of a start script is read at most, in bytes.
 const LONGEST_SCRIPT: u64 = 1 << 16;
@@ -26,11 +27,6 @@ pub fn layout(root: &RootDir) -> Option<&'static Layout> {
     LAYOUTS.iter().find(|layout| {
         layout.needs.iter().all(|path| is_file(root, path)) && (layout.init.is_empty() || layout.init == init)
     })
-}
-
-/// True if OpenRC may run the start scripts, whatever calls it.
-pub fn has_openrc(root: &RootDir) -> bool {
-    is_file(root, "/sbin/openrc")
 }
 
 /// A script that says of itself what this one of the guest says, and does nothing; `None` for one that says nothing.
@@ -59,6 +55,17 @@ fn what_it_says(script: &str) -> Option<String> {
     }
     let header = between("### BEGIN INIT INFO", "### END INIT INFO")?;
     Some(format!("#!/bin/sh\n{header}exit 0\n"))
+}
+
+/// The shell that somebody gets who asks for nothing else.
+///
+/// # Errors
+/// The tree at `live` cannot be opened.
+pub fn shell(live: &Path) -> Result<CString, Error> {
+    let root = RootDir::open(live).step("open the root file system")?;
+    let shells = [c"/bin/bash", c"/usr/bin/bash", c"/usr/local/bin/bash"];
+    let bash = shells.into_iter().find(|path| path.to_str().is_ok_and(|path| is_file(&root, path)));
+    Ok(bash.unwrap_or(c"/bin/sh").to_owned())
 }
 
 /// The guest's own init, with what it links to.

@@ -18,28 +18,14 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error};
+use crate::origin::{Origin, assignment, is_setting};
 use crate::state::{CableRecord, Process};
 
 /// The most descriptors that a packet carries.
 const FDS: usize = 64;
 
-/// The most locks of ids that are handed over; what is beyond is kept away from others by the record.
-pub const LOCKS: usize = 32;
-
 /// The word that makes the program a supervisor.
 pub const SUPERVISE: &str = "--supervise";
-
-/// How a subhost was booted, so that it can be booted the same way again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The words behind the program's name.
-    pub words: Vec<OsString>,
-    /// The folder that relative paths start from.
-    pub directory: OsString,
-    /// The variables that hold settings.
-    pub environment: Vec<(OsString, OsString)>,
-}
 
 /// When to boot again by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,18 +112,16 @@ pub struct Watched {
     pub has_console: bool,
 }
 
-/// The ids and network that a guest keeps over a reboot. The descriptors are the user namespace, the network namespace, and the
-/// locks of the ids.
+/// The ids and network that a guest keeps over a reboot. The descriptors are the user namespace, the network namespace, and, if
+/// there is one, the lock of the ids.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Place {
     /// First host id of the range.
     pub first_id: u32,
     /// Number of ids.
     pub id_count: u32,
-    /// Index of the range in the pool.
-    pub range_index: Option<u32>,
-    /// How many locks there are.
-    pub locks: usize,
+    /// Whether there is the lock.
+    pub has_lock: bool,
     /// Cables, in order.
     pub cables: Vec<CableRecord>,
 }
@@ -157,26 +141,6 @@ pub struct Again {
     pub policy: Policy,
     /// Where it goes on.
     pub place: Option<Place>,
-}
-
-impl Origin {
-    /// How this program was called.
-    ///
-    /// # Errors
-    /// The working directory is gone.
-    pub fn of_this(words: &[OsString]) -> Result<Origin, Error> {
-        Ok(Origin {
-            words: words.to_vec(),
-            directory: std::env::current_dir().step("find the working directory")?.into(),
-            environment: std::env::vars_os().filter(|(name, _)| is_setting(name)).collect(),
-        })
-    }
-}
-
-/// Whether a variable of the environment holds a setting.
-fn is_setting(name: &OsString) -> bool {
-    let name = name.as_encoded_bytes();
-    name.starts_with(b"SUBHOST") || name == b"DISKS" || name == b"BRIDGES"
 }
 
 /// Packs a value and descriptors for the next program.
@@ -230,14 +194,8 @@ pub fn receive<T: DeserializeOwned>() -> io::Result<(T, std::vec::IntoIter<Owned
 /// only with an error. Signals that are blocked stay so.
 fn execute(words: &[OsString], origin: &Origin) -> io::Error {
     let others = std::env::vars_os().filter(|(name, _)| !is_setting(name));
-    let environment: Vec<OsString> = others
-        .chain(origin.environment.iter().cloned())
-        .map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            name
-        })
-        .collect();
+    let environment: Vec<OsString> =
+        others.map(assignment).chain(origin.environment.iter().cloned()).collect();
     let strings = |words: &[OsString]| -> Result<Vec<CString>, _> {
         words.iter().map(|word| CString::new(word.as_bytes())).collect()
     };
@@ -285,11 +243,11 @@ mod tests {
     #[test]
     fn what_is_packed_is_unpacked() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let place = Place { first_id: 7, locks: 3, ..Place::default() };
+        let place = Place { first_id: 7, has_lock: true, ..Place::default() };
         let packed = pack(&place, &[writer.as_fd(); 3]).unwrap();
         drop(writer);
         let (found, fds) = unpack::<Place>(&packed).unwrap();
-        assert_eq!((found.first_id, found.locks, fds.len()), (7, 3, 3));
+        assert_eq!((found.first_id, found.has_lock, fds.len()), (7, true, 3));
         for fd in fds {
             io::Write::write_all(&mut File::from(fd), b"x").unwrap();
         }

@@ -1,16 +1,15 @@
-//! Ranges of host ids for guests, from a pool of our own: no two guests that live share an id.
+//! Ranges of host ids for guests: no two guests that live share an id.
+
+use std::ops::Range;
 
 use crate::error::{Complaint, Context, Error};
 use crate::layout::Layout;
-use crate::lock::{Lock, lock_range};
+use crate::lock::{Lock, lock_ids};
 use crate::state::Record;
+use crate::subid::ids_for_guests;
 
-/// First host id of the pool.
-pub const POOL_FIRST: u32 = 524_288;
 /// Ids of one range.
 pub const RANGE_COUNT: u32 = 65_536;
-/// Ranges in the pool; its last id stays below 2^31, as some programs take ids for signed numbers.
-pub const POOL_RANGES: u32 = (0x8000_0000 - POOL_FIRST) / RANGE_COUNT;
 
 /// A range that is ours as long as this lives.
 #[derive(Debug)]
@@ -19,19 +18,8 @@ pub struct IdRange {
     pub first: u32,
     /// Number of ids.
     pub count: u32,
-    /// Its index in the pool, if it came from there.
-    pub index: Option<u32>,
     /// What keeps others from it.
-    pub locks: Vec<Lock>,
-}
-
-/// The ranges of the pool that these ids touch.
-fn covered(first: u32, count: u32) -> impl Iterator<Item = u32> {
-    let last = first.saturating_add(count - 1);
-    (0..POOL_RANGES).filter(move |index| {
-        let start = POOL_FIRST + index * RANGE_COUNT;
-        first < start + RANGE_COUNT && start <= last
-    })
+    pub lock: Option<Lock>,
 }
 
 /// Takes the range of a guest that runs over from its supervisor, which is gone.
@@ -40,61 +28,89 @@ fn covered(first: u32, count: u32) -> impl Iterator<Item = u32> {
 /// The locks cannot be read.
 pub fn hold(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
     let (first, count) = (record.first_id, record.id_count);
-    let mut locks = Vec::new();
-    for index in covered(first, count) {
-        // As long as it runs its record keeps others away, too.
-        locks.extend(lock_range(layout, index).step("reserve a range of ids")?);
-    }
-    Ok(IdRange { first, count, index: record.range_index, locks })
+    // As long as it runs its record keeps others away, too.
+    Ok(IdRange { first, count, lock: lock(layout, first, count)? })
 }
 
-/// Reserves a range: the fixed one of a configuration, or the first free one of the pool.
+impl IdRange {
+    /// The range of a subhost that lingers, which its record keeps for it.
+    ///
+    /// # Errors
+    /// The locks cannot be read.
+    pub fn of(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
+        let (first, count) = (record.first_id, record.id_count);
+        // Another command may hold it for a moment, until it has read the record.
+        Ok(IdRange { first, count, lock: lock(layout, first, count)? })
+    }
+}
+
+/// Reserves a range: the fixed one of a configuration, or the first free one of those for guests.
 ///
-/// A range is in use while its byte is locked (by a supervisor) or a record of a living subhost names it (its
-/// supervisor may have been killed).
+/// A range is in use while it is locked (by a supervisor) or a record of a living subhost names it (its
+/// supervisor may have been killed), or of one that lingers.
 ///
 /// # Errors
-/// The locks or records cannot be read, or no range is free.
+/// The locks, the records or the ids for guests cannot be read, or no range is free.
 pub fn reserve(layout: &Layout, fixed: Option<(u32, u32)>) -> Result<IdRange, Error> {
-    if let Some((first, count)) = fixed {
-        let last = first.saturating_add(count - 1);
-        for record in crate::observe::running(layout).unwrap_or_default() {
-            if first < record.first_id.saturating_add(record.id_count) && record.first_id <= last {
-                return Err(Error::refused(Complaint::new(format!(
-                    "USERNS={first}:{count}: overlaps the ids of subhost {}, {}:{}",
-                    record.name, record.first_id, record.id_count
-                ))));
-            }
-        }
-        // The ranges of the pool that it covers are taken as well, so that two boots at once see each other.
-        let mut locks = Vec::new();
-        for index in covered(first, count) {
-            match lock_range(layout, index).step("reserve a range of ids")? {
-                Some(lock) => locks.push(lock),
-                None => {
-                    return Err(Error::refused(Complaint::new(format!(
-                        "USERNS={first}:{count}: another subhost has been given ids of it"
-                    ))));
-                }
-            }
-        }
-        return Ok(IdRange { first, count, index: None, locks });
+    match fixed {
+        Some((first, count)) => reserve_fixed(layout, first, count),
+        None => reserve_free(layout),
     }
-    let mut recorded: Option<Vec<Record>> = None;
-    for index in 0..POOL_RANGES {
-        let Some(lock) = lock_range(layout, index).step("reserve a range of ids")? else { continue };
-        // Only an unlocked byte needs the records, and they are read once.
-        let used = match &recorded {
-            Some(used) => used,
-            None => recorded.insert(crate::observe::running(layout).unwrap_or_default()),
-        };
-        let first = POOL_FIRST + index * RANGE_COUNT;
-        let overlaps = |record: &Record| {
-            first < record.first_id.saturating_add(record.id_count) && record.first_id < first + RANGE_COUNT
-        };
-        if !used.iter().any(overlaps) {
-            return Ok(IdRange { first, count: RANGE_COUNT, index: Some(index), locks: vec![lock] });
+}
+
+fn reserve_fixed(layout: &Layout, first: u32, count: u32) -> Result<IdRange, Error> {
+    let refused = |why: String| Error::refused(Complaint::new(format!("USERNS={first}:{count}: {why}")));
+    // First the lock, so that two boots at once see each other.
+    let Some(lock) = lock(layout, first, count)? else {
+        return Err(refused("another subhost has been given ids of it".to_owned()));
+    };
+    match recorded(layout).iter().find(|record| overlaps(record, first, count)) {
+        Some(record) => Err(refused(format!(
+            "overlaps the ids of subhost {}, {}:{}",
+            record.name, record.first_id, record.id_count
+        ))),
+        None => Ok(IdRange { first, count, lock: Some(lock) }),
+    }
+}
+
+fn reserve_free(layout: &Layout) -> Result<IdRange, Error> {
+    let spans = ids_for_guests()?;
+    let mut known: Option<Vec<Record>> = None;
+    let mut ranges = 0;
+    let whole = |first: &u32, end: u32| end - first >= RANGE_COUNT;
+    let firsts = |span: &Range<u32>| {
+        let end = span.end;
+        span.clone().step_by(RANGE_COUNT as usize).take_while(move |first| whole(first, end))
+    };
+    for first in spans.iter().flat_map(firsts) {
+        ranges += 1;
+        let Some(lock) = lock(layout, first, RANGE_COUNT)? else { continue };
+        // Only one that is not locked needs the records, and they are read once.
+        let known = known.get_or_insert_with(|| recorded(layout));
+        let is_used = |records: &[Record]| records.iter().any(|record| overlaps(record, first, RANGE_COUNT));
+        // A subhost may have come and gone, and linger, since they were read.
+        if !is_used(known) && !is_used(&recorded(layout)) {
+            return Ok(IdRange { first, count: RANGE_COUNT, lock: Some(lock) });
         }
     }
-    Err(Error::refused(Complaint::new(format!("all {POOL_RANGES} ranges of ids are in use"))))
+    let what = match ranges {
+        0 => format!("no {RANGE_COUNT} ids in a row are for guests"),
+        _ => format!("all ids for guests are in use, which are {ranges} times {RANGE_COUNT}"),
+    };
+    Err(Error::refused(
+        Complaint::new(what)
+            .hint("/etc/subuid and /etc/subgid say which are root's, and which somebody else's"),
+    ))
+}
+
+fn lock(layout: &Layout, first: u32, count: u32) -> Result<Option<Lock>, Error> {
+    lock_ids(layout, first, count).step("reserve a range of ids")
+}
+
+fn recorded(layout: &Layout) -> Vec<Record> {
+    crate::observe::recorded(layout).unwrap_or_default()
+}
+
+fn overlaps(record: &Record, first: u32, count: u32) -> bool {
+    first < record.first_id.saturating_add(record.id_count) && record.first_id < first.saturating_add(count)
 }

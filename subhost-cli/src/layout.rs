@@ -17,7 +17,7 @@ pub struct Name(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("subhost name {text:?}: {reason}")]
 pub struct NameError {
-    text: String,
+    pub(crate) text: String,
     reason: &'static str,
 }
 
@@ -60,6 +60,8 @@ impl fmt::Display for Name {
 pub struct Layout {
     /// Folder that holds a folder for each subhost (`/opt/sub`).
     pub root_dir: PathBuf,
+    /// Folder that holds the tree of each subhost that `start` starts (`/opt/subhost`).
+    pub subhost_dir: PathBuf,
     /// Folder of the run-time state (`/run/subhost`).
     pub run_dir: PathBuf,
     /// Folder of named network namespaces (`/run/netns`), the one that `ip netns` uses.
@@ -73,6 +75,7 @@ impl Layout {
     pub fn new(root_dir: impl Into<PathBuf>) -> Layout {
         Layout {
             root_dir: root_dir.into(),
+            subhost_dir: "/opt/subhost".into(),
             run_dir: "/run/subhost".into(),
             netns_dir: "/run/netns".into(),
             log_dir: "/var/log/subhost".into(),
@@ -84,6 +87,11 @@ impl Layout {
         self.root_dir.join(name.as_str()).join("config")
     }
 
+    /// The folder of a subhost that `start` starts.
+    pub fn tree(&self, name: &Name) -> PathBuf {
+        self.subhost_dir.join(name.as_str())
+    }
+
     /// Folder of the records of running subhosts, a file each.
     pub fn records(&self) -> PathBuf {
         self.run_dir.join("record")
@@ -92,6 +100,16 @@ impl Layout {
     /// The record of one running subhost.
     pub fn record(&self, name: &Name) -> PathBuf {
         self.records().join(name.as_str())
+    }
+
+    /// Folder of the records of those that have ended, and linger.
+    pub fn lingering_records(&self) -> PathBuf {
+        self.run_dir.join("lingering")
+    }
+
+    /// The record of one that lingers.
+    pub fn lingering_record(&self, name: &Name) -> PathBuf {
+        self.lingering_records().join(name.as_str())
     }
 
     /// Folder of the control sockets of supervisors.
@@ -114,21 +132,51 @@ impl Layout {
     /// # Errors
     /// The root folder cannot be read. That it is missing is an empty list.
     pub fn configured(&self) -> std::io::Result<Vec<Name>> {
-        let mut names = Vec::new();
-        let entries = match std::fs::read_dir(&self.root_dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
-            other => other?,
-        };
-        for entry in entries {
-            let file_name = entry?.file_name();
-            let Some(name) = file_name.to_str().and_then(|text| text.parse::<Name>().ok()) else { continue };
-            if self.config(&name).is_file() {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+        names_in(&self.root_dir, |name| self.config(name).is_file())
     }
+
+    /// Subhosts that have a folder to start from, in order.
+    ///
+    /// # Errors
+    /// The folder of such subhosts cannot be read. That it is missing is an empty list.
+    pub fn trees(&self) -> std::io::Result<Vec<Name>> {
+        names_in(&self.subhost_dir, |name| self.is_tree(name))
+    }
+
+    /// True if there is something to boot or start it from.
+    pub fn is_known(&self, name: &Name) -> bool {
+        self.config(name).is_file() || self.is_tree(name)
+    }
+
+    /// True if there is something that `start` could start from.
+    pub fn is_tree(&self, name: &Name) -> bool {
+        let folder = self.tree(name);
+        ["config", "root", &format!("{name}.img")].iter().any(|file| folder.join(file).exists())
+    }
+}
+
+/// The folder of trees: as given, or as the environment has it.
+pub fn subhost_dir(given: Option<PathBuf>) -> PathBuf {
+    let own = std::env::var_os("SUBHOST").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    given.or(own).unwrap_or_else(|| "/opt/subhost".into())
+}
+
+/// The names of subhosts in a folder for which `is_one` holds, in order.
+fn names_in(folder: &Path, is_one: impl Fn(&Name) -> bool) -> std::io::Result<Vec<Name>> {
+    let mut names = Vec::new();
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
+        other => other?,
+    };
+    for entry in entries {
+        let file_name = entry?.file_name();
+        let Some(name) = file_name.to_str().and_then(|text| text.parse::<Name>().ok()) else { continue };
+        if is_one(&name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// True for a path that cannot leave the folder it is joined to.

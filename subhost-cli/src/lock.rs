@@ -1,7 +1,7 @@
 //! Locks that the kernel gives back when their holder ends: names of subhosts, and id ranges.
 //!
-//! All are open-file-description locks on single bytes of one root-only file, so a killed command leaves
-//! nothing to clean up, and no file has to be made or removed for each subhost.
+//! All are open-file-description locks on bytes of one root-only file, so a killed command leaves nothing to clean up, and no
+//! file has to be made or removed for each subhost.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ use nix::libc;
 
 use crate::layout::{Layout, Name};
 
-/// First byte of the file that stands for names; the bytes below stand for id ranges.
+/// First byte of the file that stands for names; the bytes below stand for the ids of the host with these numbers.
 const NAMES: i64 = 1 << 32;
 
 /// How long another command may hold a name: a boot may have to replay a journal.
@@ -59,7 +59,7 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 /// # Errors
 /// The lock file cannot be made or locked.
 pub fn lock_name(layout: &Layout, name: &Name) -> io::Result<Option<Lock>> {
-    try_lock(layout, byte_of(name))
+    try_lock(layout, byte_of(name), 1)
 }
 
 /// Takes the lock of a name, waiting for a command that holds it.
@@ -90,7 +90,7 @@ pub fn name_is_held(layout: &Layout, name: &Name) -> io::Result<bool> {
             other => other?,
         };
     // Asked for and not taken, so that no command is turned away by a look.
-    let mut range = range_of(byte_of(name));
+    let mut range = range_of(byte_of(name), 1);
     fcntl(&file, FcntlArg::F_OFD_GETLK(&mut range))?;
     Ok(i32::from(range.l_type) != libc::F_UNLCK)
 }
@@ -99,15 +99,15 @@ fn byte_of(name: &Name) -> i64 {
     NAMES + i64::from(hash(name.as_str()) >> 1)
 }
 
-/// Takes the lock of an id range by its index in the pool; `None` when it is in use.
+/// Takes the lock of a range of ids; `None` when another command holds one of them.
 ///
 /// # Errors
 /// The lock file cannot be made or locked.
-pub fn lock_range(layout: &Layout, index: u32) -> io::Result<Option<Lock>> {
-    try_lock(layout, i64::from(index))
+pub fn lock_ids(layout: &Layout, first: u32, count: u32) -> io::Result<Option<Lock>> {
+    try_lock(layout, i64::from(first), i64::from(count))
 }
 
-fn try_lock(layout: &Layout, byte: i64) -> io::Result<Option<Lock>> {
+fn try_lock(layout: &Layout, byte: i64, count: i64) -> io::Result<Option<Lock>> {
     make_private_dir(&layout.run_dir)?;
     let file = OpenOptions::new()
         .read(true)
@@ -117,7 +117,7 @@ fn try_lock(layout: &Layout, byte: i64) -> io::Result<Option<Lock>> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(layout.lock())?;
-    match fcntl(&file, FcntlArg::F_OFD_SETLK(&range_of(byte))) {
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&range_of(byte, count))) {
         Ok(_) => Ok(Some(Lock(file))),
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
         Err(errno) => Err(errno.into()),
@@ -125,12 +125,12 @@ fn try_lock(layout: &Layout, byte: i64) -> io::Result<Option<Lock>> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "constants of the C interface that fit its fields")]
-fn range_of(byte: i64) -> libc::flock {
+fn range_of(byte: i64, count: i64) -> libc::flock {
     libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: byte,
-        l_len: 1,
+        l_len: count,
         l_pid: 0,
     }
 }
@@ -143,6 +143,25 @@ fn hash(text: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_locked_where_they_overlap() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { run_dir: dir.path().join("run"), ..Layout::new("/nowhere") };
+        let Ok(held) = lock_ids(&layout, 100_000, 65_536) else { return };
+        for (first, count, is_free) in [
+            (100_000, 65_536, false),
+            (165_535, 1, false),
+            (0, 100_001, false),
+            (0, 100_000, true),
+            (165_536, 65_536, true),
+            (u32::MAX - 1, 1, true),
+        ] {
+            assert_eq!(lock_ids(&layout, first, count).unwrap().is_some(), is_free, "{first}:{count}");
+        }
+        drop(held);
+        assert!(lock_ids(&layout, 165_535, 1).unwrap().is_some());
+    }
 
     #[test]
     fn a_name_is_locked_once_and_free_after_drop() {

@@ -302,10 +302,29 @@ impl PlannedNetwork {
             guest: cable.guest.clone(),
             mac: cable.guest_mac.clone(),
             bridge: cable.bridge.clone(),
+            isolated: cable.isolated,
             limited: cable.rate_bits.is_some(),
             guarded: !cable.only_from.is_empty(),
         };
         Ok(self.cables.iter().zip(created).map(record).collect())
+    }
+
+    /// Whether a netns that lingers has these cables.
+    pub fn has_cables(&self, records: &[CableRecord]) -> bool {
+        let is_planned = |(cable, record): (&PlannedCable, &CableRecord)| {
+            (&cable.host, &cable.guest_mac, &cable.bridge) == (&record.host, &record.mac, &record.bridge)
+        };
+        self.cables.len() == records.len() && self.cables.iter().zip(records).all(is_planned)
+    }
+
+    /// The cables of a netns that lingers, to be limited as is planned.
+    pub fn as_they_linger(&self, records: &[CableRecord]) -> Vec<CableRecord> {
+        let mut cables = records.to_vec();
+        for (cable, record) in self.cables.iter().zip(&mut cables) {
+            record.limited |= cable.rate_bits.is_some();
+            record.guarded |= !cable.only_from.is_empty();
+        }
+        cables
     }
 
     /// Makes a netns with these cables, whose processes have ended, as good as new. Returns false if it was spoilt.

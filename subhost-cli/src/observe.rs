@@ -67,7 +67,7 @@ pub struct Observed {
     pub binds: Vec<Option<BindSource>>,
     /// Links of the host's network namespace.
     links: subhost_net::observe::Observed,
-    /// Records of subhosts that run; `None` where only root can read them.
+    /// Records of subhosts that run or linger; `None` where only root can read them.
     running: Option<Vec<Record>>,
     purpose: Purpose,
     /// Hierarchies of cgroups, and devices.
@@ -96,6 +96,8 @@ pub enum State {
     Stopped,
     /// Its init lives.
     Running(Box<Record>),
+    /// Its init is gone, and it is to linger.
+    Lingering(Box<Record>),
     /// Its init is gone, but names of it are left.
     Stale(Box<Record>),
 }
@@ -119,7 +121,12 @@ pub fn state_of(layout: &Layout, name: &Name) -> std::io::Result<State> {
         ));
     }
     let init = record.init.identity().open().map_err(std::io::Error::other)?;
-    Ok(if init.is_some() { State::Running(Box::new(record)) } else { State::Stale(Box::new(record)) })
+    let is_of_now = record.supervisor.boot_id == own.boot_id;
+    Ok(match init {
+        Some(_) => State::Running(Box::new(record)),
+        None if record.lingers.is_some() && is_of_now => State::Lingering(Box::new(record)),
+        None => State::Stale(Box::new(record)),
+    })
 }
 
 impl Observed {
@@ -133,7 +140,7 @@ impl Observed {
             disks: Vec::new(),
             binds: Vec::new(),
             links: subhost_net::observe::Observed::read()?,
-            running: running(layout),
+            running: recorded(layout),
             purpose,
             cgroup: cgroup::Found::default(),
             machine_id: machine_id(),
@@ -149,7 +156,7 @@ impl Observed {
         }
         if let Some(first) = observed.disks.first().and_then(Option::as_ref)
             && first.superblock.is_none()
-            && request.root == Root::Disk
+            && request.has_root_on_disk()
         {
             let spec = &request.disks[0];
             observed.complaints.push(
@@ -173,10 +180,16 @@ impl Observed {
             observed
                 .notes
                 .push("only root sees which subhosts run, so their names are not compared".to_owned());
-        } else if observed.record_of(request.name.as_str()).is_some() {
-            observed.notes.push(format!("subhost {} is running", request.name));
+        } else if let Some(record) = observed.record_of(request.name.as_str()) {
+            let what = if record.init.is_alive() { "is running" } else { "lingers" };
+            let complaint = foreign_netns(request, layout, Some(record.netns_inode));
+            observed.notes.push(format!("subhost {} {what}", request.name));
+            observed.complaints.extend(complaint);
         } else if request.named {
-            observed.complaints.extend(foreign_netns(request, layout));
+            observed.complaints.extend(foreign_netns(request, layout, None));
+        }
+        if let Root::Lingering(tree) = &request.root {
+            observed.complaints.extend(tree.complaints());
         }
         Ok(observed)
     }
@@ -188,7 +201,7 @@ impl Observed {
             images: Vec::new(),
             disks: Vec::new(),
             binds: Vec::new(),
-            links: subhost_net::observe::Observed { links },
+            links: subhost_net::observe::Observed { links, ..Default::default() },
             running,
             purpose: Purpose::Look,
             cgroup: cgroup::Found::default(),
@@ -262,7 +275,7 @@ impl Observed {
         for (index, (spec, superblock)) in request.disks.iter().zip(found).enumerate() {
             let Some(Err(error)) = superblock.map(|superblock| allowed.check(superblock)) else { continue };
             let complaint = complaint_of(&format!("disk {}", spec.node_name()), &error);
-            if index == 0 && request.root == Root::Disk {
+            if index == 0 && request.has_root_on_disk() {
                 self.complaints.push(complaint);
             } else {
                 self.notes.push(complaint.message);
@@ -352,18 +365,28 @@ fn uses(record: &Record, image: &Path) -> bool {
 
 /// The records of subhosts that run; `None` if they cannot be read.
 pub fn running(layout: &Layout) -> Option<Vec<Record>> {
+    let mut records = recorded(layout)?;
+    records.retain(|record| !matches!(record.init.identity().open(), Ok(None)));
+    Some(records)
+}
+
+/// The records of subhosts that run or linger; `None` if they cannot be read.
+pub fn recorded(layout: &Layout) -> Option<Vec<Record>> {
     let names = match state::recorded(layout) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return None,
         other => other.unwrap_or_default(),
     };
     let records = names.iter().filter_map(|name| state::read(layout, name).ok().flatten());
-    Some(records.filter(|record| !matches!(record.init.identity().open(), Ok(None))).collect())
+    let is_there =
+        |record: &Record| record.lingers.is_some() || !matches!(record.init.identity().open(), Ok(None));
+    Some(records.filter(is_there).collect())
 }
 
-fn foreign_netns(request: &Request, layout: &Layout) -> Option<Complaint> {
+fn foreign_netns(request: &Request, layout: &Layout, own: Option<u64>) -> Option<Complaint> {
     let name = request.name.as_str();
     match pinned_inode(&layout.netns_dir, name) {
         Ok(None | Some(PinState::Leftover)) => None,
+        Ok(Some(PinState::Netns { inode })) if Some(inode) == own => None,
         Ok(Some(_)) => Some(
             Complaint::new(format!(
                 "netns {name}: a network namespace of that name is there and is not ours"

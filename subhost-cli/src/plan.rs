@@ -1,9 +1,10 @@
 //! The plan of a boot: plain data, made without side effects, printable as the commands one would type.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use subhost_config::schema::{BindSpec, InitChoice, UserNs};
+use subhost_config::schema::{BindSpec, EnvironmentVariable, InitChoice, UserNs};
 use subhost_mount::device::Device;
 use subhost_mount::fstype::{Superblock, kernel_type, safe_options};
 
@@ -14,6 +15,7 @@ use crate::layout::Layout;
 use crate::network::{self, PlannedNetwork};
 use crate::observe::{BindSource, Observed};
 use crate::request::{Changes, Request, Root};
+use crate::tree::Tree;
 use crate::{json, shell};
 
 /// A disk of the guest: one range of one image.
@@ -73,6 +75,8 @@ pub enum PlannedRoot {
     Overlay(#[serde(serialize_with = "json::path")] PathBuf),
     /// A folder.
     Tree(#[serde(serialize_with = "json::path")] PathBuf),
+    /// Folders or an image, with mounts that linger.
+    Lingering(Tree),
 }
 
 /// What runs as PID 1.
@@ -123,6 +127,12 @@ pub struct Plan {
     pub id_range: Option<(u32, u32)>,
     /// Host name inside.
     pub hostname: String,
+    /// What the guest reads in `/proc/cmdline`, if not the host's.
+    #[serde(serialize_with = "json::maybe_text")]
+    pub cmdline: Option<OsString>,
+    /// Variables for PID 1, each `NAME=value`.
+    #[serde(serialize_with = "json::texts")]
+    pub environment: Vec<OsString>,
     /// PID 1.
     pub init: PlannedInit,
     /// Run level after start.
@@ -157,6 +167,7 @@ impl Plan {
             Root::Disk => PlannedRoot::Disk,
             Root::Overlay(path) => PlannedRoot::Overlay(path.clone()),
             Root::Tree(path) => PlannedRoot::Tree(path.clone()),
+            Root::Lingering(tree) => PlannedRoot::Lingering(tree.clone()),
         };
         if root == PlannedRoot::Disk && request.disks.is_empty() {
             complaints.push(
@@ -192,6 +203,8 @@ impl Plan {
                     _ => None,
                 },
                 hostname: request.hostname.clone().unwrap_or_else(|| request.name.to_string()),
+                cmdline: request.cmdline.clone(),
+                environment: request.environment.iter().map(assignment).collect(),
                 init: match (&request.payload, &request.init) {
                     (Some(_), _) => PlannedInit::Payload,
                     (None, InitChoice::Path(path)) => PlannedInit::Guest(path.clone()),
@@ -211,10 +224,16 @@ impl Plan {
         }
     }
 
+    /// True if the root is an overlay that lingers.
+    pub fn merges(&self) -> bool {
+        matches!(&self.root, PlannedRoot::Lingering(tree) if !tree.base.is_empty())
+    }
+
     /// The plan as the commands that do the same by hand, a line each.
     pub fn commands(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for disk in &self.disks {
+        let is_lingering = matches!(self.root, PlannedRoot::Lingering(_));
+        for disk in self.disks.iter().filter(|_| !is_lingering) {
             let image = shell::quote(&self.images[disk.image]);
             if !disk.attached {
                 lines
@@ -264,6 +283,7 @@ impl Plan {
                 "mount --bind -o nodev,X-mount.idmap={map} {} {live}",
                 shell::quote(tree)
             )),
+            PlannedRoot::Lingering(tree) => lines.extend(tree.commands(&map)),
         }
         for disk in self.disks.iter().skip(1).filter(|disk| disk.attached) {
             lines.push(format!(
@@ -299,6 +319,16 @@ impl Plan {
                 lines.push(format!("mount --bind NO-OP {live}/etc/init.d/{script}  # if it is there"));
             }
         }
+        if let Some(cmdline) = &self.cmdline {
+            let text = shell::quote(cmdline);
+            lines.push(format!(
+                "printf '%s\\n' {text} >CMDLINE; mount --bind -o ro CMDLINE /proc/cmdline  # inside"
+            ));
+        }
+        if !self.environment.is_empty() {
+            let words: Vec<_> = self.environment.iter().map(shell::quote).collect();
+            lines.push(format!("export {}  # for PID 1", words.join(" ")));
+        }
         lines.extend(self.isolation.open().iter().map(|open| format!("# open to the guest: {open}")));
         lines.extend(self.cgroup.commands());
         let program = match &self.init {
@@ -314,6 +344,14 @@ impl Plan {
         ));
         lines
     }
+}
+
+/// A variable as `environ(7)` has it.
+fn assignment(variable: &EnvironmentVariable) -> OsString {
+    let mut word = OsString::from(&variable.name);
+    word.push("=");
+    word.push(&variable.value);
+    word
 }
 
 /// The mount options that the disk's file system always gets, each with a comma behind it.
@@ -408,6 +446,8 @@ mod tests {
                 .map(|(bridge, mac)| CableSpec { bridge: bridge.map(str::to_owned), mac: *mac })
                 .collect(),
             hostname: None,
+            cmdline: None,
+            environment: Vec::new(),
             init: InitChoice::Subhost,
             runlevel: '2',
             boot_timeout: Duration::from_secs(300),
@@ -418,6 +458,7 @@ mod tests {
             user_namespace: UserNs::Range { first: 600_000, count: 65_536 },
             payload: None,
             hidden: Vec::new(),
+            after: Vec::new(),
             restart: crate::handover::Restart::No,
             log_bytes: 0,
             reads_disks: false,

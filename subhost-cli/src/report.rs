@@ -3,7 +3,46 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
+use serde::Serialize;
+
+use crate::args::When;
 use crate::error::{Context, Error};
+use crate::json::VERSION;
+
+/// What words in a column of this name are coloured as: green, yellow, red.
+const COLOURED: [&str; 2] = ["", "STATE"];
+const COLOURS: [(&str, &[&str]); 3] = [
+    ("\x1b[32m", &["ok", "running"]),
+    ("\x1b[33m", &["note", "starting"]),
+    ("\x1b[31m", &["BAD", "ended", "unreadable"]),
+];
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+/// Whether standard output and standard error are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Colour {
+    /// Standard output.
+    pub out: bool,
+    /// Standard error.
+    pub err: bool,
+}
+
+impl Colour {
+    /// What was asked for; where nothing was, a terminal that can, unless the environment says no.
+    pub fn of(when: When) -> Colour {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let refused = || is_set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match when {
+            When::Always => Colour { out: true, err: true },
+            When::Never => Colour::default(),
+            When::Auto if refused() => Colour::default(),
+            When::Auto => {
+                Colour { out: std::io::stdout().is_terminal(), err: std::io::stderr().is_terminal() }
+            }
+        }
+    }
+}
 
 /// A text from outside, such as a host name or a label, without anything that a terminal acts on.
 pub fn printable(text: &str) -> String {
@@ -51,11 +90,37 @@ pub fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Writes a value as JSON, with all that a terminal acts on escaped: JSON itself does not ask for that above U+007E.
+/// Writes an object as JSON, with its version and with all that a terminal acts on escaped: JSON itself does not ask for that above U+007E.
 ///
 /// # Errors
 /// As [`print()`].
-pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+pub fn print_json(value: &impl Serialize) -> Result<(), Error> {
+    print_any_json(&Versioned::of(value))
+}
+
+/// Writes a JSON array, each of whose elements is as [`print_json`] would write it.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_json_array<T: Serialize>(values: &[T]) -> Result<(), Error> {
+    print_any_json(&values.iter().map(Versioned::of).collect::<Vec<_>>())
+}
+
+/// An object that says first of which version of `docs/json.md` it is.
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    version: u32,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+impl<'a, T> Versioned<'a, T> {
+    fn of(value: &'a T) -> Versioned<'a, T> {
+        Versioned { version: VERSION, value }
+    }
+}
+
+fn print_any_json(value: &impl Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).step("write JSON")?;
     print(&format!("{}\n", escape_json(&text)))
 }
@@ -64,8 +129,8 @@ pub fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`print()`].
-pub fn print_json_line(value: &impl serde::Serialize) -> Result<(), Error> {
-    let text = serde_json::to_string(value).step("write JSON")?;
+pub fn print_json_line(value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string(&Versioned::of(value)).step("write JSON")?;
     print(&format!("{}\n", escape_json(&text)))
 }
 
@@ -82,8 +147,8 @@ fn escape_json(text: &str) -> String {
     escaped
 }
 
-/// A table with a header, its columns as wide as they need.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+/// A table with a header, its columns as wide as they need; in colour, the header and words for how something is stand out.
+pub fn table(colour: Colour, header: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = header.iter().map(|cell| cell.len()).collect();
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
@@ -92,21 +157,28 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |cells: Vec<&str>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        format!("{}\n", padded.join("  ").trim_end())
+    let line = |cells: &[&str], style: &dyn Fn(usize, &str) -> Option<&'static str>| {
+        let mut text = String::new();
+        for (at, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+            // Nothing is padded at the end of a line.
+            let width = if at + 1 < cells.len() { width + 2 } else { 0 };
+            let spaces = " ".repeat(width.saturating_sub(cell.chars().count()));
+            match style(at, cell).filter(|_| colour.out && !cell.is_empty()) {
+                Some(style) => text += &format!("{style}{cell}{PLAIN}{spaces}"),
+                None => text += &format!("{cell}{spaces}"),
+            }
+        }
+        format!("{}\n", text.trim_end())
     };
-    let mut text = line(header.to_vec());
+    let style_of = |at: usize, cell: &str| {
+        COLOURED.contains(header.get(at)?).then_some(())?;
+        COLOURS.iter().find(|(_, words)| words.contains(&cell)).map(|(style, _)| *style)
+    };
+    let mut text = line(header, &|_, _| Some(BOLD));
     for row in &rows {
-        text.push_str(&line(row.iter().map(String::as_str).collect()));
+        text += &line(&row.iter().map(String::as_str).collect::<Vec<_>>(), &style_of);
     }
     text
-}
-
-/// True if standard output is a terminal.
-pub fn on_terminal() -> bool {
-    std::io::stdout().is_terminal()
 }
 
 #[cfg(test)]
@@ -130,8 +202,12 @@ mod tests {
     fn columns_are_as_wide_as_their_longest_cell() {
         let rows = vec![vec!["web".into(), "running".into()], vec!["database".into(), "stopped".into()]];
         assert_eq!(
-            table(&["NAME", "STATE"], &rows),
+            table(Colour::default(), &["NAME", "STATE"], &rows),
             "NAME      STATE\nweb       running\ndatabase  stopped\n"
+        );
+        assert_eq!(
+            table(Colour { out: true, err: false }, &["NAME", "STATE"], &rows),
+            "\x1b[1mNAME\x1b[0m      \x1b[1mSTATE\x1b[0m\nweb       \x1b[32mrunning\x1b[0m\ndatabase  stopped\n"
         );
     }
 }

@@ -1,12 +1,14 @@
 //! What a person asked for, from the configuration and the command line together.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use subhost_config::SubhostConfig;
-use subhost_config::schema::{self, BindSpec, CableSpec, DiskSpec, InitChoice, PowerOff, UserNs};
+use subhost_config::schema::{
+    self, BindSpec, CableSpec, DiskSpec, EnvironmentVariable, InitChoice, PowerOff, UserNs,
+};
 use subhost_mount::fstype::AllowedTypes;
 
 use crate::cgroup;
@@ -14,6 +16,7 @@ use crate::handover::Restart;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
+use crate::tree::Tree;
 
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub enum Root {
     Overlay(PathBuf),
     /// A folder of the host itself.
     Tree(PathBuf),
+    /// One whose mounts linger.
+    Lingering(Tree),
 }
 
 /// What becomes of what the guest writes to its disks.
@@ -65,6 +70,10 @@ pub struct Request {
     pub cgroup: cgroup::Wanted,
     /// Its host name, if it is not the name.
     pub hostname: Option<String>,
+    /// What it reads as the kernel's command line, if not the host's.
+    pub cmdline: Option<OsString>,
+    /// Variables for its PID 1.
+    pub environment: Vec<EnvironmentVariable>,
     /// What runs as PID 1.
     pub init: InitChoice,
     /// The run level after start.
@@ -85,6 +94,8 @@ pub struct Request {
     pub payload: Option<Vec<CString>>,
     /// Folders of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
+    /// Those that are to be booted before it.
+    pub after: Vec<String>,
     /// What its supervisor is to do beside watching it.
     pub restart: Restart,
     /// How much of its console is kept, in bytes.
@@ -94,6 +105,15 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether nothing can be done without its first disk.
+    pub fn has_root_on_disk(&self) -> bool {
+        match &self.root {
+            Root::Disk => true,
+            Root::Lingering(tree) => tree.image.is_some(),
+            Root::Overlay(_) | Root::Tree(_) => false,
+        }
+    }
+
     /// Whether no byte of its disks changes.
     pub fn only_reads_disks(&self) -> bool {
         self.reads_disks || self.changes != Changes::Kept
@@ -123,6 +143,8 @@ impl Request {
             network: Wanted::from_config(config),
             cgroup: cgroup::Wanted::from_config(config),
             hostname: config.hostname.value.clone(),
+            cmdline: config.cmdline.value.clone(),
+            environment: config.environment.value.clone(),
             init: config.init.value.clone(),
             runlevel: config.runlevel.value,
             stop_timeout: config.stop_timeout.value,
@@ -133,6 +155,7 @@ impl Request {
             user_namespace: config.userns.value,
             payload: None,
             hidden: Vec::new(),
+            after: config.after.value.clone(),
             restart: match config.restart.value {
                 schema::Restart::OnFailure => Restart::OnFailure,
                 schema::Restart::Always => Restart::Always,
@@ -158,6 +181,8 @@ impl Request {
             network: Wanted::default(),
             cgroup: cgroup::Wanted::default(),
             hostname: None,
+            cmdline: None,
+            environment: Vec::new(),
             init: InitChoice::Subhost,
             runlevel: '2',
             stop_timeout: Duration::from_secs(10),
@@ -168,10 +193,11 @@ impl Request {
             user_namespace: UserNs::Auto,
             payload: Some(command),
             // As the overlay's own path is: without links.
-            hidden: [&*layout.root_dir, Path::new("/opt/subhost")]
+            hidden: [&*layout.root_dir, &*layout.subhost_dir, Path::new("/opt/subhost")]
                 .iter()
                 .filter_map(|path| std::fs::canonicalize(path).ok())
                 .collect(),
+            after: Vec::new(),
             restart: Restart::No,
             log_bytes: 0,
             reads_disks: false,

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::network::resolv_conf;
 use crate::overlay::{self, half_of_memory};
 use crate::plan::{Plan, PlannedInit, PlannedRoot};
 use crate::request::Changes;
+use crate::tree::{Parts, View};
 
 /// Host group of `tty` inside, the owner of pseudo-terminals (as Debian numbers it).
 const TTY_GID: u32 = 5;
@@ -61,6 +63,8 @@ pub struct Stage {
     pub work_dir: PathBuf,
     /// True if the guest gets a pseudo-terminal.
     pub terminal: bool,
+    /// What is there of a root that lingers.
+    pub parts: Parts,
 }
 
 /// The built tree.
@@ -75,8 +79,12 @@ pub struct Staged {
     pub init: Option<String>,
     /// What our PID 1 is to run, where it is to run the guest's scripts.
     pub scripts: Option<Scripts>,
+    /// The file that stands for `/proc/cmdline`, in the staging namespace.
+    pub cmdline: Option<PathBuf>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// What the host is to see of it.
+    pub views: Vec<View>,
 }
 
 impl Stage {
@@ -97,8 +105,16 @@ impl Stage {
         // The terminal comes first: its slave must be a mount of this namespace to be bound into the guest.
         let pty = if self.terminal { Some(self.open_pty()?) } else { None };
         self.build_dev(pty.as_ref())?;
-        let mut staged =
-            Staged { live, mounts: Vec::new(), pty, init: None, scripts: None, notes: Vec::new() };
+        let mut staged = Staged {
+            live,
+            mounts: Vec::new(),
+            pty,
+            init: None,
+            scripts: None,
+            cmdline: self.command_line()?,
+            notes: Vec::new(),
+            views: Vec::new(),
+        };
         self.mount_root(&mut staged)?;
         let root = RootDir::open(&staged.live).step("open the root file system")?;
         self.check_init(&root, &mut staged)?;
@@ -111,6 +127,15 @@ impl Stage {
             self.cover_scripts(&root, pid1)?;
         }
         Ok(staged)
+    }
+
+    /// A file that holds the kernel's command line as the guest is to read it.
+    fn command_line(&self) -> Result<Option<PathBuf>, Error> {
+        let Some(line) = &self.plan.cmdline else { return Ok(None) };
+        let path = self.work_dir.join("cmdline");
+        let text = [line.as_bytes(), b"\n"].concat();
+        std::fs::write(&path, text).step(format!("write {}", path.display()))?;
+        Ok(Some(path))
     }
 
     fn open_pty(&self) -> Result<Pty, Error> {
@@ -245,6 +270,10 @@ impl Stage {
                 mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), false).step(step())?;
                 mount.idmap(self.user_namespace.as_fd()).step(step())?;
                 mount.attach_at(&staged.live).step("attach the root folder")?;
+            }
+            PlannedRoot::Lingering(tree) => {
+                let users = self.user_namespace.as_fd();
+                staged.views = tree.mount(&self.plan.name, &self.parts, users, &staged.live)?;
             }
         }
         Ok(())
@@ -446,9 +475,8 @@ impl Stage {
             let path = format!("/etc/init.d/{script}");
             let Ok(target) = root.mount_point(Path::new(&path), MountPoint::File) else { continue };
             let step = || format!("leave out {path}");
-            // OpenRC wants to know what a service is that others need.
-            let stand_in = if guest::has_openrc(root) { guest::stand_in(root, &path) } else { None };
-            let mount = match stand_in {
+            // OpenRC and insserv want to know what a service is that others need.
+            let mount = match guest::stand_in(root, &path) {
                 Some(text) => self.stand_in(script, &text)?,
                 None => Mount::from(pid1.mount().step(step())?),
             };
@@ -465,7 +493,11 @@ impl Stage {
         std::fs::create_dir_all(&folder).step(step())?;
         std::fs::write(&path, text).step(step())?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).step(step())?;
-        bind(&path, false).step(step())
+        // insserv opens it with O_NOATIME, which is for the owner alone.
+        std::os::unix::fs::chown(&path, Some(self.first_id), Some(self.first_id)).step(step())?;
+        let mount = bind(&path, false).step(step())?;
+        mount.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), false).step(step())?;
+        Ok(mount)
     }
 
     fn attach(

@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 use subhost_init::process::ProcessIdentity;
 
 use crate::cgroup::CgroupRecord;
-use crate::handover::{Origin, Policy};
+use crate::handover::Policy;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
+use crate::linger::Lingers;
 use crate::lock::make_private_dir;
+use crate::origin::Origin;
 
 /// Largest record that is read, in bytes.
 const RECORD_MAX_BYTES: u64 = 1 << 20;
@@ -51,6 +53,9 @@ pub struct CableRecord {
     pub mac: String,
     /// Bridge of the host end.
     pub bridge: Option<String>,
+    /// True if the bridge keeps it from other isolated ports, and takes frames from its own MAC address only.
+    #[serde(default)]
+    pub isolated: bool,
     /// True if its rate is limited, by a link that does not go with it.
     #[serde(default)]
     pub limited: bool,
@@ -84,7 +89,7 @@ pub struct Record {
     pub version: u32,
     /// Name of the subhost.
     pub name: String,
-    /// The command that made it: `boot` or `run`.
+    /// The command that made it: `boot`, `run` or `start`.
     pub command: String,
     /// PID 1 of the subhost.
     pub init: Process,
@@ -92,8 +97,6 @@ pub struct Record {
     pub init_program: String,
     /// The supervising `subhostctl`.
     pub supervisor: Process,
-    /// Index of the id range in the pool, if it came from there.
-    pub range_index: Option<u32>,
     /// First host id of the range.
     pub first_id: u32,
     /// Number of ids.
@@ -113,6 +116,9 @@ pub struct Record {
     pub isolation: Isolation,
     /// Longest orderly stop, in milliseconds.
     pub stop_timeout_ms: u64,
+    /// Those that were to be booted before it.
+    #[serde(default)]
+    pub after: Vec<String>,
     /// How it was booted, if it can be booted again by itself.
     #[serde(default)]
     pub origin: Option<Origin>,
@@ -124,6 +130,9 @@ pub struct Record {
     pub policy: Policy,
     /// Seconds since 1970 when it was committed.
     pub started: u64,
+    /// What of it stays when its processes have ended.
+    #[serde(default)]
+    pub lingers: Option<Lingers>,
 }
 
 impl Process {
@@ -228,13 +237,20 @@ pub fn is_looked_at(layout: &Layout, name: &Name, record: &Record) -> bool {
     open.any(|file| (file.dev(), file.ino()) == (own.dev(), own.ino()))
 }
 
-/// Reads the record of a name; `None` when there is none.
+/// Reads the record of a name, of one that has ended where none runs; `None` when there is none.
 ///
 /// # Errors
 /// It cannot be read, is not a file of root alone, or has another format.
 pub fn read(layout: &Layout, name: &Name) -> io::Result<Option<Record>> {
+    match read_file(&layout.record(name), name)? {
+        None => read_file(&layout.lingering_record(name), name),
+        record => Ok(record),
+    }
+}
+
+fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match rustix::fs::open(layout.record(name), flags, Mode::empty()) {
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         other => File::from(other?),
     };
@@ -251,7 +267,7 @@ pub fn read(layout: &Layout, name: &Name) -> io::Result<Option<Record>> {
     Ok(Some(record))
 }
 
-/// Removes the record of a name; that it is gone already is success.
+/// Removes the record of a name that runs; that it is gone already is success.
 ///
 /// # Errors
 /// It cannot be removed.
@@ -260,28 +276,54 @@ pub fn remove(layout: &Layout, name: &Name) -> io::Result<()> {
     remove_file(&layout.record(name))
 }
 
+/// Removes all that is recorded of a name; that it is gone already is success.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn forget(layout: &Layout, name: &Name) -> io::Result<()> {
+    remove(layout, name)?;
+    remove_file(&layout.lingering_record(name))
+}
+
+/// Makes the record of one that has ended that of one that lingers, so that the next run can have its own. That it is one
+/// already is success.
+///
+/// # Errors
+/// It cannot be moved.
+pub fn set_aside(layout: &Layout, name: &Name) -> io::Result<()> {
+    make_private_dir(&layout.lingering_records())?;
+    unless_gone(std::fs::rename(layout.record(name), layout.lingering_record(name)))
+}
+
 fn remove_file(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
+    unless_gone(std::fs::remove_file(path))
+}
+
+fn unless_gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-/// The names that have a record, in order.
+/// The names that have a record, also of one that lingers, in order.
 ///
 /// # Errors
-/// The folder cannot be read; that it is missing is an empty list.
+/// The folders cannot be read; that one is missing is an empty list.
 pub fn recorded(layout: &Layout) -> io::Result<Vec<Name>> {
-    let entries = match std::fs::read_dir(layout.records()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
     let mut names = Vec::new();
-    for entry in entries {
-        if let Some(name) = entry?.file_name().to_str().and_then(|text| text.parse().ok()) {
-            names.push(name);
+    for folder in [layout.records(), layout.lingering_records()] {
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        for entry in entries {
+            if let Some(name) = entry?.file_name().to_str().and_then(|text| text.parse().ok()) {
+                names.push(name);
+            }
         }
     }
     names.sort();
+    names.dedup();
     Ok(names)
 }

@@ -22,6 +22,7 @@ use crate::handover::{self, Charge, Task, Watched};
 use crate::layout::{Layout, Name};
 use crate::lock::Lock;
 use crate::report;
+use crate::shutdown::{Ask, ask, kill_at_once};
 use crate::state::{self, Record};
 use crate::supervise::{Received, STAY_OFF, Signals, receive, send};
 
@@ -62,7 +63,7 @@ struct Supervisor {
     init: ProcessHandle,
     /// Tells how it ended, if we are not its parent and somebody else is slow to reap it.
     epitaph: Option<Epitaph>,
-    /// Namespaces, and locks of ids.
+    /// Namespaces, and the lock of the ids.
     place: Vec<OwnedFd>,
     socket: Option<OwnedFd>,
     console: Option<OwnedFd>,
@@ -124,7 +125,7 @@ pub fn main() -> Result<u8, Error> {
         Task::Watch(guest) => guest,
     };
     let init = ProcessHandle::from_pidfd(guest.init.pid, next()?);
-    let place = (0..2 + guest.place.locks).map(|_| next()).collect::<Result<_, _>>()?;
+    let place = (0..2 + usize::from(guest.place.has_lock)).map(|_| next()).collect::<Result<_, _>>()?;
     let control = if charge.has_control { Some(Control::new(next()?)) } else { None };
     let socket = if guest.has_socket { Some(next()?) } else { None };
     let console = if guest.has_console { Some(next()?) } else { None };
@@ -329,10 +330,13 @@ impl Supervisor {
             _ => {
                 (self.asked, self.asked_here) = (true, true);
                 self.set_deadline();
+                // One that stands still does nothing in order.
+                let record = self.record()?;
+                let _ = record.as_ref().map(|record| record.cgroup.thaw());
                 if self.has_our_init() {
                     self.ask_init(InitRequest::PowerOff);
-                } else if let Some(record) = self.record()?
-                    && let Err(error) = crate::shutdown::ask(&record)
+                } else if let Some(record) = record
+                    && let Err(error) = ask(&record, Ask::PowerOff)
                 {
                     // It is killed at the deadline.
                     report::error(&error);
@@ -349,7 +353,10 @@ impl Supervisor {
     }
 
     fn kill(&self) -> Result<(), Error> {
-        self.init.signal(Signal::SIGKILL as i32).step("kill PID 1").map(drop)
+        match self.record()? {
+            Some(record) => kill_at_once(&record),
+            None => self.init.signal(Signal::SIGKILL as i32).step("kill PID 1").map(drop),
+        }
     }
 
     fn set_deadline(&mut self) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use subhost_config::schema::{
     BindSpec, CableSpec, Capability, DeviceSpec, DiskSpec, Environment, InitChoice, Origin, PowerOff,
-    ProcSys, Restart, SETTINGS, Seccomp, Setting, SubhostConfig, Support, UserNs, Written,
+    ProcSys, Restart, SETTINGS, Seccomp, Setting, SubhostConfig, UserNs, Written,
 };
 use subhost_config::{Diagnostic, Evaluator, IncludePolicy, Location, Source, parse};
 
@@ -166,27 +166,6 @@ fn elements_have_their_places() {
 }
 
 #[test]
-fn a_wrong_value_without_effect_is_only_a_warning() {
-    let text = "BASE=images\nSTART_DELAY=(1 2)\nAFTER=( web ../x )\nTMPFS_SIZE=512\n";
-    let found: Vec<_> = complaints(text, &[])
-        .into_iter()
-        .map(|(code, place, message)| format!("{code} {place}: {message}"))
-        .collect();
-    assert_eq!(
-        found,
-        [
-            "W1105 BASE=images: BASE: `images` is a relative path",
-            "W1102 BASE=images: BASE has no effect yet",
-            "W1105 START_DELAY=(1 2): START_DELAY is one value, not an array",
-            "W1102 START_DELAY=(1 2): START_DELAY has no effect yet",
-            "W1102 AFTER=( web ../x ): AFTER has no effect yet",
-            "W1105 ../x: AFTER: `../x` is no name of a subhost",
-            "E1005 TMPFS_SIZE=512: TMPFS_SIZE: `512` is less than 4K",
-        ]
-    );
-}
-
-#[test]
 fn a_capability_is_not_added_and_dropped() {
     let found: Vec<_> = complaints("CAPS_ADD=( kill chown )\nCAPS_DROP=( fowner CAP_CHOWN )\n", &[])
         .into_iter()
@@ -281,30 +260,24 @@ fn conflicts_point_at_the_later_element() {
 
 #[test]
 fn warns_about_names() {
-    let environment = [("SUBHOST_AUTOSTART", "yes"), ("SUBHOST_RUNLEVL", "3"), ("SUBHOST_LOG", "debug")];
-    let text = "DISK=(vda:1:/a)\nAUTOSTART=no\nOWNER=me\nhostname=x\n";
+    let environment = [("SUBHOST_RUNLEVL", "3"), ("SUBHOST_LOG", "debug")];
+    let text = "DISK=(vda:1:/a)\nOWNER=me\nhostname=x\n";
     assert!(config(text, &environment).disks.value.is_empty());
     let found: Vec<_> =
         complaints(text, &environment).into_iter().map(|(code, _, message)| (code, message)).collect();
     let expected = [
-        ("W1102", "SUBHOST_AUTOSTART has no effect yet"),
         ("W1101", "SUBHOST_RUNLEVL is no setting; did you mean SUBHOST_RUNLEVEL?"),
         ("W1101", "DISK is no setting; did you mean DISKS?"),
-        ("W1102", "AUTOSTART has no effect yet"),
     ];
     assert_eq!(found, expected.map(|(code, message)| (code, message.to_owned())));
 }
 
 #[test]
-fn every_example_of_the_table_is_accepted_with_no_word_but_that_it_has_no_effect() {
+fn every_example_of_the_table_is_accepted_without_a_word() {
     for setting in SETTINGS {
         let text = format!("{}={}\n", setting.name, setting.example);
         let codes: Vec<_> = complaints(&text, &[]).into_iter().map(|(code, ..)| code).collect();
-        let expected: &[&str] = match setting.support {
-            Support::Full => &[],
-            Support::Ignored => &["W1102"],
-        };
-        assert_eq!(codes, expected, "{text}");
+        assert!(codes.is_empty(), "{text}: {codes:?}");
     }
 }
 
@@ -326,19 +299,6 @@ fn the_table_and_the_typed_settings_are_the_same() {
         // A default that is no value of the setting is said in words.
         let shown = entry.info.default.strip_prefix('`').and_then(|it| it.strip_suffix('`'));
         assert_eq!(shown.unwrap_or_default(), value, "default of {name}");
-    }
-}
-
-#[test]
-fn every_name_of_the_table_is_known() {
-    for setting in SETTINGS {
-        let text = format!("{}=''\n", setting.name);
-        let codes: Vec<_> = complaints(&text, &[]).into_iter().map(|(code, ..)| code).collect();
-        let support = match codes.as_slice() {
-            ["W1102"] => Support::Ignored,
-            _ => Support::Full,
-        };
-        assert_eq!(support, setting.support, "{}: {codes:?}", setting.name);
     }
 }
 

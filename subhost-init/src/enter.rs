@@ -6,9 +6,10 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use rustix::fs::Mode;
-use rustix::process::{Gid, chdir, umask};
+use rustix::process::{Gid, Signal, chdir, set_parent_process_death_signal, umask};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::capability::CapabilitySet;
@@ -18,6 +19,9 @@ use crate::child::{
 use crate::seccomp::Filter;
 use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step, sys};
+
+/// How long it may take until a command is executed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a command without a slash is looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,6 +34,8 @@ pub struct Enter<'fd> {
     environment: Vec<CString>,
     stdio: Option<[OwnedFd; 3]>,
     controlling_terminal: bool,
+    ends_with_caller: bool,
+    patience: Duration,
     working_directory: CString,
     user: (u32, u32, Vec<u32>),
     cgroup: Option<OwnedFd>,
@@ -48,6 +54,8 @@ impl<'fd> Enter<'fd> {
             environment: Vec::new(),
             stdio: None,
             controlling_terminal: false,
+            ends_with_caller: false,
+            patience: PATIENCE,
             working_directory: c"/".to_owned(),
             user: (0, 0, Vec::new()),
             cgroup: None,
@@ -128,9 +136,25 @@ impl<'fd> Enter<'fd> {
         self
     }
 
+    /// Whether the command is killed when the calling thread ends, however that is. What it has started itself goes on.
+    #[must_use]
+    pub fn ends_with_caller(mut self, yes: bool) -> Self {
+        self.ends_with_caller = yes;
+        self
+    }
+
+    /// How long it may take until the command is executed, 10 s by default. The root of the guest can stop a process that has
+    /// joined, and who enters a guest that is frozen stands still with it.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Runs it; returns when the command is executed.
     ///
     /// # Errors
+    /// [`crate::Error::HeldUp`] when that takes too long;
     /// [`crate::Error::LaunchStep`]; see [`crate::Error::exit_status`] for the status that a shell would give.
     pub fn start(self) -> Result<Entered> {
         let Some(command) = self.argv.first() else {
@@ -162,6 +186,7 @@ impl<'fd> Enter<'fd> {
             credentials: &Credentials { uid, gid, groups, dropped: self.dropped, filter },
             stdio: &stdio,
             controlling_terminal: self.controlling_terminal,
+            ends_with_caller: self.ends_with_caller,
             working_directory: &self.working_directory,
             candidates: &candidates,
             argv: &StringArray::new(self.argv),
@@ -178,7 +203,8 @@ impl<'fd> Enter<'fd> {
             _ => name.clone(),
         };
         let cgroup = self.cgroup.as_ref().map(AsFd::as_fd);
-        let spawned = spawn(cgroup, 0, channels, &join, &|channel: &Channel| child.run(channel), &object)?;
+        let run = |channel: &Channel| child.run(channel);
+        let spawned = spawn(cgroup, 0, Some(self.patience), channels, &join, &run, &object)?;
         Ok(Entered { pid: spawned.pid, pidfd: spawned.pidfd })
     }
 }
@@ -189,6 +215,7 @@ struct Child<'a> {
     credentials: &'a Credentials,
     stdio: &'a Stdio,
     controlling_terminal: bool,
+    ends_with_caller: bool,
     working_directory: &'a CString,
     candidates: &'a [CString],
     argv: &'a StringArray,
@@ -205,6 +232,13 @@ impl Child<'_> {
         at(Step::WorkingDirectory, chdir(self.working_directory))?;
         self.stdio.start_session(self.controlling_terminal)?;
         self.stdio.place()?;
+        if self.ends_with_caller {
+            // After the ids are taken, which would undo it.
+            at(Step::DeathSignal, set_parent_process_death_signal(Some(Signal::KILL)))?;
+        }
+        if channel.is_abandoned() {
+            sys::clone::exit(0);
+        }
         // execve(2) shows for a moment to the guest what it then closes: let that be little.
         let channel = channel.as_fd().as_raw_fd();
         at(Step::CloseInherited, sys::files::close_all_but(&[0, 1, 2, channel]))?;
@@ -245,7 +279,8 @@ fn candidates(command: &CString, environment: &[CString]) -> Vec<CString> {
         .collect()
 }
 
-/// All kinds; but the kernel refuses to join the user namespace that one is in already (setns(2)).
+/// All kinds; but the kernel refuses to join the user namespace that one is in already (setns(2)), and need not have time
+/// namespaces at all.
 fn namespaces_to_join(init: BorrowedFd<'_>) -> io::Result<ThreadNameSpaceType> {
     let kinds = ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::PROCESS_ID
@@ -253,12 +288,20 @@ fn namespaces_to_join(init: BorrowedFd<'_>) -> io::Result<ThreadNameSpaceType> {
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::CONTROL_GROUP;
-    let user_namespace =
-        |process: &str| fs::metadata(format!("/proc/{process}/ns/user")).map(|file| file.ino());
-    let theirs = user_namespace(&pid_of(init)?.to_string())?;
+    let pid = pid_of(init)?;
+    let is_shared = |kind: &str| {
+        let of = |process: &str| fs::metadata(format!("/proc/{process}/ns/{kind}")).map(|file| file.ino());
+        Ok::<_, io::Error>(of(&pid.to_string())? == of("thread-self")?)
+    };
+    let user = if is_shared("user")? { ThreadNameSpaceType::empty() } else { ThreadNameSpaceType::USER };
+    let time = if is_shared("time").unwrap_or(true) {
+        ThreadNameSpaceType::empty()
+    } else {
+        ThreadNameSpaceType::TIME
+    };
     // While the process is there, nobody else has its pid, and what was looked at was its.
     pid_of(init)?;
-    Ok(if theirs == user_namespace("thread-self")? { kinds } else { kinds | ThreadNameSpaceType::USER })
+    Ok(kinds | user | time)
 }
 
 /// The pid behind a pidfd; `ESRCH` when it has ended.

@@ -36,6 +36,12 @@ pub enum Error {
         /// What was being started.
         object: String,
     },
+    /// The child did not come to its program in time, and was killed: something of the guest, or its cgroup, keeps it.
+    #[error("launch of {object}: the guest holds it up, or stands still")]
+    HeldUp {
+        /// What was being started.
+        object: String,
+    },
     /// Something that is there is not what it has to be.
     #[error("{object}: {reason}")]
     Refused {
@@ -151,6 +157,12 @@ steps! {
     Limits = 31, "set the resource limits of";
     /// Loading the system call filter.
     Filter = 32, "load the system call filter of";
+    /// Covering `/proc/cmdline`.
+    CommandLine = 33, "cover the guest's";
+    /// Being killed with the caller.
+    DeathSignal = 34, "tie to its caller";
+    /// `unshare` of the time namespace, and setting its clocks.
+    TimeNamespace = 35, "start the clocks of";
     /// Entering the cgroups of version 1.
     JoinCgroups = 40, "enter the cgroups of";
 }

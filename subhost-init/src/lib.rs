@@ -89,6 +89,7 @@ mod child;
 pub mod console;
 pub mod enter;
 mod error;
+pub mod force;
 pub mod handoff;
 pub mod kernel;
 pub mod launch;

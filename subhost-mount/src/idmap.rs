@@ -64,7 +64,19 @@ impl Mount {
     /// [`Error::NotIdmappable`] when this kernel cannot map this file system (tmpfs on Linux 6.1, vfat),
     /// [`Error::System`] else.
     pub fn idmap(&self, userns: BorrowedFd<'_>) -> Result<()> {
-        let change = sys::MountChange { userns: Some(userns), ..Default::default() };
+        self.map(userns, false)
+    }
+
+    /// The same, of the mounts below it too: of all or of none.
+    ///
+    /// # Errors
+    /// As [`Mount::idmap`].
+    pub fn idmap_all(&self, userns: BorrowedFd<'_>) -> Result<()> {
+        self.map(userns, true)
+    }
+
+    fn map(&self, userns: BorrowedFd<'_>, recursive: bool) -> Result<()> {
+        let change = sys::MountChange { userns: Some(userns), recursive, ..Default::default() };
         sys::mount_setattr(self.as_fd(), &change).map_err(|source| match source.raw_os_error() {
             Some(libc::EINVAL) => Error::NotIdmappable { object: self.name().to_owned(), source },
             _ => Error::system("map the ids of", self.name(), source),

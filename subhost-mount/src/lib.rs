@@ -65,6 +65,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod attached;
 pub mod bind;
 pub mod device;
 mod error;

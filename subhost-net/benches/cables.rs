@@ -1,5 +1,5 @@
 //! How long cables take, against `ip -batch` doing the same in one process (but for router advertisements, which it
-//! cannot refuse), and against the bare system calls for all of it, their messages built beforehand.
+//! cannot refuse, and queues and state, which nobody tells it), and against the bare system calls for all of it, their messages built beforehand.
 //!
 //! Needs root; everything happens in namespaces of its own. Medians of rounds in turn, each after a pause, as a warm
 //! kernel is up to four times as fast: `cargo bench -p subhost-net`.
@@ -119,11 +119,14 @@ fn bare_messages(count: u32, bridge: u32) -> Vec<Vec<u8>> {
         let [_, _, high, low] = number.to_be_bytes();
         let mac = |first| [first, 0xa7, 0xdd, 0xb4, high, low];
         let name = |name: &str| attribute(3, format!("{name}{number}\0").as_bytes());
-        let peer = [vec![0; 16], attribute(28, &[0; 4]), name("eth"), attribute(1, &mac(6))].concat();
+        // One queue each way, at both ends; the host end dormant.
+        let queues = [attribute(31, &1_u32.to_ne_bytes()), attribute(32, &1_u32.to_ne_bytes())].concat();
+        let peer = [vec![0; 16], attribute(28, &[0; 4]), name("eth"), attribute(1, &mac(6)), queues.clone()]
+            .concat();
         let info = [attribute(1, b"veth\0"), attribute(2, &attribute(1, &peer))].concat();
         let master = attribute(10, &bridge.to_ne_bytes());
-        let body =
-            [vec![0; 16], name("web"), attribute(1, &mac(0xfe)), master, attribute(18, &info)].concat();
+        let host = [name("web"), attribute(1, &mac(0xfe)), master, queues, attribute(16, &[5])].concat();
+        let body = [vec![0; 16], host, attribute(18, &info)].concat();
         let length = u32::try_from(16 + body.len()).expect("short").to_ne_bytes();
         [&length[..], &16_u16.to_ne_bytes(), &0x605_u16.to_ne_bytes(), &[0; 8], &body].concat()
     };

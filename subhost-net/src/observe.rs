@@ -1,4 +1,4 @@
-//! What links are there: one dump, decoded as far as needed.
+//! What links and addresses are there: one dump of each, decoded as far as needed.
 
 use std::net::IpAddr;
 
@@ -45,11 +45,13 @@ const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
 const VLAN_INFO_PVID: u16 = 2;
 const VLAN_INFO_UNTAGGED: u16 = 4;
 
-/// All links of a network namespace at one moment.
+/// All links of a network namespace with their addresses, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The links in the order of the kernel, which is by index.
     pub links: Vec<Link>,
+    /// The addresses of all of them.
+    pub addresses: Vec<LinkAddress>,
 }
 
 /// One link.
@@ -86,6 +88,14 @@ pub struct Link {
     pub bridge: Option<BridgeState>,
 }
 
+impl Link {
+    /// Whether that is its name, or one of its altnames.
+    #[must_use]
+    pub fn has_name(&self, name: &str) -> bool {
+        self.name == name || self.altnames.iter().any(|altname| altname == name)
+    }
+}
+
 /// How a bridge works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -103,15 +113,6 @@ pub struct LinkAddress {
     pub link: u32,
     /// The address and its prefix.
     pub address: Prefixed,
-}
-
-/// Reads the addresses of all interfaces of the calling thread's network namespace. Needs no privilege.
-///
-/// # Errors
-/// Of the netlink socket.
-pub fn addresses() -> Result<Vec<LinkAddress>> {
-    let answers = Socket::open()?.dump(&message::dump_addresses())?;
-    Ok(answers.iter().filter_map(|answer| decode_address(answer)).collect())
 }
 
 /// A VLAN that a port of a bridge, or the bridge itself, is in.
@@ -141,27 +142,35 @@ pub(crate) fn read_vlans(socket: &mut Socket) -> Result<Vec<PortVlan>> {
 }
 
 impl Observed {
-    /// Reads the links of the calling thread's network namespace. Needs no privilege.
+    /// Reads the links and addresses of the calling thread's network namespace. Needs no privilege.
     ///
     /// # Errors
     /// Of the netlink socket.
     pub fn read() -> Result<Self> {
-        let answers = Socket::open()?.dump(&message::dump_links())?;
-        Ok(Self { links: answers.iter().filter_map(|answer| decode_link(answer)).collect() })
+        let mut socket = Socket::open()?;
+        let (links, addresses) =
+            (socket.dump(&message::dump_links())?, socket.dump(&message::dump_addresses())?);
+        Ok(Self {
+            links: links.iter().filter_map(|answer| decode_link(answer)).collect(),
+            addresses: addresses.iter().filter_map(|answer| decode_address(answer)).collect(),
+        })
     }
 
     /// The link with this name or altname.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Link> {
-        self.links
-            .iter()
-            .find(|link| link.name == name || link.altnames.iter().any(|altname| altname == name))
+        self.links.iter().find(|link| link.has_name(name))
     }
 
     /// The link with this ifindex.
     #[must_use]
     pub fn by_index(&self, index: u32) -> Option<&Link> {
         self.links.iter().find(|link| link.index == index)
+    }
+
+    /// The addresses of the link with this ifindex.
+    pub fn addresses_of(&self, link: u32) -> impl Iterator<Item = Prefixed> {
+        self.addresses.iter().filter(move |address| address.link == link).map(|address| address.address)
     }
 
     /// The ports of the bridge with this ifindex.
@@ -390,8 +399,10 @@ mod tests {
             controller,
             ..Link::default()
         };
-        let observed =
-            Observed { links: vec![link(1, "br0", "lan", None), link(2, "a0", "alpha0", Some(1))] };
+        let observed = Observed {
+            links: vec![link(1, "br0", "lan", None), link(2, "a0", "alpha0", Some(1))],
+            ..Default::default()
+        };
         assert_eq!(observed.by_name("lan").unwrap().index, 1);
         assert_eq!(observed.by_name("a0").unwrap().index, 2);
         assert_eq!(observed.by_name("b0"), None);

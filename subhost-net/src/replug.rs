@@ -92,7 +92,7 @@ fn clear(socket: &mut Socket) -> Result<()> {
             let _ = socket.request(message::delete_link(link.index, &link.name));
         }
     }
-    for LinkAddress { link, address } in observe::addresses()? {
+    for LinkAddress { link, address } in Observed::read()?.addresses {
         if !address.address().is_loopback() {
             socket.request(message::delete_address(link, address))?;
         }

@@ -1,8 +1,10 @@
 //! Asks the kernel for what a guest should not get, and says what it answers: a line a call, `ok` or the errno.
 //!
 //! `probe` alone goes through the table. `probe terminal` types on every terminal in reach, and `probe waiting` says how
-//! many bytes have been typed on this one. `probe as-user CMD…` runs a program as user 1000, `probe euid` says who it is. The arguments of the table are such that nothing happens where a
-//! call is not refused, and that the answer then is another one wherever the kernel lets us.
+//! many bytes have been typed on this one. `probe as-user CMD…` runs a program as user 1000, `probe euid` says who it is.
+//! `probe orphans N` leaves N children to PID 1. `probe deaf DIR` mounts a FUSE file system that never answers, and
+//! `probe deaf-child DIR` has a child that asks itself. The arguments of the table are such that nothing happens where a call is not
+//! refused, and that the answer then is another one wherever the kernel lets us.
 
 use std::ffi::{CString, c_long};
 
@@ -42,6 +44,9 @@ fn main() {
         [] => table(),
         ["terminal"] => terminal(),
         ["waiting"] => waiting(),
+        ["orphans", count] => orphans(count.parse().expect("orphans takes a number")),
+        ["deaf", place] => deaf(place, false),
+        ["deaf-child", place] => deaf(place, true),
         ["as-user", command @ ..] => as_user(command),
         ["euid"] => say("euid", call((107, 175), [0; 6]).map(|euid| println!("{euid}"))),
         other => panic!("no such probe: {other:?}"),
@@ -190,6 +195,49 @@ fn waiting() {
     let mut count = 0_u32;
     say("FIONREAD", call(IOCTL, [0, 0x541b, &raw mut count as usize, 0, 0, 0]));
     println!("waiting {count}");
+}
+
+/// As fast as it can: children that have ended when their parent does, four at a time.
+fn orphans(count: usize) {
+    let (mut made, mut refused) = (0, 0);
+    while made < count {
+        let four = || (0..4).filter(|_| sys::clone(number(CLONE), 0).is_ok()).count();
+        let left = sys::in_child(|| i32::try_from(four()).unwrap_or(0)) >> 8;
+        made += usize::try_from(left).unwrap_or(0);
+        refused += usize::from(left != 4);
+    }
+    println!("orphans {made} refused {refused}");
+}
+
+/// A FUSE server that takes every request, and answers the first alone, without which there would be no others. With a child
+/// that asks it for something: that one has the server's end open too, so that the server's death is not the end of it.
+fn deaf(place: &str, with_child: bool) {
+    let device = call(OPENAT, [0, c"/dev/fuse".as_ptr() as usize, 2, 0, 0, 0]);
+    say("open:/dev/fuse", device);
+    let Ok(device) = device else { return };
+    let fd = usize::try_from(device).unwrap_or(NONE);
+    let text = |text: &str| CString::new(text).expect("no zero byte");
+    let (place, kind) = (text(place), c"fuse");
+    let options = text(&format!("fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"));
+    let [kind, place] = [kind, &place].map(|text| text.as_ptr() as usize);
+    say("mount:fuse", call(MOUNT, [kind, place, kind, 0, options.as_ptr() as usize, 0]));
+    let mut request = vec![0_u8; 1 << 17];
+    let mut take = || call((0, 63), [fd, request.as_mut_ptr() as usize, request.len(), 0, 0, 0]).map(|_| request[8..16].to_vec());
+    // FUSE_INIT: a header with the request's own number, then version 7.23 and no wish.
+    let Ok(unique) = take() else { return };
+    let mut answer = [0_u8; 80];
+    answer[0] = 80;
+    answer[8..16].copy_from_slice(&unique);
+    answer[16] = 7;
+    answer[20] = 23;
+    say("answer", call((1, 64), [fd, answer.as_ptr() as usize, answer.len(), 0, 0, 0]));
+    let ask = || call(OPENAT, [0, place, 0, 0, 0, 0]).err().unwrap_or(0);
+    if with_child && sys::clone_and(number(CLONE), ask).is_err() {
+        return;
+    }
+    while take().is_ok() {
+        println!("asked");
+    }
 }
 
 fn as_user(command: &[&str]) {

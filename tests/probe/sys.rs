@@ -44,6 +44,18 @@ pub(crate) fn clone(number: c_long, flags: usize) -> Result<(), i32> {
     }
 }
 
+/// A child that is not waited for.
+pub(crate) fn clone_and(number: c_long, body: impl FnOnce() -> i32) -> Result<(), i32> {
+    match call(number, [17, 0, 0, 0, 0, 0])? {
+        0 => {
+            let status = body();
+            // SAFETY: _exit has no preconditions.
+            unsafe { _exit(status) }
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `getpid` of i386.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn getpid_of_i386() -> i64 {

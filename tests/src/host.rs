@@ -49,6 +49,11 @@ impl Host {
         self.folder().join("sub")
     }
 
+    /// What the program gets as `--subhost-dir`; not made.
+    pub fn subhost_dir(&self) -> PathBuf {
+        self.folder().join("subhost")
+    }
+
     /// What the leak check looks at on this host.
     pub fn scope(&self) -> Scope {
         // The cgroups of subhosts without a name of their own have that of the PID namespace.
@@ -111,12 +116,13 @@ impl Host {
         self.config(name, &format!("DISKS=( vda:{part}:{image} )\nBRIDGES=( {bridge}:{mac} )\n"))
     }
 
-    /// The program with `--root-dir` and these arguments, not started.
+    /// The program with `--root-dir` and `--subhost-dir` and these arguments, not started.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--root-dir").arg(self.root_dir()).args(args);
+        command.arg("--root-dir").arg(self.root_dir());
+        command.arg("--subhost-dir").arg(self.subhost_dir()).args(args);
         // Only what the test says.
-        command.env_remove("DISKS").env_remove("BRIDGES");
+        command.env_remove("DISKS").env_remove("BRIDGES").env_remove("SUBHOST");
         command
     }
 

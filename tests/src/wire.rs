@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// All links of the current network namespace, as `ip -j -d link` shows them.
+/// All links of the current network namespace with their addresses, as `ip -j -d address` shows them.
 pub fn links() -> io::Result<Vec<Value>> {
-    json("ip", &["-j", "-d", "link"])
+    json("ip", &["-j", "-d", "address"])
 }
 
 /// The link of that name in the current network namespace.

@@ -17,6 +17,8 @@ const CASES: &[Case] = &[
     Case { name: "a_mount_in_another_namespace_is_seen_with_its_process", needs: &[], body: foreign_mount },
     Case { name: "a_link_is_seen_and_a_lost_one_too", needs: &[], body: link },
     Case { name: "an_altname_is_seen", needs: &[], body: altname },
+    Case { name: "a_flag_of_a_bridge_port_is_seen", needs: &[], body: port },
+    Case { name: "an_address_is_seen_unless_it_is_link_local", needs: &[], body: address },
     Case { name: "a_pinned_netns_is_seen", needs: &[], body: pinned_netns },
     Case { name: "a_process_and_a_zombie_are_seen", needs: &[], body: process },
     Case { name: "a_cgroup_is_seen", needs: &[], body: cgroup },
@@ -133,8 +135,8 @@ fn link(host: &Host) -> Verdict {
     let difference = now(host, &before)?;
     let lines = difference.left(Kind::Link);
     assert_eq!(lines.len(), 2, "{difference}");
-    assert!(lines.iter().any(|line| line.ends_with(" left0 (veth) on br0")), "{difference}");
-    assert!(lines.iter().any(|line| line.ends_with(" left1 (veth)")), "{difference}");
+    assert!(lines.iter().any(|line| line.ends_with(" left0 (veth) on br0 down")), "{difference}");
+    assert!(lines.iter().any(|line| line.ends_with(" left1 (veth) down")), "{difference}");
     host.witness("ip", &["link", "del", "left0"])?;
     case::nothing_left(host, &before)?;
     host.take_down()?;
@@ -150,6 +152,39 @@ fn altname(host: &Host) -> Verdict {
     let difference = now(host, &before)?;
     let [line] = difference.left(Kind::Link)[..] else { panic!("{difference}") };
     assert!(line.ends_with(" br0 (bridge) altname subhost-canary"), "{line}");
+    Ok(())
+}
+
+fn port(host: &Host) -> Verdict {
+    host.bridge("br0", "10.80.0.1/16")?;
+    host.witness("ip", &["link", "add", "left0", "type", "veth", "peer", "name", "left1"])?;
+    host.witness("ip", &["link", "set", "left0", "master", "br0"])?;
+    let before = snapshot(host)?;
+    host.witness("bridge", &["link", "set", "dev", "left0", "isolated", "on", "locked", "on"])?;
+    let difference = now(host, &before)?;
+    let [line] = difference.left(Kind::Link)[..] else { panic!("{difference}") };
+    assert!(line.ends_with(" left0 (veth) on br0 isolated locked down"), "{line}");
+    host.witness("ip", &["link", "set", "left0", "nomaster"])?;
+    let difference = now(host, &before)?;
+    let [line] = difference.lost(Kind::Link)[..] else { panic!("{difference}") };
+    assert!(line.ends_with(" left0 (veth) on br0 down"), "{line}");
+    host.witness("ip", &["link", "del", "left0"])?;
+    Ok(())
+}
+
+fn address(host: &Host) -> Verdict {
+    host.bridge("br0", "10.80.0.1/16")?;
+    let before = snapshot(host)?;
+    for address in ["192.0.2.7/24", "2001:db8::7/64", "fe80::7/64"] {
+        host.witness("ip", &["address", "add", address, "dev", "br0"])?;
+    }
+    let difference = now(host, &before)?;
+    let lines = difference.left(Kind::Address);
+    assert_eq!(lines.len(), 2, "{difference}");
+    assert!(lines[0].starts_with("192.0.2.7/24 of ") && lines[0].ends_with(" br0"), "{difference}");
+    assert!(lines[1].starts_with("2001:db8::7/64 of "), "{difference}");
+    host.witness("ip", &["address", "flush", "dev", "br0"])?;
+    assert_eq!(now(host, &before)?.lost(Kind::Address).len(), 1);
     Ok(())
 }
 

@@ -69,6 +69,8 @@ pub(crate) const TEST: &[Tool] = &[
     tool("tc", "iproute2"),
     tool("nft", "nftables"),
     tool("dnsmasq", "dnsmasq-base"),
+    tool("shellcheck", "shellcheck"),
+    tool("systemd-analyze", "systemd"),
 ];
 
 /// What reading the files of packages needs.

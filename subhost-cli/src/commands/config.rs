@@ -1,21 +1,20 @@
 //! `config`: what a configuration says, as settings or as variables.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use serde::Serialize;
-use subhost_config::schema::{Entry, Origin, Support, Written};
+use subhost_config::schema::{Entry, Origin, Written};
 use subhost_config::{Diagnostic, Sources, SubhostConfig, Value, Variable};
 
 use super::Context;
 use super::check::{json_of, load};
 use crate::args::{self, Format};
-use crate::config::{Evaluated, Reach, distrust, rendered, under_command_line};
+use crate::config::{Evaluated, Loaded, Reach, distrust, rendered, under_command_line};
 use crate::error::{Complaint, Error};
 use crate::report;
 
 #[derive(Serialize)]
-struct ShownConfig<'a> {
+pub(super) struct ShownConfig<'a> {
     #[serde(serialize_with = "crate::json::path")]
     file: &'a Path,
     ok: bool,
@@ -32,7 +31,6 @@ struct ShownSetting {
     /// The assignment that gives exactly this value.
     bash: Option<String>,
     from: ShownOrigin,
-    support: &'static str,
     summary: &'static str,
 }
 
@@ -56,14 +54,7 @@ pub(super) fn show(context: &Context, args: args::ConfigShow) -> Result<u8, Erro
     };
     let status = if config.is_some() { 0 } else { 2 };
     if context.json {
-        let entries = config.as_ref().map(SubhostConfig::entries).unwrap_or_default();
-        report::print_json(&ShownConfig {
-            file: &loaded.path,
-            ok: config.is_some(),
-            trusted: loaded.distrust().is_none(),
-            settings: entries.iter().map(shown_setting).collect(),
-            diagnostics: json_of(&loaded.diagnostics, &loaded.sources)?,
-        })?;
+        report::print_json(&shown(&loaded, config.as_ref())?)?;
         return Ok(status);
     }
     say_diagnostics(context, &loaded.diagnostics, &loaded.sources);
@@ -72,17 +63,31 @@ pub(super) fn show(context: &Context, args: args::ConfigShow) -> Result<u8, Erro
     }
     if let Some(config) = &config {
         let rows: Vec<Vec<String>> = config.entries().iter().map(row).collect();
-        report::print(&report::table(&["SETTING", "FROM", "EFFECT", "VALUE"], &rows))?;
+        report::print(&report::table(context.colour, &["SETTING", "FROM", "VALUE"], &rows))?;
     }
     Ok(status)
 }
 
+/// A configuration as it was read, with this meaning, if it has one.
+pub(super) fn shown<'a>(
+    loaded: &'a Loaded,
+    config: Option<&SubhostConfig>,
+) -> Result<ShownConfig<'a>, Error> {
+    let entries = config.map(SubhostConfig::entries).unwrap_or_default();
+    Ok(ShownConfig {
+        file: &loaded.path,
+        ok: config.is_some(),
+        trusted: loaded.distrust().is_none(),
+        settings: entries.iter().map(shown_setting).collect(),
+        diagnostics: json_of(&loaded.diagnostics, &loaded.sources)?,
+    })
+}
+
 /// What is wrong goes to standard error, and only that where it shall be quiet.
 fn say_diagnostics(context: &Context, diagnostics: &[Diagnostic], sources: &Sources) {
-    let colour = std::io::stderr().is_terminal();
     let shown: Vec<Diagnostic> =
         diagnostics.iter().filter(|it| it.is_error() || !context.quiet).cloned().collect();
-    report::say(&rendered(&shown, sources, colour));
+    report::say(&rendered(&shown, sources, context.colour.err));
 }
 
 fn row(entry: &Entry<'_>) -> Vec<String> {
@@ -94,7 +99,7 @@ fn row(entry: &Entry<'_>) -> Vec<String> {
         _ => entry.to_bash(),
     };
     // The value last, as it may be long.
-    vec![entry.info.name.to_owned(), entry.origin.to_string(), entry.info.support.to_string(), value]
+    vec![entry.info.name.to_owned(), entry.origin.to_string(), value]
 }
 
 fn shown_setting(entry: &Entry<'_>) -> ShownSetting {
@@ -125,10 +130,6 @@ fn shown_setting(entry: &Entry<'_>) -> ShownSetting {
             Origin::Environment(name) => from("environment", Some(name)),
             Origin::Flag(name) => from("flag", Some(name)),
             _ => from("default", None),
-        },
-        support: match entry.info.support {
-            Support::Full => "full",
-            Support::Ignored => "ignored",
         },
         summary: entry.info.summary,
     }

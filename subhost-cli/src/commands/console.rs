@@ -121,7 +121,7 @@ fn open(layout: &Layout, name: &Name) -> Result<Option<Console>, Error> {
                 }
                 std::thread::sleep(LOOK_AGAIN);
             }
-            State::Stale(_) | State::Stopped => return Ok(None),
+            State::Lingering(_) | State::Stale(_) | State::Stopped => return Ok(None),
         }
     }
     Err("its supervisor does not answer").step(step())

@@ -15,6 +15,7 @@ use subhost_net::name::host_end;
 use subhost_net::netns::{self, Netns};
 use subhost_net::observe::Observed;
 
+use super::shown::{self, ShownCable};
 use super::{Context, need_root};
 use crate::adopt;
 use crate::args::Devices;
@@ -80,10 +81,11 @@ pub(super) fn doctor(context: &Context) -> Result<u8, Error> {
     findings.extend(network(&links));
     findings.extend(folder(layout));
     findings.extend(configurations(context)?);
+    findings.extend(cables(layout, &links)?);
     findings.extend(leftovers(layout, &links)?);
     let bad = findings.iter().any(|finding| finding.health == Health::Bad);
     if context.json {
-        report::print_json(&findings)?;
+        report::print_json_array(&findings)?;
         return Ok(u8::from(bad));
     }
     let word = |health| match health {
@@ -97,7 +99,7 @@ pub(super) fn doctor(context: &Context) -> Result<u8, Error> {
         vec![word(finding.health).to_owned(), finding.what.clone(), format!("{}{advice}", finding.found)]
     };
     let rows: Vec<Vec<String>> = findings.iter().filter(shown).map(row).collect();
-    report::print(&report::table(&["", "WHAT", "FOUND"], &rows))?;
+    report::print(&report::table(context.colour, &["", "WHAT", "FOUND"], &rows))?;
     Ok(u8::from(bad))
 }
 
@@ -251,6 +253,46 @@ fn configurations(context: &Context) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
+/// Whether those that run are plugged in as they were made, and as isolated.
+fn cables(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    let mut right = 0;
+    for name in recorded(layout).step("list the records")? {
+        let Ok(State::Running(record)) = state_of(layout, &name) else { continue };
+        for cable in shown::cables(&name, record.cables, links) {
+            let Some(difference) = cable.difference() else {
+                right += 1;
+                continue;
+            };
+            let end = &cable.made.host;
+            let what = format!("cable {end} of {name}");
+            // On no bridge nothing passes.
+            let health =
+                if cable.is_open() && cable.bridge_now.is_some() { Health::Bad } else { Health::Note };
+            let advice = again(&cable).unwrap_or_else(|| "the next boot makes it again".to_owned());
+            findings.push(Finding::new(&what, health, difference).advice(advice));
+        }
+    }
+    if findings.is_empty() {
+        let found = format!("{right} of subhosts that run, all as they were made");
+        findings.push(Finding::new("cables", Health::Good, found));
+    }
+    Ok(findings)
+}
+
+/// How a cable that is there is made as it was.
+fn again(cable: &ShownCable) -> Option<String> {
+    let (end, made) = (&cable.made.host, &cable.made);
+    let plug = match &made.bridge {
+        Some(bridge) => format!("ip link set {end} up master {bridge}"),
+        None => format!("ip link set {end} up nomaster"),
+    };
+    let isolate = format!("bridge link set dev {end} isolated on locked on learning off");
+    let steps = [made.bridge != cable.bridge_now || !cable.up, cable.is_open()];
+    let steps = steps.into_iter().zip([plug, isolate]).filter_map(|(needed, step)| needed.then_some(step));
+    cable.present.then(|| steps.collect::<Vec<_>>().join(" && "))
+}
+
 /// What outlived its subhost.
 fn leftovers(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
@@ -266,6 +308,7 @@ fn leftovers(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
                         .push(Finding::new(&format!("subhost {name}"), Health::Note, found).advice(advice));
                 }
             }
+            Ok(State::Lingering(record)) => known.push(record.netns_inode),
             Ok(State::Stale(record)) => {
                 known.push(record.netns_inode);
                 let advice = format!("subhostctl stop {name} removes what is left of it");

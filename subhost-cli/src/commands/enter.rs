@@ -1,9 +1,8 @@
 //! `enter` and `exec`: a command inside a running subhost.
 
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
@@ -12,7 +11,8 @@ use subhost_init::console::{Pipes, Pty, RawMode};
 use subhost_init::enter::Enter;
 use subhost_mount::rootdir::RootDir;
 
-use super::run::{copy_window_size, interrupted, stderr, stdin, stdout, terminal_relay};
+use super::life::not_paused;
+use super::run::{copy_window_size, interrupted, stderr, stdin, stdout, terminal_relay, words};
 use super::{Context, need_root};
 use crate::args;
 use crate::boot::terminal_type;
@@ -39,14 +39,23 @@ pub(super) fn enter(context: &Context, args: args::Enter) -> Result<u8, Error> {
 pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
     let name = &args.name;
     need_root(&format!("enter {name}"))?;
-    let State::Running(record) =
-        state_of(&context.layout, name).step(format!("read the record of {name}"))?
-    else {
-        return Err(Error::refused(
-            Complaint::new(format!("subhost {name}: does not run"))
-                .hint(format!("subhostctl boot {name} starts it")),
-        ));
+    let record = match state_of(&context.layout, name).step(format!("read the record of {name}"))? {
+        State::Running(record) => record,
+        state => {
+            let (what, how) = match state {
+                State::Lingering(_) => ("lingers, and nothing of it runs", "start"),
+                _ if !context.layout.config(name).is_file() && context.layout.is_tree(name) => {
+                    ("does not run", "start")
+                }
+                _ => ("does not run", "boot"),
+            };
+            return Err(Error::refused(
+                Complaint::new(format!("subhost {name}: {what}"))
+                    .hint(format!("subhostctl {how} {name} starts it")),
+            ));
+        }
     };
+    not_paused(&record)?;
     let gone = || Error::refused(Complaint::new(format!("subhost {name}: has just ended")));
     let init = record.init.identity().open().step(format!("enter {name}"))?.ok_or_else(gone)?;
     let root = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid)));
@@ -59,6 +68,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
     let enter = Enter::new(init.as_fd())
         .argv(argv)
         .environment(environment(&account, args.variables))
+        .ends_with_caller(!args.detach)
         .working_directory(args.directory.unwrap_or_else(|| c"/".to_owned()))
         .user(account.uid, account.gid, account.groups)
         .drop_capabilities(record.isolation.dropped().step(step())?)
@@ -124,12 +134,6 @@ fn not_started(name: &Name, error: subhost_init::Error) -> Result<u8, Error> {
         }
         (_, error) => error,
     }
-}
-
-fn words(command: Vec<OsString>) -> Result<Vec<CString>, Error> {
-    let words: Result<Vec<CString>, _> =
-        command.into_iter().map(|word| CString::new(word.into_vec())).collect();
-    words.map_err(|_| Error::refused(Complaint::new("the command holds a NUL byte")))
 }
 
 /// The user that was asked for, or root, as the guest's own files have it.

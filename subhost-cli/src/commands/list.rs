@@ -1,69 +1,25 @@
 //! `list` and `status`: what there is, asked from the kernel.
 
-use serde::Serialize;
+use subhost_net::observe::Observed;
 
+use super::shown::{Shown, ShownCable, look};
 use super::{Context, need_root, unknown};
-use crate::cgroup::CgroupRecord;
 use crate::control;
 use crate::error::{Context as _, Error};
 use crate::events::{self, Event};
-use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
-use crate::lock::name_is_held;
-use crate::observe::{State, state_of};
+use crate::linger::Role;
+use crate::names::{Names, expand};
 use crate::report;
-use crate::state::{CableRecord, DiskRecord, recorded};
-
-/// A subhost as it is shown.
-#[derive(Debug, Serialize)]
-struct Shown {
-    name: String,
-    state: &'static str,
-    init_pid: Option<u32>,
-    init_program: Option<String>,
-    supervisor_pid: Option<u32>,
-    supervision: Option<&'static str>,
-    console: Option<bool>,
-    last_end: Option<Event>,
-    netns: Option<String>,
-    netns_inode: Option<u64>,
-    cables: Vec<CableRecord>,
-    disks: Vec<DiskRecord>,
-    isolation: Option<Isolation>,
-    cgroup: Option<CgroupRecord>,
-    started: Option<u64>,
-}
-
-/// What keeps a subhost apart from the host.
-#[derive(Debug, Serialize)]
-struct Isolation {
-    user_namespace: bool,
-    first_id: u32,
-    id_count: u32,
-    idmapped_root: bool,
-    locked_mounts: bool,
-    #[serde(flatten)]
-    settings: Settings,
-    device_filter: bool,
-    cgroup: bool,
-}
+use crate::state::recorded;
 
 /// Lists all subhosts that are configured or run.
-pub(super) fn list(context: &Context) -> Result<u8, Error> {
+pub(super) fn list(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("list")?;
-    let mut names = context.layout.configured().step("list the configurations")?;
-    names.extend(recorded(&context.layout).step("list the records")?);
-    names.extend(
-        control::names(&context.layout).into_iter().filter(|name| control::waits(&context.layout, name)),
-    );
-    names.sort();
-    names.dedup();
-    let mut shown = Vec::new();
-    for name in &names {
-        shown.push(look(context, name));
-    }
+    let names = if given.is_empty() { all(context)? } else { expand(given, "subhost", || all(context))? };
+    let shown = look_at(context, &names)?;
     if context.json {
-        report::print_json(&shown)?;
+        report::print_json_array(&shown)?;
     } else {
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let rows: Vec<Vec<String>> = shown
@@ -73,37 +29,62 @@ pub(super) fn list(context: &Context) -> Result<u8, Error> {
                     subhost.name.clone(),
                     subhost.state.to_owned(),
                     text(subhost.init_pid.map(|pid| pid.to_string())),
-                    text(join(
-                        subhost
-                            .cables
-                            .iter()
-                            .map(|cable| format!("{}={}", cable.host, cable.bridge.as_deref().unwrap_or(""))),
-                    )),
+                    text(join(subhost.cables.iter().map(|cable| plugged(cable, subhost.state)))),
                     text(join(
                         subhost.disks.iter().map(|disk| format!("{}={}", disk.node, disk.image.display())),
                     )),
                 ]
             })
             .collect();
-        report::print(&report::table(&["NAME", "STATE", "INIT", "CABLES", "DISKS"], &rows))?;
+        report::print(&report::table(context.colour, &["NAME", "STATE", "INIT", "CABLES", "DISKS"], &rows))?;
     }
     Ok(0)
 }
 
-/// Shows one subhost.
-pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
+/// Shows one subhost, or several.
+pub(super) fn status(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("status")?;
-    let mut shown = look(context, name);
-    if shown.state != "running" {
-        shown.last_end = last_end(context, name);
+    let mut shown = look_at(context, &expand(given, "subhost", || all(context))?)?;
+    tell_ends(context, &mut shown);
+    match (context.json, given) {
+        // How much it is shows in what was asked for, and not in what is there.
+        (true, [Names::One(_)]) => shown.iter().try_for_each(report::print_json)?,
+        (true, _) => report::print_json_array(&shown)?,
+        (false, _) => {
+            let tables: Vec<String> = shown.drain(..).map(|shown| status_table(context, shown)).collect();
+            report::print(&tables.join("\n"))?;
+        }
     }
-    if shown.state == "stopped" && !context.layout.config(name).is_file() {
-        return Err(unknown(name));
-    }
-    if context.json {
-        report::print_json(&shown)?;
-        return Ok(0);
-    }
+    Ok(0)
+}
+
+/// The names of all that are configured or run.
+fn all(context: &Context) -> Result<Vec<Name>, Error> {
+    let mut names = context.layout.configured().step("list the configurations")?;
+    names.extend(context.layout.trees().step("list the trees")?);
+    names.extend(recorded(&context.layout).step("list the records")?);
+    // Those that wait to be booted again.
+    names.extend(
+        control::names(&context.layout).into_iter().filter(|name| control::waits(&context.layout, name)),
+    );
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Looks at each, and once at the links for all of them.
+fn look_at(context: &Context, names: &[Name]) -> Result<Vec<Shown>, Error> {
+    let links = Observed::read().step("list the links")?;
+    let known = |name: &Name| {
+        let shown = look(context, name, &links);
+        let is_known = shown.state != "stopped" || context.layout.is_known(name);
+        if is_known { Ok(shown) } else { Err(unknown(name)) }
+    };
+    names.iter().map(known).collect()
+}
+
+fn status_table(context: &Context, shown: Shown) -> String {
+    let name = shown.name.clone();
     let mut rows = vec![vec!["name".into(), shown.name], vec!["state".into(), shown.state.into()]];
     let mut row = |key: &str, value: String| rows.push(vec![key.to_owned(), value]);
     if let Some(pid) = shown.init_pid {
@@ -123,14 +104,19 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
         row("netns", format!("{} (inode {inode})", shown.netns.unwrap_or_else(|| "not pinned".to_owned())));
     }
     for cable in &shown.cables {
-        row(
-            &cable.guest,
-            format!("{} {} on {}", cable.mac, cable.host, cable.bridge.as_deref().unwrap_or("no bridge")),
-        );
+        let bridge = cable.made.bridge.as_deref().unwrap_or("no bridge");
+        let mut text = format!("{} {} on {bridge}", cable.made.mac, cable.made.host);
+        if let Some(difference) = cable.difference() {
+            text += &format!(": {difference}");
+        }
+        row(&cable.made.guest, text);
     }
     for disk in &shown.disks {
         let by = disk.loop_number.map_or("itself".to_owned(), |number| format!("by /dev/loop{number}"));
         row(&disk.node, format!("{} partition {} {by}", disk.image.display(), disk.partition));
+    }
+    for mount in shown.mounts.iter().filter(|mount| mount.role != Role::Screen) {
+        row("mount", mount.place.display().to_string());
     }
     if let Some(isolation) = shown.isolation {
         let last = u64::from(isolation.first_id) + u64::from(isolation.id_count) - 1;
@@ -153,86 +139,29 @@ pub(super) fn status(context: &Context, name: &Name) -> Result<u8, Error> {
             row("note", unenforced);
         }
     }
-    report::print(&report::table(&["WHAT", "VALUE"], &rows))?;
-    Ok(0)
+    report::table(context.colour, &["WHAT", "VALUE"], &rows)
 }
 
-/// How its last run has ended.
-fn last_end(context: &Context, name: &Name) -> Option<Event> {
+/// Tells of each that does not run how it has ended.
+pub(super) fn tell_ends(context: &Context, shown: &mut [Shown]) {
     let events = events::read(&context.layout).unwrap_or_default();
-    let is_end =
-        |event: &Event| event.name == name.as_str() && ["ended", "failed"].contains(&event.event.as_str());
-    events.into_iter().rev().find(is_end)
+    for shown in shown.iter_mut().filter(|shown| !shown.runs()) {
+        shown.last_end = last_end(&events, &shown.name);
+    }
 }
 
-fn look(context: &Context, name: &Name) -> Shown {
-    let layout = &context.layout;
-    let mut starting = false;
-    let mut state = state_of(layout, name);
-    if matches!(state, Ok(State::Stopped)) {
-        // Between two runs, too, when it reboots.
-        starting = name_is_held(layout, name).unwrap_or(false);
-        // If not, it may have been until just now.
-        state = state_of(layout, name);
-    }
-    let (state, record) = match state {
-        Ok(State::Stopped) if starting && control::waits(layout, name) => ("restarting", None),
-        Ok(State::Stopped) if starting => ("starting", None),
-        Ok(State::Stopped) => ("stopped", None),
-        Ok(State::Running(record)) => ("running", Some(record)),
-        Ok(State::Stale(record)) => ("ended", Some(record)),
-        // One record that is not ours to read must not hide the other subhosts.
-        Err(error) => {
-            report::note(context.quiet, &format!("warning: record {error}"));
-            ("unreadable", None)
-        }
-    };
-    let running = state == "running";
-    let supervised = record.as_ref().is_some_and(|record| record.supervisor.is_alive());
-    match record {
-        None => Shown {
-            name: name.to_string(),
-            state,
-            init_pid: None,
-            init_program: None,
-            supervisor_pid: None,
-            supervision: None,
-            console: None,
-            last_end: None,
-            netns: None,
-            netns_inode: None,
-            cables: Vec::new(),
-            disks: Vec::new(),
-            isolation: None,
-            cgroup: None,
-            started: None,
-        },
-        Some(record) => Shown {
-            name: record.name,
-            state,
-            init_pid: running.then_some(record.init.pid),
-            init_program: Some(record.init_program),
-            supervisor_pid: supervised.then_some(record.supervisor.pid),
-            supervision: running.then_some(if supervised { "supervised" } else { "unsupervised" }),
-            console: Some(record.console),
-            last_end: None,
-            netns: record.pinned.then(|| name.to_string()),
-            netns_inode: Some(record.netns_inode),
-            cables: record.cables,
-            disks: record.disks,
-            isolation: Some(Isolation {
-                user_namespace: true,
-                first_id: record.first_id,
-                id_count: record.id_count,
-                idmapped_root: true,
-                locked_mounts: true,
-                settings: record.isolation,
-                device_filter: record.cgroup.device_filter,
-                cgroup: !record.cgroup.directories.is_empty(),
-            }),
-            cgroup: Some(record.cgroup),
-            started: Some(record.started),
-        },
+/// How the last run of one has ended.
+fn last_end(events: &[Event], name: &str) -> Option<Event> {
+    let is_end = |event: &&Event| event.name == name && ["ended", "failed"].contains(&event.event.as_str());
+    events.iter().rfind(is_end).cloned()
+}
+
+/// `HOST_END=BRIDGE`, and in what that is not so of one that runs.
+fn plugged(cable: &ShownCable, state: &str) -> String {
+    let plugged = format!("{}={}", cable.made.host, cable.made.bridge.as_deref().unwrap_or(""));
+    match cable.difference().filter(|_| ["running", "paused"].contains(&state)) {
+        Some(difference) => format!("{plugged} ({difference})"),
+        None => plugged,
     }
 }
 

@@ -1,13 +1,17 @@
 //! The commands, a file each.
 
+mod autostart;
 mod boot;
 mod check;
 mod config;
 mod console;
 mod cp;
+mod delete;
 mod doctor;
 mod enter;
 mod events;
+mod inspect;
+mod life;
 mod list;
 mod logs;
 mod man;
@@ -16,20 +20,25 @@ mod partitions;
 mod plan;
 mod recover;
 mod run;
+mod shown;
+mod start;
 mod stop;
 mod wait;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use crate::args::{Cli, Command, Config};
+use crate::completion;
 use crate::config::How;
 use crate::error::Error;
 use crate::handover::SUPERVISE;
-use crate::layout::Layout;
+use crate::layout::{Layout, subhost_dir};
+use crate::order::{self, Job};
 use crate::report;
 use crate::supervisor;
 
@@ -45,6 +54,8 @@ pub struct Context {
     pub json: bool,
     /// Errors only.
     pub quiet: bool,
+    /// What is coloured.
+    pub colour: report::Colour,
 }
 
 /// Status of `run`, `enter` and `exec` when it is not the payload's.
@@ -52,24 +63,33 @@ const OUR_FAILURE: u8 = 125;
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
+    completion::answer();
     let words: Vec<OsString> = std::env::args_os().collect();
     if words.get(1).is_some_and(|word| word == SUPERVISE) {
         return finish(supervisor::main(), false);
     }
     let cli = Cli::parse_from(command_line(words));
     let context = Context {
-        layout: Layout::new(cli.root_dir),
+        layout: Layout { subhost_dir: subhost_dir(cli.subhost_dir), ..Layout::new(cli.root_dir) },
         config: cli.config,
         how: if cli.config_exec { How::Execute } else { How::Evaluate },
         json: cli.json,
         quiet: cli.quiet,
+        colour: report::Colour::of(cli.color),
     };
-    let passes_status = matches!(cli.command, Command::Run(_) | Command::Enter(_) | Command::Exec(_));
+    let passes_status =
+        matches!(cli.command, Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_));
     let result = match cli.command {
         Command::Boot(args) => boot::boot(&context, args),
         Command::Run(args) => run::run(&context, args),
+        Command::Start(args) => start::start(&context, args),
         Command::Stop(args) => stop::stop(&context, &args),
         Command::Kill(args) => stop::kill(&context, &args),
+        Command::Autostart(args) => autostart::autostart(&context, &args),
+        Command::Restart(args) => life::restart(&context, &args),
+        Command::Reboot(args) => life::reboot(&context, &args),
+        Command::Pause(args) => life::pause(&context, &args),
+        Command::Resume(args) => life::resume(&context, &args),
         Command::Wait(args) => wait::wait(&context, &args),
         Command::Console(args) => console::console(&context, &args),
         Command::Logs(args) => logs::logs(&context, &args),
@@ -77,8 +97,9 @@ pub fn main() -> ExitCode {
         Command::Recover(args) => recover::recover(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
         Command::Exec(args) => enter::exec(&context, args),
-        Command::List => list::list(&context),
-        Command::Status { name } => list::status(&context, &name),
+        Command::List { names } => list::list(&context, &names),
+        Command::Status { names } => list::status(&context, &names),
+        Command::Inspect { name } => inspect::inspect(&context, name),
         Command::Check(args) => check::check(&context, &args),
         Command::Config(Config::Show(args)) => config::show(&context, args),
         Command::Config(Config::Eval(args)) => config::eval(&context, &args),
@@ -86,12 +107,11 @@ pub fn main() -> ExitCode {
         Command::Partitions { image } => partitions::partitions(&context, &image),
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Cp(args) => cp::cp(&context, &args),
+        Command::Delete(args) => delete::delete(&context, &args),
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "subhostctl", &mut script);
-            report::print(&String::from_utf8_lossy(&script)).map(|()| 0)
+            completion::script(shell).and_then(|script| report::print(&script)).map(|()| 0)
         }
     };
     finish(result, passes_status)
@@ -109,10 +129,15 @@ fn finish(result: Result<u8, Error>, passes_status: bool) -> ExitCode {
 }
 
 /// Called by a link of these names, the program is the script that it was.
-fn command_line(mut words: Vec<OsString>) -> Vec<OsString> {
+pub(crate) fn command_line(mut words: Vec<OsString>) -> Vec<OsString> {
     let name = words.first().and_then(|word| Path::new(word).file_name());
-    if name == Some(OsStr::new("pretend-boot")) {
+    let is_called = |called: &str| name == Some(OsStr::new(called));
+    let word_is = |n: usize, wanted: &str| words.get(n).is_some_and(|word| word == wanted);
+    if is_called("pretend-boot") {
         words.insert(1, "boot".into());
+    } else if is_called("control") && word_is(1, "start") && words.len() > 3 && !word_is(3, "--") {
+        // All behind the name is the command.
+        words.insert(3, "--".into());
     }
     words
 }
@@ -136,6 +161,48 @@ fn unknown(name: &crate::layout::Name) -> Error {
     )
 }
 
+/// Does it for each, tells what it did or why not at once, and goes on. The status is that of the worst failure.
+fn each(
+    context: &Context,
+    names: &[crate::layout::Name],
+    mut act: impl FnMut(&crate::layout::Name) -> Result<String, Error>,
+) -> Result<u8, Error> {
+    let mut status = 0;
+    for name in names {
+        match act(name) {
+            Ok(text) => report::note(context.quiet, &format!("{name}: {text}")),
+            Err(error) => {
+                report::error(&error);
+                status = status.max(error.exit_status());
+            }
+        }
+    }
+    Ok(status)
+}
+
+/// Does it for each job, as [`each`] does, as far as possible at the same time.
+fn each_job(
+    context: &Context,
+    jobs: &[Job],
+    at_once: usize,
+    act: impl Fn(&crate::layout::Name) -> Result<String, Error> + Sync,
+) -> u8 {
+    let worst = AtomicU8::new(0);
+    order::run(jobs, at_once, |job| match act(&job.name) {
+        Ok(text) => report::note(context.quiet, &format!("{}: {text}", job.name)),
+        Err(error) => {
+            report::error(&error);
+            worst.fetch_max(error.exit_status(), Ordering::Relaxed);
+        }
+    });
+    worst.into_inner()
+}
+
+/// How many subhosts are started or stopped at the same time: they wait more than they work.
+fn at_once() -> usize {
+    2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
 /// Runs what has to be told that nothing was begun when the caller is not root.
 fn need_root(what: &str) -> Result<(), Error> {
     if rustix::process::geteuid().is_root() {
@@ -149,10 +216,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_named_pretend_boot_boots() {
+    fn a_link_named_as_a_script_is_that_script() {
         let line = |words: &[&str]| command_line(words.iter().map(OsString::from).collect());
         assert_eq!(line(&["/usr/sbin/pretend-boot", "web"]), ["/usr/sbin/pretend-boot", "boot", "web"]);
         assert_eq!(line(&["subhostctl", "list"]), ["subhostctl", "list"]);
+        assert_eq!(line(&["/x/control", "stop", "web"]), ["/x/control", "stop", "web"]);
+        assert_eq!(line(&["control", "start", "web"]), ["control", "start", "web"]);
+        assert_eq!(
+            line(&["control", "start", "web", "ls", "-l"]),
+            ["control", "start", "web", "--", "ls", "-l"]
+        );
+        assert_eq!(line(&["control", "start", "web", "--", "ls"]), ["control", "start", "web", "--", "ls"]);
+        assert_eq!(line(&["subhostctl", "start", "web", "ls"]), ["subhostctl", "start", "web", "ls"]);
         assert_eq!(line(&[]), Vec::<OsString>::new());
     }
 }

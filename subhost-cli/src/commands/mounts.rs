@@ -139,6 +139,7 @@ pub(super) fn mounts(context: &Context, path: Option<&Path>) -> Result<u8, Error
             rows.push(cells);
         }
         report::print(&report::table(
+            context.colour,
             &["WHERE", "TARGET", "SOURCE", "TYPE", "OPTIONS", "PROPAGATION", "HELD BY"],
             &rows,
         ))?;

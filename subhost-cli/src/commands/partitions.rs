@@ -111,6 +111,7 @@ pub(super) fn partitions(context: &Context, path: &Path) -> Result<u8, Error> {
         })
         .collect();
     report::print(&report::table(
+        context.colour,
         &["INDEX", "START", "BYTES", "TYPE", "FILESYSTEM", "LABEL", "UUID", "PARTLABEL", "PARTUUID"],
         &rows,
     ))?;

@@ -1,8 +1,8 @@
-//! `plan`: what boot would do.
+//! `plan`: what boot or start would do.
 
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, start};
 use crate::args;
 use crate::config::{Loaded, request};
 use crate::error::{Context as _, Error};
@@ -12,33 +12,43 @@ use crate::report;
 
 /// The plan with the commands that do the same.
 #[derive(Serialize)]
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
     #[serde(flatten)]
     plan: &'a Plan,
     commands: Vec<String>,
 }
 
-/// Shows the plan of a boot. Changes nothing, and needs no privileges where the files are readable.
+pub(super) fn shown(plan: &Plan) -> Shown<'_> {
+    Shown { plan, commands: plan.commands() }
+}
+
+/// Shows the plan of a boot or a start. Changes nothing, and needs no privileges where the files are readable.
 pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
-    let loaded =
-        Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices, context.how)?;
-    let request = request(&loaded, args.name, args.devices, args.init)?;
+    let (layout, given) = (&context.layout, context.config.as_deref());
+    let (loaded, request) = if args.start {
+        let loaded = Loaded::of_tree(layout, given, &args.name, context.how)?;
+        let request = start::request(context, args.name, &loaded)?;
+        (loaded, request)
+    } else {
+        let loaded = Loaded::of(layout, given, &args.name, &args.devices, context.how)?;
+        let request = request(&loaded, args.name, args.devices, args.init)?;
+        (loaded, request)
+    };
     let observed = Observed::of(&request, &context.layout, Purpose::Look).step("list the host's links")?;
     let plan = Plan::make(&request, &observed, &context.layout).map_err(Error::Refused)?;
-    let commands = plan.commands();
     if context.json {
-        report::print_json(&Shown { plan: &plan, commands })?;
+        report::print_json(&shown(&plan))?;
     } else {
         // A path may hold what a terminal acts on.
-        for command in &commands {
-            report::print(&format!("{}\n", report::printable(command)))?;
+        for command in plan.commands() {
+            report::print(&format!("{}\n", report::printable(&command)))?;
         }
         for note in plan.notes.iter().chain(&plan.cgroup.not_enforced) {
             report::note(context.quiet, note);
         }
     }
     if let Some(reason) = loaded.distrust() {
-        report::note(context.quiet, &format!("{}: boot will refuse it: {reason}", loaded.path.display()));
+        report::note(context.quiet, &format!("{}: it will be refused: {reason}", loaded.path.display()));
     }
     Ok(0)
 }

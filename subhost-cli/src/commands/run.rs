@@ -24,6 +24,11 @@ use crate::supervise::{Event, STAY_OFF, Signals, Watch};
 pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
     need_root("run")?;
     let request = request(context, args)?;
+    payload(context, &request, "run")
+}
+
+/// Makes a subhost of a request that has a command, and returns the status of that.
+pub(super) fn payload(context: &Context, request: &Request, command: &'static str) -> Result<u8, Error> {
     let signals = Signals::block()?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let (streams, ours) = if terminal {
@@ -32,8 +37,8 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
         let (ours, theirs) = Pipes::open().step("make pipes")?;
         (Streams::Given(theirs), Some(ours))
     };
-    let how = How { command: "run", origin: None, streams };
-    let mut booted = apply(&request, &context.layout, how, None)?;
+    let how = How { command, origin: None, streams };
+    let mut booted = apply(request, &context.layout, how, None)?;
     for note in &booted.notes {
         report::note(context.quiet, note);
     }
@@ -62,7 +67,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
                 asked = true;
                 crate::supervise::send(running.socket(), InitRequest::PowerOff);
             }
-            Event::Signal(_) | Event::Deadline => running.kill().step("kill PID 1")?,
+            Event::Signal(_) | Event::Deadline => crate::shutdown::kill_at_once(&booted.record)?,
             Event::Message(Message::PayloadExited { status }) => payload_status = Some(status),
             Event::Message(_) => {}
         }
@@ -105,15 +110,13 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
         (None, Some(tree)) => Root::Tree(folder(tree, "--root")?),
         (None, None) => Root::Disk,
     };
-    let payload: Result<Vec<CString>, _> =
-        args.command.into_iter().map(|word: OsString| CString::new(word.into_vec())).collect();
     if root == Root::Tree("/".into()) {
         return Err(Error::refused(
             Complaint::new("--root /: would give the host's own files to the command")
                 .hint("--overlay / shows them and keeps no change"),
         ));
     }
-    let payload = payload.map_err(|_| Error::refused(Complaint::new("the command holds a NUL byte")))?;
+    let payload = words(args.command)?;
     let isolation = Isolation { nesting: args.nesting, ..Isolation::default() };
     Ok(Request {
         named,
@@ -129,6 +132,13 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
         cables: args.devices.cables,
         ..Request::from_command(name, root, payload, &context.layout)
     })
+}
+
+/// A command as the kernel takes it.
+pub(super) fn words(command: Vec<OsString>) -> Result<Vec<CString>, Error> {
+    let words: Result<Vec<CString>, _> =
+        command.into_iter().map(|word| CString::new(word.into_vec())).collect();
+    words.map_err(|_| Error::refused(Complaint::new("the command holds a NUL byte")))
 }
 
 /// The status where a signal took what was left of the payload's output: not the payload's, as not all is passed on.

@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Context, need_root, unknown};
+use super::{Context, need_root, stop, unknown};
 use crate::adopt;
 use crate::args;
 use crate::control::{self, Word};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::name_is_held;
+use crate::names::expand;
 use crate::observe::{State, state_of};
 
 /// How often is looked at what cannot be waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a supervisor may take to say what it does.
+const ANSWER: Duration = Duration::from_secs(2);
 /// How long is waited where no end is given.
 const FOREVER: Duration = Duration::from_secs(3600 * 24 * 365);
 
@@ -21,7 +24,8 @@ pub(super) fn wait(context: &Context, args: &args::Wait) -> Result<u8, Error> {
     need_root("wait")?;
     let deadline = Instant::now() + args.timeout.map_or(FOREVER, Duration::from_secs);
     let mut running = Vec::new();
-    for name in &args.names {
+    let names = expand(&args.names, "running subhost", || stop::running(&context.layout))?;
+    for name in &names {
         let wait = if args.ready { wait_ready } else { wait_one };
         if !wait(&context.layout, name, deadline)? {
             running.push(name.as_str());
@@ -46,8 +50,9 @@ fn wait_one(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Err
                 None => return Ok(true),
                 supervisor => (supervisor, soon),
             },
+            State::Lingering(_) => return Ok(true),
             State::Stopped if name_is_held(layout, name).step(step())? => (None, soon),
-            State::Stopped if seen || layout.config(name).is_file() => return Ok(true),
+            State::Stopped if seen || layout.is_known(name) => return Ok(true),
             State::Stopped => return Err(unknown(name)),
         };
         if Instant::now() >= deadline {
@@ -65,7 +70,13 @@ fn wait_one(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Err
 fn wait_ready(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, Error> {
     let step = || format!("wait for {name}");
     loop {
-        // A supervisor answers when it is so, and is gone for a moment when the guest reboots before.
+        // It may be so already, which is told at once, whatever time there is to wait.
+        if let Some(socket) = control::ask(layout, name, Word::Status).step(step())?
+            && let Some((Word::Ready, _)) = control::answer(&socket, Instant::now() + ANSWER)
+        {
+            return Ok(true);
+        }
+        // Else a supervisor answers when it is so, and is gone for a moment when the guest reboots before.
         if let Some(socket) = control::ask(layout, name, Word::Ready).step(step())?
             && let Some((Word::Ready, _)) = control::answer(&socket, deadline)
         {
@@ -84,8 +95,10 @@ fn wait_ready(layout: &Layout, name: &Name, deadline: Instant) -> Result<bool, E
             State::Running(_) => {}
             State::Stale(record) if record.supervisor.is_alive() => {}
             State::Stopped if name_is_held(layout, name).step(step())? => {}
-            State::Stopped if !layout.config(name).is_file() => return Err(unknown(name)),
-            State::Stopped | State::Stale(_) => return Err("it does not run").step(step()),
+            State::Stopped if !layout.is_known(name) => return Err(unknown(name)),
+            State::Stopped | State::Lingering(_) | State::Stale(_) => {
+                return Err("it does not run").step(step());
+            }
         }
         std::thread::sleep(LOOK_AGAIN);
     }

@@ -26,6 +26,11 @@ impl Environment {
         std::env::vars_os().collect()
     }
 
+    /// Whether a variable of this name counts as a setting.
+    pub fn is_setting(variable: &str) -> bool {
+        is_plain(variable) || variable.starts_with(PREFIX)
+    }
+
     /// The variable's name in the environment, and its value, for a setting's name.
     pub(crate) fn get(&self, setting: &str) -> Option<(String, &[u8])> {
         let name = if is_plain(setting) { setting.to_owned() } else { format!("{PREFIX}{setting}") };
@@ -43,8 +48,7 @@ impl FromIterator<(OsString, OsString)> for Environment {
     fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(variables: I) -> Self {
         let ours = variables.into_iter().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            let is_ours = is_plain(&name) || name.starts_with(PREFIX);
-            (is_ours && !value.is_empty()).then(|| (name, value.into_vec()))
+            (Self::is_setting(&name) && !value.is_empty()).then(|| (name, value.into_vec()))
         });
         Self { by_name: ours.collect() }
     }

@@ -14,26 +14,6 @@ pub struct SettingInfo {
     pub example: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
-    /// Whether it has an effect.
-    pub support: Support,
-}
-
-/// What becomes of a setting that somebody writes. [`Display`](std::fmt::Display) says it in a few words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Support {
-    /// It has its effect.
-    Full,
-    /// It has none yet, and that is said.
-    Ignored,
-}
-
-impl std::fmt::Display for Support {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Full => "yes",
-            Self::Ignored => "not yet: warned of",
-        })
-    }
 }
 
 const fn setting(
@@ -43,24 +23,13 @@ const fn setting(
     example: &'static str,
     summary: &'static str,
 ) -> SettingInfo {
-    SettingInfo { name, kind, default, example, summary, support: Support::Full }
-}
-
-/// Without effect so far.
-const fn later(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    example: &'static str,
-    summary: &'static str,
-) -> SettingInfo {
-    SettingInfo { support: Support::Ignored, ..setting(name, kind, default, example, summary) }
+    SettingInfo { name, kind, default, example, summary }
 }
 
 const YES_NO: &str = "`yes` or `no`";
 const SIZE: &str = "size: bytes, or `64K`, `512M`, `2G`, `1T`";
 
-/// All settings: those with an effect, then those that are only read and checked so far.
+/// All settings.
 pub const SETTINGS: &[SettingInfo] = &[
     setting(
         "DISKS",
@@ -165,33 +134,33 @@ pub const SETTINGS: &[SettingInfo] = &[
         "yes",
         "Whether the guest may mount, and make user namespaces: what containers inside need.",
     ),
-    later(
+    setting(
         "BASE",
         "list of paths on the host",
         "none",
         "/srv/base/bookworm",
-        "The read-only layers under the guest's tree, topmost first.",
+        "For `start`: the read-only layers under the guest's tree, topmost first.",
     ),
-    later(
+    setting(
         "ROOT",
         "path on the host",
-        "`root` in the subhost's folder",
+        "`root` in the subhost's folder, or in its image",
         "/srv/web/root",
-        "The guest's own tree: what is bound at `live`, or the layer over `BASE`.",
+        "For `start`: the guest's own tree, which is bound at `live`, or is the layer over `BASE`.",
     ),
-    later(
+    setting(
         "WORK",
         "path on the host",
-        "`work` in the subhost's folder",
+        "`work` in the subhost's folder, or in its image",
         "/srv/web/work",
-        "The work folder of the overlay, on the same file system as `ROOT`.",
+        "For `start`: the work folder of the overlay, in the same mount as `ROOT`.",
     ),
-    later(
+    setting(
         "CMDLINE",
         "one line of text",
         "none",
         "'quiet ro'",
-        "The kernel command line that the guest sees.",
+        "What the guest reads in `/proc/cmdline`; without it that of the host, which the guest's root can find in any case.",
     ),
     setting(
         "CPUS",
@@ -295,14 +264,26 @@ pub const SETTINGS: &[SettingInfo] = &[
         "on-failure",
         "When to boot again by itself, what nobody has stopped.",
     ),
-    later("AUTOSTART", YES_NO, "none", "yes", "Whether to boot with the host."),
-    later("AFTER", "list of names of subhosts", "none", "( database dns )", "Which subhosts to wait for."),
-    later(
+    setting(
+        "AUTOSTART",
+        YES_NO,
+        "none",
+        "yes",
+        "Whether `subhostctl autostart` boots it, and so the host when it starts.",
+    ),
+    setting(
+        "AFTER",
+        "list of names of subhosts",
+        "none",
+        "( database dns )",
+        "Which subhosts `autostart` boots before this one, and `stop` stops after it.",
+    ),
+    setting(
         "START_DELAY",
         "time: `30`, `30s`, `2m`, `1h`, `500ms`",
         "none",
         "5s",
-        "How long to wait before; 24 hours at most.",
+        "How long `autostart` waits before it boots this one, when those of `AFTER` are ready; 24 hours at most.",
     ),
     setting(
         "LOG_SIZE",
@@ -311,11 +292,11 @@ pub const SETTINGS: &[SettingInfo] = &[
         "64K",
         "How much of the console to keep for `subhostctl logs`; 4K at least.",
     ),
-    later(
+    setting(
         "ENVIRONMENT",
         "list of `NAME=value`",
         "none",
         "( LANG=C.UTF-8 'OPTIONS=a b' )",
-        "Environment variables for the guest's PID 1.",
+        "Environment variables for the guest's PID 1, and so for its start scripts.",
     ),
 ];

@@ -145,6 +145,17 @@ impl Cgroup {
         self.set_frozen("0", "frozen 0", within)
     }
 
+    /// Whether all processes in it stand still; never without version 2.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn is_frozen(&self) -> Result<bool> {
+        let Some(group) = self.unified_group() else { return Ok(false) };
+        let events = open_below(group.directory.as_fd(), "cgroup.events", OFlags::RDONLY)
+            .and_then(|events| read_file(&events));
+        Ok(has_line(&events.map_err(|errno| group.error("look at", errno.into()))?, "frozen 1"))
+    }
+
     fn set_frozen(&self, value: &str, event: &str, within: Duration) -> Result<bool> {
         let Some(group) = self.unified_group() else { return Ok(false) };
         let failed = |errno: Errno| group.error("freeze or thaw", errno.into());

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 
+use super::wait::poll_until;
 use crate::Step;
 
 /// A step of the child that failed.
@@ -81,15 +83,22 @@ impl Channel {
         let _ = retry_on_intr(|| send(&self.0, &report.encode(), SendFlags::NOSIGNAL));
     }
 
-    /// For the parent: the next message, or `None` when the child has executed its program or ended.
-    pub(crate) fn next(&self, child: Option<BorrowedFd<'_>>) -> io::Result<Option<Report>> {
+    /// For the parent: the next message, or `None` when the child has executed its program or ended. The error `TimedOut`
+    /// when the deadline has come first.
+    pub(crate) fn next(
+        &self,
+        child: Option<BorrowedFd<'_>>,
+        deadline: Option<Instant>,
+    ) -> io::Result<Option<Report>> {
         // The end of the child is looked at too: some other process that is just being forked may hold a copy of its end of
         // the socket.
         let mut fds = [
             PollFd::new(&self.0, PollFlags::IN),
             PollFd::from_borrowed_fd(child.unwrap_or(self.0.as_fd()), PollFlags::IN),
         ];
-        retry_on_intr(|| poll(&mut fds, None))?;
+        if !poll_until(&mut fds, deadline)? {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         if fds[0].revents().is_empty() {
             return Ok(None);
         }
@@ -102,6 +111,13 @@ impl Channel {
             },
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// For the child: whether the parent is gone.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
+        poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::HUP)
     }
 
     /// For the parent: the go-ahead.
@@ -140,10 +156,10 @@ mod tests {
         child.report(Report::Ready);
         child.report(Report::Failed(failure));
         drop(child);
-        assert_eq!(parent.next(None).unwrap(), Some(Report::Started { pid: 4_000_000_000, pidfd: 17 }));
-        assert_eq!(parent.next(None).unwrap(), Some(Report::Ready));
-        assert_eq!(parent.next(None).unwrap(), Some(Report::Failed(failure)));
-        assert_eq!(parent.next(None).unwrap(), None);
+        assert_eq!(parent.next(None, None).unwrap(), Some(Report::Started { pid: 4_000_000_000, pidfd: 17 }));
+        assert_eq!(parent.next(None, None).unwrap(), Some(Report::Ready));
+        assert_eq!(parent.next(None, None).unwrap(), Some(Report::Failed(failure)));
+        assert_eq!(parent.next(None, None).unwrap(), None);
     }
 
     #[test]

@@ -9,14 +9,18 @@
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow};
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{DumpableBehavior, Signal, pidfd_send_signal, set_dumpable_behavior};
 
 use super::limits;
 use super::report::{Channel, Failure, Report, at};
-use super::wait::wait;
+use super::wait::{ends, wait};
 use crate::{Error, Result, Step, sys};
+
+/// How long the end of a child that was killed is waited for.
+const AFTER_KILL: Duration = Duration::from_secs(1);
 
 /// A child that has not executed its program yet, or just has.
 #[derive(Debug)]
@@ -29,13 +33,15 @@ pub(crate) struct Spawned {
 }
 
 /// Clones a child with the clone3 flags given, into the cgroup given, and returns when it has reported that it is ready,
-/// or has executed its program (or was killed).
+/// or has executed its program (or was killed). With a patience it is killed and given up after that time: a guest whose
+/// cgroup is frozen stops it, and so can the root of one that it has joined.
 ///
 /// `join` runs in the intermediate, `run` in the child, each on its copy of the caller's memory; they are
 /// taken by reference as nothing may be dropped twice. `name` tells which object a failed step was about.
 pub(crate) fn spawn(
     cgroup: Option<BorrowedFd<'_>>,
     flags: u32,
+    patience: Option<Duration>,
     channels: (Channel, Channel),
     join: &dyn Fn() -> std::result::Result<(), Failure>,
     run: &dyn Fn(&Channel) -> std::result::Result<Infallible, Failure>,
@@ -67,25 +73,38 @@ pub(crate) fn spawn(
     let all = SigSet::all();
     let mask =
         all.thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|e| system("block signals for", e.into()))?;
-    // With CLONE_VFORK the call returns when the intermediate has ended.
-    let flags = (libc::CLONE_VFORK | libc::CLONE_FILES).cast_unsigned();
-    let forked = sys::clone::fork_with(flags, cgroup, &intermediate);
+    let forked = sys::clone::fork_with(libc::CLONE_FILES.cast_unsigned(), cgroup, &intermediate);
     mask.thread_set_mask().map_err(|e| system("unblock signals for", e.into()))?;
     let forked = forked.map_err(|e| system("clone a child for", e))?;
+    let deadline = patience.map(|patience| Instant::now() + patience);
+    if !ends(forked.pidfd.as_fd(), deadline).map_err(|e| system("wait for a child of", e))? {
+        // Whom it may have cloned sees that nobody is there any more.
+        kill(forked.pidfd.as_fd());
+        return Err(Error::HeldUp { object: name(Step::Execute) });
+    }
     wait(forked.pidfd.as_fd()).map_err(|e| system("wait for a child of", e))?;
     drop(child_end);
 
-    await_ready(parent_end, name)
+    await_ready(parent_end, deadline, name)
 }
 
-fn await_ready(channel: Channel, name: &dyn Fn(Step) -> String) -> Result<Spawned> {
+fn await_ready(
+    channel: Channel,
+    deadline: Option<Instant>,
+    name: &dyn Fn(Step) -> String,
+) -> Result<Spawned> {
     let mut child: Option<(u32, OwnedFd)> = None;
     let mut failure = None;
     let mut ready = false;
     // The report of the intermediate and the first one of the child come in any order.
     while failure.is_none() && !(ready && child.is_some()) {
         let pidfd = child.as_ref().map(|(_, fd)| fd.as_fd());
-        let report = channel.next(pidfd).map_err(|source| Error::System {
+        let report = channel.next(pidfd, deadline);
+        if report.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            child.inspect(|(_, pidfd)| kill(pidfd.as_fd()));
+            return Err(Error::HeldUp { object: name(Step::Execute) });
+        }
+        let report = report.map_err(|source| Error::System {
             operation: "read the report of",
             object: name(Step::AwaitGo),
             source,
@@ -100,7 +119,7 @@ fn await_ready(channel: Channel, name: &dyn Fn(Step) -> String) -> Result<Spawne
     if let Some(failure) = failure {
         // The child may have failed before the intermediate's report was read.
         if child.is_none()
-            && let Ok(Some(Report::Started { pid, pidfd })) = channel.next(None)
+            && let Ok(Some(Report::Started { pid, pidfd })) = channel.next(None, deadline)
         {
             child = Some((pid, sys::files::adopt(pidfd)));
         }
@@ -113,6 +132,14 @@ fn await_ready(channel: Channel, name: &dyn Fn(Step) -> String) -> Result<Spawne
         return Err(Error::ChildEnded { object: name(Step::Clone) });
     };
     Ok(Spawned { pid, pidfd, channel, ready })
+}
+
+/// Kills a child, and reaps it if it ends soon: not even SIGKILL ends one that waits for a server of the guest.
+fn kill(pidfd: BorrowedFd<'_>) {
+    let _ = pidfd_send_signal(pidfd, Signal::KILL);
+    if let Ok(true) = ends(pidfd, Some(Instant::now() + AFTER_KILL)) {
+        let _ = wait(pidfd);
+    }
 }
 
 /// The last thing that a child does which did not become its program.

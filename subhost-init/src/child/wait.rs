@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
@@ -20,6 +22,18 @@ pub(crate) fn wait(pidfd: BorrowedFd<'_>) -> io::Result<Status> {
             return Ok(status);
         }
     }
+}
+
+/// Waits until the child has ended, or the time has come; does not reap it.
+pub(crate) fn ends(pidfd: BorrowedFd<'_>, deadline: Option<Instant>) -> io::Result<bool> {
+    Ok(poll_until(&mut [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)], deadline)?)
+}
+
+/// `poll` with a deadline; `false` when that has come first.
+pub(crate) fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> rustix::io::Result<bool> {
+    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let timeout = || left().and_then(|left| Timespec::try_from(left).ok());
+    Ok(retry_on_intr(|| poll(fds, timeout().as_ref()))? > 0)
 }
 
 /// Reaps the child if it has ended.

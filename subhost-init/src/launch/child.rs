@@ -1,14 +1,14 @@
 //! In the child: everything from its first instruction to the guest's PID 1.
 
 use std::convert::Infallible;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::umask;
 
-use super::root::take_root;
+use super::root::Tree;
 use crate::child::{Channel, Credentials, Failure, Report, Stdio, at};
 use crate::sys::exec::StringArray;
 use crate::{Step, sys};
@@ -17,8 +17,7 @@ use crate::{Step, sys};
 pub(super) struct Child<'a> {
     /// The descriptors that it keeps, sorted.
     pub(super) keep: &'a [RawFd],
-    pub(super) root: &'a CStr,
-    pub(super) writable_sys: bool,
+    pub(super) tree: Tree<'a>,
     pub(super) hostname: Option<&'a str>,
     pub(super) credentials: &'a Credentials,
     pub(super) stdio: &'a Stdio,
@@ -41,7 +40,7 @@ impl Child<'_> {
     /// Runs in the child; returns only what went wrong.
     pub(super) fn run(&self, channel: &Channel) -> Result<Infallible, Failure> {
         at(Step::CloseInherited, sys::files::close_all_but(self.keep))?;
-        take_root(self.root, self.writable_sys)?;
+        self.tree.take()?;
         if let Some(name) = self.hostname {
             at(Step::HostName, rustix::system::sethostname(name.as_bytes()))?;
         }

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -18,12 +18,14 @@ use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step};
 
 mod child;
+mod clock;
 mod prepared;
 mod program;
 mod root;
 mod running;
 
 use child::{Child, Executable};
+use root::Tree;
 
 pub use prepared::Prepared;
 pub use program::{DEFAULT_PROGRAM_DIR, Pid1Program};
@@ -50,6 +52,7 @@ pub struct Launch<'fd> {
     root: PathBuf,
     user_namespace: Option<BorrowedFd<'fd>>,
     network_namespace: Option<BorrowedFd<'fd>>,
+    own_clocks: bool,
     hostname: Option<String>,
     program: Option<Program>,
     pid1_program: Option<Pid1Program>,
@@ -63,6 +66,7 @@ pub struct Launch<'fd> {
     dropped: CapabilitySet,
     filter: Option<Filter>,
     writable_sys: bool,
+    proc_cmdline: Option<PathBuf>,
 }
 
 impl<'fd> Launch<'fd> {
@@ -73,6 +77,7 @@ impl<'fd> Launch<'fd> {
             root: root.to_owned(),
             user_namespace: None,
             network_namespace: None,
+            own_clocks: false,
             hostname: None,
             program: None,
             pid1_program: None,
@@ -86,6 +91,7 @@ impl<'fd> Launch<'fd> {
             dropped: CapabilitySet::dropped_by_default(),
             filter: Some(Filter::default()),
             writable_sys: false,
+            proc_cmdline: None,
         }
     }
 
@@ -102,6 +108,14 @@ impl<'fd> Launch<'fd> {
     #[must_use]
     pub fn network_namespace(mut self, fd: BorrowedFd<'fd>) -> Self {
         self.network_namespace = Some(fd);
+        self
+    }
+
+    /// Whether the guest has a time namespace in which the uptime and `CLOCK_MONOTONIC` begin with it, as far as the kernel has
+    /// any (`CONFIG_TIME_NS`); those of the host by default. The time of day is the host's always.
+    #[must_use]
+    pub fn own_clocks(mut self, yes: bool) -> Self {
+        self.own_clocks = yes;
         self
     }
 
@@ -200,6 +214,14 @@ impl<'fd> Launch<'fd> {
         self
     }
 
+    /// A file that the guest sees at `/proc/cmdline`, read-only: a path in the calling thread's mount namespace. The guest's
+    /// root can take it away and see the kernel's own.
+    #[must_use]
+    pub fn proc_cmdline(mut self, file: Option<&Path>) -> Self {
+        self.proc_cmdline = file.map(Path::to_owned);
+        self
+    }
+
     /// Does everything but the last step: returns when the child has its namespaces, root and ids and waits for the
     /// go-ahead. To be called on the thread whose mount namespace holds the tree.
     ///
@@ -217,6 +239,9 @@ impl<'fd> Launch<'fd> {
         let program = self.program.ok_or_else(|| refused("has no program to be launched with"))?;
         let root_path = CString::new(self.root.as_os_str().as_bytes())
             .map_err(|_| refused("has a zero byte in its path"))?;
+        let proc_cmdline = self.proc_cmdline.map(|file| CString::new(file.into_os_string().into_vec()));
+        let proc_cmdline =
+            proc_cmdline.transpose().map_err(|_| refused("has a zero byte in its command line's path"))?;
         let stdio = match self.stdio {
             Some(stdio) => stdio,
             None => null_stdio().map_err(|e| system("open /dev/null for", e))?,
@@ -259,8 +284,11 @@ impl<'fd> Launch<'fd> {
         let keep = keep_list(&kept);
         let child = Child {
             keep: &keep,
-            root: &root_path,
-            writable_sys: self.writable_sys,
+            tree: Tree {
+                root: &root_path,
+                writable_sys: self.writable_sys,
+                cmdline: proc_cmdline.as_deref(),
+            },
             hostname: self.hostname.as_deref(),
             credentials: &credentials,
             stdio: &stdio,
@@ -270,15 +298,18 @@ impl<'fd> Launch<'fd> {
             argv: &argv,
             environment: &environment,
         };
+        let clocks = self.own_clocks.then(clock::offsets).flatten();
         let join = || {
             // Before its child's cgroup namespace is made, which has these as roots.
             join_cgroups(&self.legacy_cgroups)?;
-            join(self.user_namespace, self.network_namespace)
+            join(self.user_namespace, self.network_namespace)?;
+            clocks.as_deref().map_or(Ok(()), clock::start)
         };
         let run = |channel: &Channel| child.run(channel);
         let object = |step| match step {
             Step::AttachProc => "/proc".to_owned(),
             Step::AttachSys => "/sys".to_owned(),
+            Step::CommandLine => "/proc/cmdline".to_owned(),
             Step::HostName => self.hostname.clone().unwrap_or_default().escape_debug().to_string(),
             Step::Loopback => "lo".to_owned(),
             Step::Execute => name.clone(),
@@ -288,6 +319,7 @@ impl<'fd> Launch<'fd> {
         let spawned = spawn(
             cgroup,
             Self::clone_flags(self.network_namespace.is_some()),
+            None,
             channels,
             &join,
             &run,

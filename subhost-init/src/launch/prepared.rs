@@ -70,7 +70,7 @@ impl Prepared {
         // When the child was killed meanwhile, that is found out by whoever waits for the guest.
         let sent = channel.send_go();
         let report = match sent {
-            Ok(()) => channel.next(Some(pidfd.as_fd())),
+            Ok(()) => channel.next(Some(pidfd.as_fd()), None),
             Err(_) => Ok(None),
         };
         match report {

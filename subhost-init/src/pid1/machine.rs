@@ -99,6 +99,12 @@ impl Machine {
         matches!(self.state, State::ShuttingDown | State::Terminating | State::Killing | State::Done)
     }
 
+    /// Whether the end of no child matters: the scripts have ended, and all that comes is orphans.
+    #[must_use]
+    pub fn awaits_nobody(&self) -> bool {
+        self.state == State::Running && self.program.is_none()
+    }
+
     /// Whether [`Event::NobodyLeft`] is waited for.
     #[must_use]
     pub fn awaits_emptiness(&self) -> bool {

@@ -23,6 +23,9 @@ const BROKEN: u8 = 125;
 const READS_A_TURN: usize = 16;
 const REAPED_A_TURN: usize = 1_024;
 
+/// How often is looked whether anybody is left.
+const LOOK_AGAIN_MS: u64 = 10;
+
 const SIGNALS: u64 = bit(sys::SIGCHLD)
     | bit(sys::SIGINT)
     | bit(sys::SIGPWR)
@@ -46,6 +49,8 @@ struct Init {
     drained: Option<i32>,
     /// Whether there may be more children to reap.
     reaping: bool,
+    /// Whether the kernel reaps.
+    reaped_unseen: bool,
 }
 
 /// All of PID 1.
@@ -101,6 +106,7 @@ pub(crate) fn run(args: Args) -> ! {
         console,
         drained: None,
         reaping: false,
+        reaped_unseen: false,
     };
     init.renew_fifo();
     init.react(Event::Start);
@@ -166,13 +172,19 @@ impl Init {
         if self.reaping {
             return Some(0);
         }
-        self.machine.deadline().map(|deadline| deadline.saturating_sub(sys::monotonic_ms()))
+        let patience = self.machine.deadline()?.saturating_sub(sys::monotonic_ms());
+        // Who was started in here from outside is nobody's child here, and its end is not told; and what the kernel reaps is
+        // still there for a moment after its signal.
+        Some(if self.machine.awaits_emptiness() { patience.min(LOOK_AGAIN_MS) } else { patience })
     }
 
     fn react(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            for effect in self.machine.handle(sys::monotonic_ms(), event).iter() {
+            let effects = self.machine.handle(sys::monotonic_ms(), event);
+            // Orphans are never zombies then, however many there are and however rarely PID 1 gets to run.
+            self.let_kernel_reap(self.machine.awaits_nobody());
+            for effect in effects.iter() {
                 next = self.perform(effect).or(next);
             }
         }
@@ -290,6 +302,15 @@ impl Init {
         if self.config.stays && marked([c"/etc/runit/stopit", c"/run/runit.stopit"]) {
             let restarts = marked([c"/etc/runit/reboot", c"/run/runit.reboot"]);
             self.react(if restarts { Event::Interrupt } else { Event::PowerSignal });
+        }
+    }
+
+    fn let_kernel_reap(&mut self, yes: bool) {
+        if self.reaped_unseen != yes {
+            self.reaped_unseen = yes;
+            sys::let_kernel_reap(yes);
+            // What had ended before is left, and its signal is not.
+            self.reaping = true;
         }
     }
 

@@ -3,14 +3,18 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
+use subhost_init::Error;
 use subhost_init::enter::Enter;
 use subhost_init::launch::{Launch, Program, Running};
 
 use crate::Test;
 use crate::stage::{IDLE, IdleGuest, Stage, finish, on_stage, output_pipe, read_all, strings, with_output};
 
-pub(crate) const TESTS: [Test; 7] = [
+pub(crate) const TESTS: [Test; 9] = [
+    ("a_command_that_the_guest_stops_on_its_way_in_is_given_up", a_command_that_the_guest_stops),
+    ("a_command_ends_with_the_thread_that_has_started_it", a_command_ends_with_its_thread),
     ("a_command_is_never_open_to_the_guest_before_it_runs", a_command_is_never_open_to_the_guest),
     ("a_command_is_in_all_namespaces_of_the_guest", a_command_is_in_all_namespaces_of_the_guest),
     ("a_command_hands_back_its_status", a_command_hands_back_its_status),
@@ -40,14 +44,68 @@ fn say(guest: &Running, script: &str) -> (i32, String) {
 
 fn a_command_is_in_all_namespaces_of_the_guest() {
     on_stage(|stage| {
-        let guest = idle_guest(stage);
-        let script = "for kind in cgroup ipc mnt net pid user uts; do \
+        let guest = IdleGuest::of(stage.script(IDLE).own_clocks(true));
+        let host = fs::read_link("/proc/self/ns/time").unwrap();
+        assert_ne!(fs::read_link(format!("/proc/{}/ns/time", guest.pid())).unwrap(), host);
+        let script = "for kind in cgroup ipc mnt net pid time user uts; do \
              test $(readlink /proc/1/ns/$kind) = $(readlink /proc/self/ns/$kind) && echo $kind; done; \
              readlink /proc/self/cwd; readlink /proc/self/root; ls /proc/self/fd";
         let (status, text) = say(&guest, script);
         // The fourth descriptor is that of the folder that ls reads.
-        assert_eq!(text, "cgroup\nipc\nmnt\nnet\npid\nuser\nuts\n/\n/\n0\n1\n2\n3\n");
+        assert_eq!(text, "cgroup\nipc\nmnt\nnet\npid\ntime\nuser\nuts\n/\n/\n0\n1\n2\n3\n");
         assert_eq!(status, 0);
+        guest.finish();
+    });
+}
+
+fn a_command_that_the_guest_stops() {
+    on_stage(|stage| {
+        let guest = IdleGuest::of(stage.script("echo up; while :; do kill -STOP -1 2>/dev/null; done"));
+        let mut given_up = 0;
+        // Some are stopped only when they have executed their program.
+        for _ in 0..50 {
+            let command = enter(&guest, &["echo"]).patience(Duration::from_millis(200));
+            match command.start() {
+                Err(Error::HeldUp { object }) => {
+                    assert_eq!(object, "echo");
+                    given_up += 1;
+                }
+                Err(error) => panic!("{error}"),
+                Ok(mut entered) => {
+                    rustix::process::pidfd_send_signal(entered.pidfd(), rustix::process::Signal::KILL)
+                        .unwrap();
+                    entered.wait().unwrap();
+                }
+            }
+            if given_up == 3 {
+                break;
+            }
+        }
+        assert_eq!(given_up, 3, "none was stopped on its way in");
+        // Nothing of them is left, not even a zombie of ours.
+        let children = fs::read_to_string("/proc/thread-self/children").unwrap();
+        assert_eq!(children.split_whitespace().count(), 1, "{children}");
+        guest.finish();
+    });
+}
+
+fn a_command_ends_with_its_thread() {
+    on_stage(|stage| {
+        let guest = idle_guest(stage);
+        for (user, ends) in [(0, true), (1_000, true), (0, false)] {
+            let mut entered = std::thread::scope(|scope| {
+                let start = || {
+                    let command = enter(&guest, &["sleep", "1000"]).user(user, user, Vec::new());
+                    command.ends_with_caller(ends).start().unwrap()
+                };
+                scope.spawn(start).join().unwrap()
+            });
+            if !ends {
+                assert!(fs::metadata(format!("/proc/{}/exe", entered.pid())).is_ok());
+                rustix::process::pidfd_send_signal(entered.pidfd(), rustix::process::Signal::TERM).unwrap();
+            }
+            assert_eq!(entered.wait().unwrap(), if ends { 137 } else { 143 });
+        }
         guest.finish();
     });
 }

@@ -8,7 +8,8 @@ use subhost_init::launch::{Ended, Launch, Program};
 use crate::Test;
 use crate::stage::{UNMAPPED, on_stage, output_pipe, read_all, strings, with_output};
 
-pub(crate) const TESTS: [Test; 13] = [
+pub(crate) const TESTS: [Test; 14] = [
+    ("guest_has_clocks_that_start_with_it_if_wanted", guest_has_clocks_that_start_with_it),
     ("guest_is_root_and_pid_1_of_its_own_namespaces", guest_is_root_and_pid_1_of_its_own_namespaces),
     ("guest_has_its_own_host_name", guest_has_its_own_host_name),
     ("guest_has_no_more_capabilities_than_declared", guest_has_no_more_capabilities_than_declared),
@@ -39,6 +40,27 @@ fn guest_is_root_and_pid_1_of_its_own_namespaces() {
             assert_ne!(line, host.to_str().unwrap());
         }
         assert_eq!(text.lines().count(), 7);
+    });
+}
+
+fn guest_has_clocks_that_start_with_it() {
+    on_stage(|stage| {
+        let uptime = |text: &str| text.split('.').next().unwrap().parse::<u64>().unwrap();
+        let of_host = || uptime(&fs::read_to_string("/proc/uptime").unwrap());
+        let script = "cat /proc/uptime /proc/self/timens_offsets; exit 0";
+        let (launch, mut output) = with_output(stage.script(script).own_clocks(true));
+        let before = of_host();
+        let mut running = launch.start().unwrap().go().unwrap();
+        let text = read_all(&mut output);
+        assert_eq!(running.wait().unwrap(), Ended::Exited(0));
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!([lines[1][0], lines[2][0]], ["monotonic", "boottime"], "{text}");
+        let start = lines[2][1].strip_prefix('-').unwrap().parse::<u64>().unwrap();
+        assert!((before..=of_host()).contains(&start), "{before}: {text}");
+        assert!(uptime(&text) <= of_host() - start, "{text}");
+
+        let shared = stage.say(script);
+        assert!(uptime(&shared) >= before, "{shared}");
     });
 }
 

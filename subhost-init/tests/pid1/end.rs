@@ -1,6 +1,9 @@
 //! Power-off and restart.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use subhost_init::handoff::{End, Message, Pid1Args, Program, Request, Why};
@@ -26,6 +29,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("end::start_script_that_hangs_does_not_stop_the_end", start_script_that_hangs_does_not_stop_the_end),
     ("end::a_fork_bomb_is_bounded", a_fork_bomb_is_bounded),
     ("end::services_get_term_before_the_end", services_get_term_before_the_end),
+    ("end::who_came_from_outside_is_seen_to_be_gone", who_came_from_outside_is_seen_to_be_gone),
     ("end::a_script_may_end_the_guest_itself", a_script_may_end_the_guest_itself),
     ("end::a_flood_of_initctl_does_not_stop_the_end", a_flood_of_initctl_does_not_stop_the_end),
 ];
@@ -217,6 +221,25 @@ fn services_get_term_before_the_end() {
     assert_eq!(ended.signal(), SIGINT);
     assert_eq!(guest.read("log"), "rcS\nrc 2\nrc 0\nterm\n");
     assert!(ended.took < Duration::from_secs(4), "the grace ends when nobody is left: {:?}", ended.took);
+}
+
+/// It is no child of PID 1, which is not told of its end: the grace would be waited for.
+fn who_came_from_outside_is_seen_to_be_gone() {
+    let guest = Guest::new();
+    let args = Pid1Args { grace: Duration::from_secs(3_600), ..guest.boot("", "") };
+    let mut running = guest.start(&args);
+    running.ready();
+    let pid = running.pid().to_string();
+    let mut nsenter = Command::new("nsenter");
+    let mut inside = nsenter.args(["-t", &pid, "-p", "sh", "-c", "echo in; exec sleep 1000"]);
+    inside = inside.stdout(Stdio::piped());
+    let mut inside = inside.spawn().unwrap();
+    let mut told = [0; 3];
+    inside.stdout.take().unwrap().read_exact(&mut told).unwrap();
+    running.ask(Request::PowerOff);
+    let waits = std::thread::spawn(move || inside.wait().unwrap().signal());
+    assert_eq!(running.end().signal(), SIGINT);
+    assert_eq!(waits.join().unwrap(), Some(15));
 }
 
 fn a_script_may_end_the_guest_itself() {

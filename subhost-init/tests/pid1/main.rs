@@ -5,6 +5,7 @@ mod adopt;
 mod boot;
 mod end;
 mod guest;
+mod orphans;
 mod payload;
 
 use libtest_mimic::{Arguments, Trial};
@@ -12,7 +13,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     let root = rustix::process::geteuid().is_root();
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    let tests = [adopt::TESTS, payload::TESTS, boot::TESTS, end::TESTS].concat();
+    let tests = [adopt::TESTS, payload::TESTS, boot::TESTS, end::TESTS, orphans::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test): (&str, fn())| {
         let run = move || {
             if root {

@@ -8,7 +8,7 @@ use subhost_net::address::{Prefixed, Route, Setup, configure};
 use subhost_net::bridge::{self, Settings};
 use subhost_net::cable::create_all;
 use subhost_net::netns::Netns;
-use subhost_net::observe::{self, Observed};
+use subhost_net::observe::Observed;
 
 use crate::host::{Test, cable, ip, ip_one, on_fresh_host, pings, pings_in_vain, run, user_namespace};
 
@@ -151,10 +151,9 @@ fn observed_addresses() {
             run(&format!("ip address add 10.0.{}.{}/24 dev nic", number / 256, number % 256));
         }
         run("ip address add 192.0.2.1 peer 192.0.2.2/32 dev nic");
-        let nic = Observed::read().unwrap().by_name("nic").unwrap().index;
-        let observed = observe::addresses().unwrap();
-        let of =
-            |index: u32| observed.iter().filter(move |found| found.link == index).map(|found| found.address);
+        let observed = Observed::read().unwrap();
+        let nic = observed.by_name("nic").unwrap().index;
+        let of = |index: u32| observed.addresses_of(index);
         let expected = |text: &str| -> Prefixed { text.parse().unwrap() };
         assert_eq!(of(1).collect::<Vec<_>>(), [expected("127.0.0.1/8"), expected("::1/128")]);
         assert_eq!(of(nic).filter(|address| address.address().is_ipv4()).count(), 301);

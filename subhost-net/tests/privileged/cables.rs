@@ -8,13 +8,14 @@ use subhost_net::cable::{self, Cable, Deleted, create_all, create_all_waiting, d
 use subhost_net::netns::Netns;
 use subhost_net::observe::Observed;
 
-use crate::host::{Test, cable, ip, ip_one, link_names, on_fresh_host, run, user_namespace};
+use crate::host::{Test, cable, ip, ip_one, link_names, on_fresh_host, run, user_namespace, wait_for};
 
 pub(crate) const TESTS: &[Test] = &[
     (
         "cable_has_the_names_macs_and_bridge_that_were_asked_for",
         cable_has_the_names_macs_and_bridge_that_were_asked_for,
     ),
+    ("port_forwards_only_once_the_guest_has_brought_up_its_end", port_forwards_once_the_guest_is_up),
     ("cables_leave_the_bridges_own_mac_alone", cables_leave_the_bridges_own_mac_alone),
     ("host_end_gets_no_ipv6_address", host_end_gets_no_ipv6_address),
     ("sixteen_cables_in_one_batch", sixteen_cables_in_one_batch),
@@ -71,6 +72,25 @@ fn cable_has_the_names_macs_and_bridge_that_were_asked_for() {
         let observed = Observed::read().unwrap();
         assert_eq!(observed.ports_of(homenet).map(|link| link.name.as_str()).collect::<Vec<_>>(), ["web0"]);
         assert_eq!(host["link_netnsid"], observed.by_name("web0").unwrap().peer_netnsid.unwrap());
+    });
+}
+
+/// Neither is waited for at creation: the bridge, nor the kernel taking queues away again.
+fn port_forwards_once_the_guest_is_up() {
+    on_fresh_host(|| {
+        let homenet = bridge::create("homenet", &Settings::default()).unwrap();
+        let netns = guest();
+        create_all(netns.as_fd(), &[cable("web0", 0, Some(homenet))]).unwrap();
+        let port = || ip_one("-d link show web0");
+        let state = |port: &serde_json::Value| port["linkinfo"]["info_slave_data"]["state"].clone();
+        assert_eq!(state(&port()), "disabled");
+        let inside = netns.run_inside(|| ip_one("-d link show eth0")).unwrap();
+        for end in [port(), inside] {
+            assert_eq!((&end["num_tx_queues"], &end["num_rx_queues"]), (&1.into(), &1.into()), "{end}");
+        }
+        netns.run_inside(|| run("ip link set eth0 up")).unwrap();
+        wait_for("the port", || state(&port()) == "forwarding");
+        assert_eq!(port()["operstate"], "UP");
     });
 }
 

@@ -16,6 +16,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod links;
 mod observe;
 
 use std::collections::BTreeSet;
@@ -34,8 +35,10 @@ pub enum Kind {
     Namespace,
     /// A loop device with a backing file.
     Loop,
-    /// A link of the current network namespace.
+    /// A link of the current network namespace, with what passes there if it is a port of a bridge.
     Link,
+    /// An address of such a link, unless the kernel gives each link one of its kind by itself.
+    Address,
     /// A directory in a cgroup hierarchy.
     Cgroup,
     /// A process, a zombie too.
@@ -51,6 +54,7 @@ impl fmt::Display for Kind {
             Self::Namespace => "namespace",
             Self::Loop => "loop device",
             Self::Link => "link",
+            Self::Address => "address",
             Self::Cgroup => "cgroup",
             Self::Process => "process",
             Self::File => "file",

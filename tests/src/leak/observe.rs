@@ -1,4 +1,4 @@
-//! Reading what a host holds, from the kernel and `ip`, never from the program under test.
+//! Reading what a host holds from the kernel, never from the program under test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,7 @@ pub(super) fn all(scope: &Scope) -> io::Result<BTreeSet<Thing>> {
         }
     }
     loop_devices(scope, &mut things)?;
-    links(&mut things)?;
+    things.extend(super::links::all()?);
     cgroups(scope, &mut things)?;
     for folder in [Path::new("/run/subhost"), Path::new("/run/netns")] {
         files(folder, &mut things)?;
@@ -108,24 +108,6 @@ fn loop_devices(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
     Ok(())
 }
 
-fn links(things: &mut BTreeSet<Thing>) -> io::Result<()> {
-    for link in crate::wire::links()? {
-        let text = |key: &str| link[key].as_str().unwrap_or_default().to_owned();
-        let mut line = format!("{} {}", link["ifindex"], text("ifname"));
-        if let Some(kind) = link["linkinfo"]["info_kind"].as_str() {
-            line += &format!(" ({kind})");
-        }
-        for altname in link["altnames"].as_array().into_iter().flatten() {
-            line += &format!(" altname {}", altname.as_str().unwrap_or_default());
-        }
-        if link.get("master").is_some() {
-            line += &format!(" on {}", text("master"));
-        }
-        things.insert((Kind::Link, line));
-    }
-    Ok(())
-}
-
 fn cgroups(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
     for line in text_of(Path::new("/proc/self/mountinfo"))?.lines() {
         let Some((left, right)) = line.split_once(" - ") else { continue };
@@ -156,7 +138,7 @@ fn files(folder: &Path, things: &mut BTreeSet<Thing>) -> io::Result<()> {
 fn is_permanent(path: &Path, kind: fs::FileType) -> bool {
     let Ok(below) = path.strip_prefix("/run/subhost") else { return false };
     match below.to_str() {
-        Some("" | "record" | "control") => kind.is_dir(),
+        Some("" | "record" | "lingering" | "control") => kind.is_dir(),
         Some("lock") => kind.is_file(),
         Some(name) => name.starts_with("pid1-") && !name.contains('/') && kind.is_file(),
         None => false,

@@ -10,7 +10,7 @@ use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 
-use crate::boot;
+use crate::{BRIDGE, MAC, boot, bridge};
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "doctor_finds_a_host_that_is_well", needs: &[Need::Program], body: well },
@@ -23,6 +23,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "doctor_tells_what_outlived_its_subhost",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: leftovers,
+    },
+    Case {
+        name: "doctor_tells_of_a_cable_that_is_not_plugged_in_or_isolated_as_it_was_made",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: cables,
     },
 ];
 
@@ -103,5 +108,48 @@ fn leftovers(host: &Host) -> Verdict {
     host.done(&["stop", &name])?;
     let (found, _) = findings(host)?;
     assert!(of(&found, &format!("subhost {name}")).is_empty(), "{found:#?}");
+    Ok(())
+}
+
+fn cables(host: &Host) -> Verdict {
+    bridge(host)?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let name = host.name("tiny");
+    let image = image.display();
+    host.config(&name, &format!("DISKS=( vda:1:{image} )\nBRIDGES=( {BRIDGE}:{MAC} )\nISOLATED=yes\n"))?;
+    boot(host, &name)?;
+    let end = format!("{name}0");
+    let what = format!("cable {end} of {name}");
+    let look = || {
+        let (found, code) = findings(host)?;
+        let cable = of(&found, &what).first().map(|finding| (*finding).clone()).unwrap_or_default();
+        Ok::<_, Box<dyn std::error::Error>>((of(&found, "cables").len(), cable, code))
+    };
+    let (good, cable, _) = look()?;
+    assert_eq!((good, &cable), (1, &Value::Null));
+    host.bridge("other", "10.81.0.1/24")?;
+    let steps: &[(&str, &str, &str)] = &[
+        // Either flag alone is no isolation.
+        ("bridge link set dev END isolated off", "bad", "not isolated"),
+        ("bridge link set dev END locked off", "bad", "not isolated"),
+        ("ip link set END down", "note", "down"),
+        ("ip link set END nomaster", "note", "now on no bridge, not isolated"),
+        ("ip link set END master other", "bad", "now on other, not isolated"),
+    ];
+    for (change, health, words) in steps {
+        host.witness("sh", &["-ec", &change.replace("END", &end)])?;
+        let (good, cable, code) = look()?;
+        assert_eq!((good, code), (0, i32::from(*health == "bad")), "{change}");
+        assert_eq!((&cable["health"], &cable["found"]), (&(*health).into(), &(*words).into()), "{change}");
+        assert!(host.done(&["status", &name])?.contains(words), "{change}");
+        // What it advises makes it right.
+        let advice = cable["advice"].as_str().ok_or("no advice")?;
+        host.witness("sh", &["-ec", advice])?;
+        assert_eq!(look()?.1, Value::Null, "{advice}");
+    }
+    host.witness("ip", &["link", "del", &end])?;
+    let (_, cable, code) = look()?;
+    assert_eq!((&cable["health"], &cable["found"], code), (&"note".into(), &"gone".into(), 0));
+    host.done(&["stop", &name])?;
     Ok(())
 }

@@ -93,17 +93,17 @@ fn is_running(host: &Host, name: &str, before: &Snapshot) -> Result<bool, Box<dy
     }
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = env::var("SUBHOST_SEED").ok().and_then(|text| text.parse().ok());
     let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     given.unwrap_or_else(|| u64::from(clock().subsec_nanos()) | 1)
 }
 
 /// xorshift64: any spread of moments will do, if it can be repeated.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, limit: Duration) -> Duration {
+    pub(crate) fn below(&mut self, limit: Duration) -> Duration {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -66,7 +66,7 @@ fn directories(name: &str) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The first of these files in the subhost's cgroup, with what is in it.
-fn value(name: &str, files: &[&str]) -> io::Result<String> {
+pub(crate) fn value(name: &str, files: &[&str]) -> io::Result<String> {
     let paths = directories(name)?.into_iter().flat_map(|path| files.iter().map(move |file| path.join(file)));
     let path = paths.into_iter().find(|path| path.exists());
     let path = path.ok_or_else(|| io::Error::other(format!("{name} has none of {files:?}")))?;

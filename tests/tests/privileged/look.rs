@@ -54,6 +54,11 @@ pub(crate) const CASES: &[Case] = &[
         body: list,
     },
     Case {
+        name: "list_and_status_tell_what_a_cable_is_in_truth",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: cable_in_truth,
+    },
+    Case {
         name: "output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: output,
@@ -195,6 +200,52 @@ fn list(host: &Host) -> Verdict {
     assert!(text.lines().any(|line| line.starts_with(&name) && line.contains("running")), "{text}");
     host.done(&["stop", &name])?;
     assert!(host.guest(&name)?.is_none_or(|guest| guest.state() != "running"));
+    Ok(())
+}
+
+fn cable_in_truth(host: &Host) -> Verdict {
+    bridge(host)?;
+    host.bridge("other", "10.81.0.1/24")?;
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    // So long that the host end has its full name as altname.
+    let name = host.name("tiny-with-a-long-name");
+    host.two_lines(&name, 1, &image, BRIDGE, MAC)?;
+    boot(host, &name)?;
+    let cable = |words: &[&str]| {
+        let json: Value = serde_json::from_str(&host.done(&[&["--json"], words].concat())?)?;
+        let subhost = if json.is_array() { &json[0] } else { &json };
+        Ok::<_, Box<dyn std::error::Error>>(subhost["cables"][0].clone())
+    };
+    let made = cable(&["status", &name])?;
+    let end = made["host"].as_str().ok_or("no host end")?.to_owned();
+    let steps: &[(&[&str], [Value; 3], &str)] = &[
+        (&["up"], [true.into(), true.into(), BRIDGE.into()], ""),
+        (&["down"], [true.into(), false.into(), BRIDGE.into()], "down"),
+        (&["up", "master", "other"], [true.into(), true.into(), "other".into()], "now on other"),
+        (&["nomaster"], [true.into(), true.into(), Value::Null], "now on no bridge"),
+        (&["down"], [true.into(), false.into(), Value::Null], "now on no bridge, down"),
+        // It is still called so by its altname.
+        (&["name", "elsewhere"], [true.into(), false.into(), Value::Null], "now on no bridge, down"),
+    ];
+    for (change, expected, words) in steps {
+        host.witness("ip", &[&["link", "set", "dev", &end], *change].concat())?;
+        for view in [&["list"][..], &["status", &name]] {
+            let cable = cable(view)?;
+            let now = ["present", "up", "bridge_now"].map(|key| cable[key].clone());
+            assert_eq!(now, *expected, "{view:?} after {change:?}");
+            // What was made is told as before.
+            assert_eq!((&cable["host"], &cable["bridge"]), (&made["host"], &BRIDGE.into()), "{view:?}");
+            assert!(host.done(view)?.contains(words), "{view:?} after {change:?}");
+        }
+    }
+    // Another link that has taken the name is not the cable.
+    host.witness("ip", &["link", "del", "dev", "elsewhere"])?;
+    host.witness("ip", &["link", "add", &end, "type", "bridge"])?;
+    let cable = cable(&["status", &name])?;
+    assert_eq!((&cable["present"], &cable["up"]), (&false.into(), &false.into()), "{cable}");
+    assert!(host.done(&["list"])?.contains(&format!("{end}={BRIDGE} (gone)")));
+    host.witness("ip", &["link", "del", "dev", &end])?;
+    host.done(&["stop", &name])?;
     Ok(())
 }
 

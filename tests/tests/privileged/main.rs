@@ -1,6 +1,7 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
 mod adopt;
+mod autostart;
 mod binds;
 mod changes;
 mod config_exec;
@@ -14,24 +15,35 @@ mod events;
 mod filesystems;
 mod foreign;
 mod fsck;
+mod heldup;
 mod hostile;
+mod hung;
+mod idranges;
 mod include;
 mod initctl;
 mod inits;
 mod isolation;
 mod joining;
+mod json;
 mod kill;
 mod lacking;
 mod layers;
+mod life;
+mod lifecycle;
 mod limits;
+mod linger;
+mod linger_end;
+mod linger_names;
 mod logs;
 mod look;
 mod mounts;
 mod names;
 mod network;
 mod nodes;
+mod orphans;
 mod paths;
 mod pid1;
+mod reading;
 mod reboots;
 mod refuse;
 mod restart;
@@ -41,6 +53,7 @@ mod spying;
 mod stop;
 mod terminals;
 mod tiny;
+mod told;
 mod tricks;
 
 use std::process::ExitCode;
@@ -68,30 +81,42 @@ fn main() -> ExitCode {
         fsck::CASES,
         escape::CASES,
         foreign::CASES,
+        heldup::CASES,
         hostile::CASES,
+        autostart::CASES,
         adopt::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
         console::CASES,
         cp::CASES,
+        hung::CASES,
+        idranges::CASES,
         include::CASES,
         initctl::CASES,
         isolation::CASES,
         joining::CASES,
+        json::CASES,
         inits::CASES,
         kill::CASES,
         lacking::CASES,
         layers::CASES,
+        life::CASES,
+        lifecycle::CASES,
         limits::CASES,
+        linger::CASES,
+        linger_end::CASES,
+        linger_names::CASES,
         logs::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
+        orphans::CASES,
         paths::CASES,
         pid1::CASES,
         mounts::CASES,
         network::CASES,
+        reading::CASES,
         reboots::CASES,
         refuse::CASES,
         restart::CASES,
@@ -101,6 +126,7 @@ fn main() -> ExitCode {
         stop::CASES,
         terminals::CASES,
         tiny::CASES,
+        told::CASES,
         tricks::CASES,
     ];
     let cases: Vec<Case> = groups.concat();

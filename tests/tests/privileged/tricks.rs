@@ -220,7 +220,7 @@ fn covered_proc(host: &Host) -> Verdict {
 
 /// Row C4 of docs/security.md.
 fn ranges(host: &Host) -> Verdict {
-    const GUESTS: usize = 40;
+    const GUESTS: usize = 200;
     let path = host.copy_of(Fixture::TinyTree)?.to_string_lossy().into_owned();
     let started: Result<Vec<Running>, _> = (0..GUESTS)
         .map(|n| {

@@ -299,6 +299,28 @@ fn a_guest_boots_and_powers_off_in_order() {
 }
 
 #[test]
+fn the_end_of_no_child_matters_while_no_script_runs() {
+    for state in [
+        State::Start,
+        State::SystemInit,
+        State::Runlevel,
+        State::Running,
+        State::Payload,
+        State::ShuttingDown,
+        State::Terminating,
+        State::Killing,
+        State::Done,
+    ] {
+        assert_eq!(in_state(state).awaits_nobody(), state == State::Running, "{state:?}");
+    }
+    let mut stays = Machine::new(Policy { stays: true, ..BOOT });
+    for event in [Event::Start, Event::Spawned(10), exited(10, 0), Event::Spawned(11)] {
+        stays.handle(0, event);
+    }
+    assert_eq!((stays.state(), stays.awaits_nobody()), (State::Running, false));
+}
+
+#[test]
 fn the_whole_end_is_bounded_by_the_stop_time_and_two_seconds() {
     let told = way(
         BOOT,

@@ -129,6 +129,15 @@ pub(crate) fn reset_signals() {
     }
 }
 
+/// Whether the kernel reaps each child as it ends, so that nobody learns its status. SIGCHLD comes all the same when it is
+/// blocked; but one that is pending now is lost.
+pub(crate) fn let_kernel_reap(yes: bool) {
+    const SA_NOCLDWAIT: usize = 2;
+    // A kernel `struct sigaction`: SIG_DFL, flags, nothing else.
+    let action = [0, if yes { SA_NOCLDWAIT } else { 0 }, 0, 0];
+    let _ = call(arch::RT_SIGACTION, [SIGCHLD as usize, address(&action), 0, 8, 0, 0]);
+}
+
 /// The mask bit of a signal.
 pub(crate) const fn bit(signal: u32) -> u64 {
     1 << (signal - 1)
