@@ -266,6 +266,13 @@ impl Stage {
             PlannedRoot::Overlay(lower) => {
                 let mount = overlay::mount_ephemeral(lower, self.user_namespace.as_fd(), &self.hidden)?;
                 mount.attach_at(&staged.live).step("attach the overlay")?;
+                for (folder, mount) in
+                    overlay::mount_programs(lower, self.user_namespace.as_fd(), &self.hidden)?
+                {
+                    // Opened each time: the one before may be below.
+                    let root = RootDir::open(&staged.live).step("open the root file system")?;
+                    self.attach(&root, folder, Ok(mount), MountPoint::Directory)?;
+                }
             }
             PlannedRoot::Tree(tree) => {
                 let step = || format!("bind {}", tree.display());

@@ -1,5 +1,6 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod apart;
 mod autostart;
 mod binds;
 mod changes;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         heldup::CASES,
         hostile::CASES,
         autostart::CASES,
+        apart::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
