@@ -123,6 +123,9 @@ impl Stage {
         self.check_init(&root, &mut staged)?;
         self.attach(&root, "/dev", bind(Path::new("/dev"), true), MountPoint::Directory)?;
         let run = self.mount_run(&root)?;
+        if staged.is_systemd {
+            guest::mask_remount(&run, self.first_id).step("mask what the guest's init cannot do")?;
+        }
         self.name_servers(&root, &run, &mut staged)?;
         self.mount_disks(&root, &mut staged)?;
         self.mount_binds(&root)?;
