@@ -50,8 +50,15 @@ pub struct Cli {
     /// Show JSON, where a command reads
     #[arg(long, global = true)]
     pub json: bool,
-    /// Colour, and what else is for a terminal: by itself on one, unless NO_COLOR is set or TERM is dumb
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    /// Colour tables and diagnostics; auto: on a terminal, unless NO_COLOR is set or TERM is dumb
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|always|never",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
     pub color: When,
     /// Show errors only
     #[arg(long, short, global = true)]
@@ -123,6 +130,7 @@ It is asked in the language of its init, and what it did is said. Returns 3 if s
 Examples:
   subhostctl kill web                        as if the power had gone: nothing is written back by the guest
   subhostctl kill --signal HUP web           SIGHUP for PID 1 of the subhost
+What lingers of one that start has started is left for start or stop.
 SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets it;
 one that it has no handler for it never sees.")]
     Kill(Kill),
@@ -157,13 +165,46 @@ They keep their memory, and what comes over the network waits. stop and kill end
     Pause(Running),
     /// Let subhosts go on that were paused
     Resume(Running),
-    /// Wait until subhosts have ended
+    /// Wait until subhosts have ended, or are ready
     #[command(after_help = "\
 Examples:
   subhostctl wait web                        until it has powered off; a reboot is no end
   subhostctl wait --timeout 60 web mail      until both have
-Returns 0 when none of them runs, 1 when the time is over before that.")]
+  subhostctl wait --ready web                until its start scripts are done
+Returns 0 when none of them runs or, with --ready, when all are ready; 1 when the time is over before that, or one
+does not run that is to become ready.")]
     Wait(Wait),
+    /// Show the console of a running subhost, and type into it
+    #[command(after_help = "\
+Examples:
+  subhostctl console web                     Ctrl-] leaves it
+  subhostctl console --escape ^X web         Ctrl-X leaves it
+  echo halt | subhostctl console web         without a terminal: input and output are passed on
+Any number of consoles can be open at once; what the console said last is shown first. It goes on over a reboot, and ends
+with the subhost.")]
+    Console(Console),
+    /// Show what the console of a subhost has said
+    #[command(after_help = "\
+Examples:
+  subhostctl logs web                        all that is kept (LOG_SIZE), also of runs before
+  subhostctl logs -n 20 -f web               the last 20 lines, and what comes
+It is in /var/log/subhost. What a terminal would act on is not shown, but with --raw. Ctrl-C ends -f.")]
+    Logs(Logs),
+    /// Show what happened to subhosts
+    #[command(after_help = "\
+Examples:
+  subhostctl events                          of all subhosts
+  subhostctl events -f --json web            of one, a line of JSON each, and what comes
+Events: boot, ready, late, stop, reboot, ended, restart, adopted, failed. They are in /var/log/subhost/events.")]
+    Events(Events),
+    /// Make whole what a crash has left
+    #[command(after_help = "\
+Examples:
+  subhostctl recover                         whatever there is
+  subhostctl recover web
+A subhost that runs without a supervisor gets a new one, with its console; one that has ended loses the names that it
+left. What was done is said. Returns 0 also when there was nothing to do.")]
+    Recover(Recover),
     /// Run a command inside a running subhost as its root, a shell by default
     #[command(after_help = "\
 Examples:
@@ -201,7 +242,7 @@ Examples:
 Examples:
   subhostctl status web
   subhostctl status 'web*' mail
-  subhostctl status --json web               an object; of several, or of a pattern, an array of them
+  subhostctl status --json web               an object; an array of them for several or a pattern
 Of each cable is told in what it is not as it was made.")]
     Status {
         /// Names of the subhosts, or patterns of names
@@ -213,8 +254,9 @@ Of each cable is told in what it is not as it was made.")]
 Examples:
   subhostctl inspect web
   subhostctl inspect web | jq '.observed.cables[].host_end.port'
-What status shows, the record, what the kernel has of it now on the host and inside, each setting, and the plan
-of its next boot, or why that would be refused. What the fields mean is in docs/json.md. Changes nothing.")]
+What status shows, the record, what the kernel has of it now on the host and inside, each setting,
+and the plan of its next boot, or why that would be refused. docs/json.md tells what the fields
+mean. Changes nothing.")]
     Inspect {
         /// Name of the subhost
         #[arg(add = ArgValueCandidates::new(completion::subhosts))]
@@ -224,6 +266,7 @@ of its next boot, or why that would be refused. What the fields mean is in docs/
     #[command(after_help = "\
 Examples:
   subhostctl check web                              /opt/sub/web/config, its images and bridges
+  subhostctl check --start web                      the folder /opt/subhost/web, as start would take it
   subhostctl check ./config                         a file: a word with a slash is a path
   subhostctl check --json web                       with the places of all that is wrong
   subhostctl check --format overlay-boot ./mta.conf a file of overlay-boot(8), and only that
@@ -239,6 +282,11 @@ as long as that fsck takes; Ctrl-C ends it. Returns 1 if a file system is not cl
     #[command(subcommand)]
     Config(Config),
     /// Show what boot would do, as commands; changes nothing
+    #[command(after_help = "\
+Examples:
+  subhostctl plan web
+  subhostctl plan --start web                what start would do with /opt/subhost/web
+Needs no root where the files are readable.")]
     Plan(Plan),
     /// Show the partition table of an image
     #[command(after_help = "\
@@ -274,6 +322,14 @@ Examples:
 Links are followed inside the subhost, but a link at the end of a target is replaced. A file appears whole or not
 at all. Set-user-id bits do not go along. Of a running one, use subhostctl enter NAME -- cat PATH.")]
     Cp(Cp),
+    /// Delete the folder of a subhost that neither runs nor lingers
+    #[command(after_help = "\
+Examples:
+  subhostctl delete web                      asks, on a terminal
+  subhostctl delete --yes web                /opt/subhost/web, or /opt/sub/web, with all that is in it
+Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything mounted in
+the folder, or its image in use, nothing is deleted.")]
+    Delete(Delete),
     /// Look whether this host can run subhosts, and what is left that nobody needs
     #[command(after_help = "\
 Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups, bridges,
@@ -286,8 +342,8 @@ Examples:
   source <(subhostctl completions bash)
   subhostctl completions bash > /usr/share/bash-completion/completions/subhostctl
   subhostctl completions zsh > /usr/share/zsh/vendor-completions/_subhostctl
-The script asks the program itself, which knows the subhosts, bridges and files that are there; as far as the
-user may see them.")]
+The script asks the program itself, which knows the subhosts, bridges and files that are there, as
+far as the user may see them.")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -350,6 +406,9 @@ pub struct Boot {
     /// We are the supervisor in the background: standard output tells when the subhost is ready
     #[arg(long, hide = true)]
     pub background: bool,
+    /// We were its supervisor: what is kept of the run before waits at standard input
+    #[arg(long, hide = true, conflicts_with = "background")]
+    pub again: bool,
 }
 
 /// `check`.
@@ -361,6 +420,9 @@ pub struct Check {
     /// The language that it is written in; never guessed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Check what start would take, in its folder of trees
+    #[arg(long, conflicts_with = "format")]
+    pub start: bool,
     /// Run the host's fsck on each disk too, read-only and in namespaces of its own
     #[arg(long, conflicts_with = "format")]
     pub fsck: bool,
@@ -376,7 +438,7 @@ Examples:
   subhostctl config show web --init auto          as boot with the same options would take them
   SUBHOST_RUNLEVEL=3 subhostctl config show web
   subhostctl config show --json web
-Values are shown as the configuration would hold them. EFFECT tells which settings do something yet.")]
+Values are shown as the configuration would hold them.")]
     Show(ConfigShow),
     /// Print the variables that a file sets, as `declare -p` of bash does
     #[command(after_help = "\
@@ -442,6 +504,9 @@ pub struct Plan {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::subhosts))]
     pub name: Name,
+    /// What start would do
+    #[arg(long, conflicts_with_all = ["init", "disks", "filesystems", "cables", "binds", "ephemeral", "read_only"])]
+    pub start: bool,
     /// Run this program of the guest as PID 1 (`auto`: the one that is found)
     #[arg(long, value_name = "PATH")]
     pub init: Option<String>,
@@ -478,6 +543,7 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Start {
     /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::trees))]
     pub name: Name,
     /// The command and its arguments; bash, or sh where there is none
     #[arg(last = true, value_name = "CMD")]
@@ -544,6 +610,12 @@ pub struct Running {
 /// `wait`.
 #[derive(Debug, Args)]
 pub struct Wait {
+    /// Until they have ended, which is the default
+    #[arg(long, conflicts_with = "ready")]
+    pub exit: bool,
+    /// Until their start scripts are done
+    #[arg(long)]
+    pub ready: bool,
     /// Names of the subhosts, or patterns of names
     #[arg(required = true, value_name = "NAME",
           add = ArgValueCandidates::new(completion::running))]
@@ -551,6 +623,72 @@ pub struct Wait {
     /// Longest wait, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=31_536_000))]
     pub timeout: Option<u64>,
+}
+
+/// `console`.
+#[derive(Debug, Args)]
+pub struct Console {
+    /// Name of the subhost
+    pub name: Name,
+    /// The key that leaves it, on a terminal: ^ and a letter, one character, or none
+    #[arg(long, value_name = "KEY", default_value = "^]", value_parser = parse_key)]
+    pub escape: Key,
+    /// Do not show what the console said last
+    #[arg(long)]
+    pub no_history: bool,
+}
+
+/// A key, as the byte that a terminal sends for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key(pub Option<u8>);
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Name of the subhost
+    pub name: Name,
+    /// Go on with what is said from now on
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only the last lines
+    #[arg(long = "lines", short = 'n', value_name = "LINES")]
+    pub lines: Option<usize>,
+    /// As it was said, with all that a terminal acts on
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Names of the subhosts; all without one
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Name>,
+    /// Go on with what happens from now on
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// `recover`.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// Names of the subhosts; all without one
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Name>,
+    /// We become the supervisor
+    #[arg(long, hide = true, requires = "names")]
+    pub background: bool,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::subhosts))]
+    pub name: Name,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `cp`.
@@ -612,6 +750,15 @@ fn parse_bind(text: OsString) -> Result<BindSpec, SpecError> {
 
 fn parse_disk(text: OsString) -> Result<DiskSpec, SpecError> {
     DiskSpec::parse(text.as_bytes())
+}
+
+fn parse_key(text: &str) -> Result<Key, String> {
+    match text.as_bytes() {
+        b"none" => Ok(Key(None)),
+        [b'^', letter @ (b'@'..=b'_' | b'a'..=b'z')] => Ok(Key(Some(letter & 0x1f))),
+        [byte @ 0x21..=0x7e] => Ok(Key(Some(*byte))),
+        _ => Err("is ^ and a letter, one character, or none".to_owned()),
+    }
 }
 
 fn parse_directory(path: OsString) -> Result<CString, String> {

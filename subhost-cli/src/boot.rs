@@ -2,10 +2,10 @@
 //! leaves nothing.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,6 +13,7 @@ use subhost_init::cgroup::{Cgroup, DeviceKind, DeviceRule};
 use subhost_init::console::Pty;
 use subhost_init::handoff::Pid1Args;
 use subhost_init::launch::{Launch, Pid1Program, Prepared, Program, Running};
+use subhost_init::process::keep_all_on_exec;
 use subhost_init::userns::{IdMap, UserNamespace};
 use subhost_mount::device::Device;
 use subhost_mount::filesystem::Mount;
@@ -21,16 +22,21 @@ use subhost_mount::partition::ByteRange;
 use subhost_mount::staging::Staging;
 use subhost_net::netns::{Netns, PinState, pinned_inode, unpin};
 
+use crate::adopt;
 use crate::advice;
 use crate::cgroup::CgroupRecord;
+use crate::control;
 use crate::error::{Complaint, Context, Error};
+use crate::events::Event;
 use crate::guest;
+use crate::handover::{self, Again, Charge, Place, Policy, Task, Watched};
 use crate::idrange::{IdRange, reserve};
 use crate::layout::{Layout, Name};
 use crate::linger::{self, Kept as Lingering, Lingers};
 use crate::lock::{Lock, await_name};
 use crate::network::lift_limits;
 use crate::observe::{Observed, Purpose, State, state_of};
+use crate::origin::Origin;
 use crate::plan::{Plan, PlannedRoot};
 use crate::request::{Request, Root};
 use crate::stage::{Stage, Staged};
@@ -47,6 +53,16 @@ const LET_GO: Duration = Duration::from_secs(4);
 /// How long the disks of one that has ended are waited for.
 const GIVEN_BACK: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// How a subhost is booted.
+pub struct How {
+    /// The command that does it.
+    pub command: &'static str,
+    /// How to boot it again by itself, where that is possible; it then has a supervisor that can be talked to.
+    pub origin: Option<Origin>,
+    /// Standard streams of PID 1.
+    pub streams: Streams,
+}
 
 /// Standard streams of PID 1.
 pub enum Streams {
@@ -66,15 +82,16 @@ pub struct Booted {
     pub pty: Option<Pty>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    control: Option<OwnedFd>,
     layout: Layout,
     name: Name,
     resources: Resources,
 }
 
-/// What the next run of a guest that reboots has from the one that has ended.
+/// What the next run of a guest has from the one that has ended.
 pub struct Kept {
     lock: Lock,
-    network: Network,
+    network: Option<Network>,
 }
 
 /// What is there before a boot.
@@ -108,24 +125,22 @@ struct Resources {
 ///
 /// # Errors
 /// All reasons not to begin, or the first step that failed; nothing is left then.
-pub fn boot(
-    request: &Request,
-    layout: &Layout,
-    command: &str,
-    streams: Streams,
-    kept: Option<Kept>,
-) -> Result<Booted, Error> {
+pub fn boot(request: &Request, layout: &Layout, how: How, kept: Option<Kept>) -> Result<Booted, Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::refused(
             Complaint::new(format!("subhost {}: needs root", request.name)).hint("sudo subhostctl …"),
         ));
     }
     let (held, network) = kept.map(|Kept { lock, network }| (lock, network)).unzip();
+    let network = network.flatten();
     let (_name_lock, lingering) = claim(request, layout, held)?;
     let mut request = request.clone();
     if lingering.has_image() {
         // It is in use, by what lingers.
         request.disks.clear();
+    } else if let Root::Lingering(tree) = &request.root {
+        // One that was killed leaves it to the kernel.
+        tree.image.iter().for_each(|image| await_image(image));
     }
     let request = &request;
     let purpose = if request.only_reads_disks() { Purpose::Read } else { Purpose::Use };
@@ -140,7 +155,7 @@ pub fn boot(
         }
     };
     let before = Before { rebooting: network, lingering };
-    apply(request, plan, observed, layout, command, streams, before)
+    apply(request, plan, observed, layout, how, before)
 }
 
 /// Takes the name, and sweeps what an ended subhost of that name left, unless that lingers and is to be entered again.
@@ -151,6 +166,12 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(Lock
         None => crate::lock::lock_name(layout, name).step(format!("lock the name {name}"))?,
         held => held,
     };
+    if lock.is_none() && control::waits(layout, name) {
+        return Err(Error::refused(
+            Complaint::new(format!("subhost {name}: waits to be booted again"))
+                .hint(format!("subhostctl stop {name} ends that")),
+        ));
+    }
     let Some(lock) = lock else {
         return Err(Error::refused(Complaint::new(format!(
             "subhost {name}: another command is starting or stopping it"
@@ -175,6 +196,9 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(Lock
             ));
         }
         State::Stale(record) => {
+            if adopt::is_wanted(&record) {
+                Event::unseen_end(name, record.init.pid).note(layout);
+            }
             sweep(layout, name, &record)?;
             await_disks(&record.disks);
         }
@@ -245,6 +269,9 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
     if let Err(error) = removed {
         left.push(Complaint::new(error.to_string()));
     }
+    if let Err(error) = control::remove(layout, name) {
+        left.push(Complaint::new(format!("remove the control socket of {name}: {error}")));
+    }
     if is_done && let Err(error) = forget(layout, name) {
         left.push(Complaint::new(format!("remove the record of {name}: {error}")));
     }
@@ -263,7 +290,10 @@ fn take_back(layout: &Layout, name: &Name, record: &Record) -> Vec<Complaint> {
 }
 
 /// Leaves what lingers, and removes what does not. To be called with the name locked.
-fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
+///
+/// # Errors
+/// The cgroup cannot be removed, as a process is in it, or the record not be set aside.
+pub fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error> {
     let step = || format!("leave {name}");
     if !matches!(state::read(layout, name).step(step())?, Some(current) if current.init == record.init) {
         // It was stopped meanwhile.
@@ -276,8 +306,23 @@ fn hibernate(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
 /// Waits until the loop devices of a guest that has ended are free: the kernel gives a disk back a moment after the last process
 /// that had it open. Not for long, as somebody else may have it open too: then it returns false.
 pub fn await_disks(disks: &[DiskRecord]) -> bool {
+    let is_attached = |disk: &DiskRecord| {
+        let number = disk.loop_number.map(|number| format!("loop{number}"));
+        number.is_some_and(|name| is_over(name.as_ref(), (disk.image_device, disk.image_inode)))
+    };
+    await_free(|| disks.iter().any(is_attached))
+}
+
+/// Waits in the same way until no loop device is over an image.
+fn await_image(image: &Path) {
+    let Ok(meta) = std::fs::metadata(image) else { return };
+    let devices = || std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    await_free(|| devices().any(|device| is_over(&device.file_name(), (meta.dev(), meta.ino()))));
+}
+
+fn await_free(is_busy: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + GIVEN_BACK;
-    while disks.iter().any(is_attached) {
+    while is_busy() {
         if Instant::now() >= deadline {
             return false;
         }
@@ -286,16 +331,14 @@ pub fn await_disks(disks: &[DiskRecord]) -> bool {
     true
 }
 
-/// True while its loop device is one over its image.
-fn is_attached(disk: &DiskRecord) -> bool {
-    let Some(number) = disk.loop_number else { return false };
+/// True while the block device of that name is a loop device over the file with this device number and inode.
+fn is_over(device: &OsStr, image: (u64, u64)) -> bool {
     // There as long as the device has a file.
-    let Ok(mut path) = std::fs::read(format!("/sys/block/loop{number}/loop/backing_file")) else {
-        return false;
-    };
+    let file = Path::new("/sys/block").join(device).join("loop/backing_file");
+    let Ok(mut path) = std::fs::read(file) else { return false };
     path.pop();
     let meta = std::fs::metadata(OsStr::from_bytes(&path));
-    meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == (disk.image_device, disk.image_inode))
+    meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == image)
 }
 
 fn apply(
@@ -303,8 +346,7 @@ fn apply(
     mut plan: Plan,
     observed: Observed,
     layout: &Layout,
-    command: &str,
-    streams: Streams,
+    how: How,
     before: Before,
 ) -> Result<Booted, Error> {
     if let PlannedRoot::Lingering(tree) = &plan.root {
@@ -327,59 +369,37 @@ fn apply(
     }
     let devices = Arc::new(devices);
     let Before { rebooting, lingering } = before;
-    let Lingering { record: last, network: kept, parts, mounts: shown } = lingering;
+    let Lingering { record: last, network: kept, mut parts, mounts: shown } = lingering;
     let is_kept = kept.is_some();
-    let left = match &last {
-        // They are set anew, as is planned now; until then nothing runs in it.
-        Some(last) if is_kept => lift_limits(&last.cables),
-        Some(last) => take_back(layout, &request.name, last),
-        None => Vec::new(),
-    };
-    if !left.is_empty() {
-        return Err(Error::Left(left));
-    }
-    let network = match (rebooting, kept, &last) {
+    let renewed = match rebooting {
         // A guest that has spoilt its network gets a new one; what is left of the old one must be gone before.
-        (Some(old), ..) => plan.network.renew(&old.netns, &old.cables)?.then_some(old),
-        (None, Some((user_namespace, netns)), Some(last)) => {
-            if !plan.network.has_cables(&last.cables) {
-                plan.notes.push(format!(
-                    "its cables are those that linger, and not as configured now: subhostctl stop {} undoes them",
-                    request.name
-                ));
-            }
-            let cables = plan.network.as_they_linger(&last.cables);
-            Some(Network { range: IdRange::of(layout, last)?, user_namespace, netns, cables })
-        }
-        _ => None,
+        Some(old) => plan.network.renew(&old.netns, &old.cables)?.then_some(old),
+        None => None,
+    };
+    let Network { range, user_namespace, netns, cables } = match renewed {
+        Some(network) => network,
+        None => Network::enter_or_make(layout, request, &mut plan, kept, last.as_ref())?,
     };
     let has_root = parts.live.is_some();
-    let Network { range, user_namespace, netns, cables } = match (network, &last) {
-        (Some(network), _) => network,
-        // What lingers of the root may have these ids in it.
-        (None, Some(last)) if has_root => Network::make(IdRange::of(layout, last)?, &plan)?,
-        (None, _) => Network::make(reserve(layout, plan.id_range)?, &plan)?,
-    };
-    let parts = match (&plan.root, &parts.image) {
-        (PlannedRoot::Lingering(_), None) if !has_root => {
-            Parts { image: Tree::mount_image(&plan, &devices)?, ..parts }
-        }
-        _ => parts,
-    };
+    if matches!(plan.root, PlannedRoot::Lingering(_)) && !has_root && parts.image.is_none() {
+        parts.image = Tree::mount_image(&plan, &devices)?;
+    }
     let merged = if has_root { parts.merged } else { plan.merges() };
     let mut resources =
         Resources { mounts: Vec::new(), devices, _observed: observed, netns, user_namespace, range };
     let draft = Draft::new(layout, &request.name).step("prepare the record")?;
     // Dropped last of these: a cgroup with processes in it cannot be removed.
     let (mut cgroup, prepared, mut staged) =
-        launch(request, &plan, layout, streams, &draft, &resources, parts)?;
+        launch(request, &plan, layout, how.streams, &draft, &resources, parts)?;
     resources.mounts = std::mem::take(&mut staged.mounts);
-    let views = linger::screened(std::mem::take(&mut staged.views))?;
+    let views = linger::screened(std::mem::take(&mut staged.views), &shown)?;
     let added = linger::recorded(&views)?;
 
     let mut record = Record {
         cgroup: CgroupRecord::of(&cgroup, &plan.cgroup),
-        ..make_record(request, &plan, command, &prepared, &staged, cables, &resources)?
+        command: how.command.to_owned(),
+        origin: how.origin,
+        ..make_record(request, &plan, &prepared, &staged, cables, &resources)?
     };
     if matches!(plan.root, PlannedRoot::Lingering(_)) {
         let user_namespace_inode = resources.user_namespace.inode().step("identify the user namespace")?;
@@ -391,15 +411,8 @@ fn apply(
     }
     // The commit point: from here on the subhost is found, and runs whatever becomes of us.
     draft.publish(&record).step(format!("publish the record of {}", request.name))?;
-    let placed = place(layout, request, &plan, &record, &resources.netns, &views);
-    let failed = match placed {
-        Ok(()) => match prepared.go().step("start PID 1") {
-            Ok(running) => Ok(running),
-            Err(error) => {
-                remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
-                Err(error)
-            }
-        },
+    let running = match place(layout, request, &plan, &record, &resources.netns, &views) {
+        Ok(()) => prepared.go().step("start PID 1"),
         Err(error) => {
             // Without its name the record is no commitment any more, and what waits for GO ends.
             remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
@@ -407,29 +420,33 @@ fn apply(
             Err(error)
         }
     };
-    let running = match failed {
+    let running = match running {
         Ok(running) => running,
         Err(error) => {
+            remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
             // What lingered before goes on to linger.
             let mut left = linger::take_off(&added);
             if !is_kept {
                 left.extend(take_back(layout, &request.name, &record));
             }
-            return if left.is_empty() {
-                Err(error)
-            } else {
-                Err(Error::Left([error.into_complaints(), left].concat()))
-            };
+            let all = |error: Error| Error::Left([error.into_complaints(), left.clone()].concat());
+            return Err(if left.is_empty() { error } else { all(error) });
         }
     };
     // From now on it goes with the record.
     cgroup.keep();
-    let notes = plan.notes.iter().chain(&staged.notes).chain(&record.cgroup.not_enforced).cloned().collect();
+    let mut notes: Vec<String> =
+        plan.notes.iter().chain(&staged.notes).chain(&record.cgroup.not_enforced).cloned().collect();
+    let control = record.origin.as_ref().and_then(|_| {
+        let opened = control::open(layout, &request.name);
+        opened.map_err(|error| notes.push(format!("its supervisor cannot be talked to: {error}"))).ok()
+    });
     Ok(Booted {
         record,
         running,
         notes,
         pty: staged.pty,
+        control,
         layout: layout.clone(),
         name: request.name.clone(),
         resources,
@@ -437,6 +454,36 @@ fn apply(
 }
 
 impl Network {
+    /// The one that lingers, or else a new one.
+    fn enter_or_make(
+        layout: &Layout,
+        request: &Request,
+        plan: &mut Plan,
+        kept: Option<(UserNamespace, Netns)>,
+        last: Option<&Record>,
+    ) -> Result<Network, Error> {
+        let Some(last) = last else { return Network::make(reserve(layout, plan.id_range)?, plan) };
+        let left = match kept {
+            // They are set anew, as is planned now; until then nothing runs in it.
+            Some(_) => lift_limits(&last.cables),
+            None => take_back(layout, &request.name, last),
+        };
+        if !left.is_empty() {
+            return Err(Error::Left(left));
+        }
+        // What lingers of the root may have these ids in it.
+        let range = IdRange::of(layout, last)?;
+        let Some((user_namespace, netns)) = kept else { return Network::make(range, plan) };
+        if !plan.network.has_cables(&last.cables) {
+            plan.notes.push(format!(
+                "its cables are those that linger, and not as configured now: subhostctl stop {} undoes them",
+                request.name
+            ));
+        }
+        let cables = plan.network.as_they_linger(&last.cables);
+        Ok(Network { range, user_namespace, netns, cables })
+    }
+
     fn make(range: IdRange, plan: &Plan) -> Result<Network, Error> {
         let map = IdMap { first: range.first, count: range.count };
         let user_namespace = UserNamespace::create(map).map_err(|error| {
@@ -477,8 +524,7 @@ fn launch(
 ) -> Result<(Cgroup, Prepared, Staged), Error> {
     let pid1 = Pid1Program::ensure(&layout.run_dir).step("write PID 1")?;
     let terminal = matches!(streams, Streams::Terminal);
-    let namespace =
-        |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().step("duplicate a namespace's fd");
+    let namespace = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().step("duplicate a namespace's fd");
     let mut staged_plan = plan.clone();
     if matches!(plan.root, PlannedRoot::Lingering(_)) {
         // The guest gets its root from the image, and not the image.
@@ -616,7 +662,6 @@ pub fn terminal_type() -> String {
 fn make_record(
     request: &Request,
     plan: &Plan,
-    command: &str,
     prepared: &Prepared,
     staged: &Staged,
     cables: Vec<CableRecord>,
@@ -637,7 +682,7 @@ fn make_record(
     Ok(Record {
         version: RECORD_VERSION,
         name: request.name.to_string(),
-        command: command.to_owned(),
+        command: String::new(),
         init: Process::of(prepared.init_pid()).step("identify PID 1")?,
         init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
         supervisor: Process::of(std::process::id()).step("identify ourselves")?,
@@ -651,7 +696,14 @@ fn make_record(
         isolation: plan.isolation.clone(),
         stop_timeout_ms: plan.stop_timeout_ms,
         after: request.after.clone(),
-        origin: request.origin.clone(),
+        origin: None,
+        console: true,
+        policy: Policy {
+            restart: request.restart,
+            log_bytes: request.log_bytes,
+            stop_timeout_ms: plan.stop_timeout_ms,
+            boot_timeout_ms: plan.boot_timeout_ms,
+        },
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         lingers: None,
     })
@@ -663,33 +715,106 @@ impl Booted {
     /// # Errors
     /// Something of it is left.
     pub fn clean_up(self) -> Result<(), Error> {
-        let swept = self.take_names().map(drop);
+        let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
+        // Late as we may be, a later subhost of that name keeps its own.
+        let swept = match self.record.lingers {
+            Some(_) => hibernate(&self.layout, &self.name, &self.record),
+            None => sweep(&self.layout, &self.name, &self.record),
+        };
+        drop(lock);
         drop(self.resources);
         swept
     }
 
-    /// Takes its names back, after its PID 1 has ended, for the next run to put them back.
-    ///
-    /// # Errors
-    /// Something of it is left.
-    pub fn keep(self) -> Result<Kept, Error> {
-        let lock = self.take_names()?;
-        let Resources { range, user_namespace, netns, .. } = self.resources;
-        Ok(Kept { lock, network: Network { range, user_namespace, netns, cables: self.record.cables } })
+    /// Leaves it to the lean supervisor, as which this process goes on: comes back only with an error, and the subhost has ended then.
+    pub fn supervise(mut self, manner: Manner) -> Error {
+        Event::now(&self.name, "boot", format!("boots, with init {}", self.record.init_program))
+            .of_init(self.record.init.pid)
+            .note(&self.layout);
+        let step = format!("supervise {}", self.name);
+        let error = match self.hand_over(manner) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        let ended = self.running.kill().and_then(|()| self.running.wait());
+        if let Err(error) = ended.step(&*step).and_then(|_| self.clean_up()) {
+            return error;
+        }
+        Error::Step { step, source: error.into(), hint: None }
     }
 
-    /// Takes its names back, after its PID 1 has ended. As long as the lock is held nobody else gets the name, and `stop`
-    /// waits to see what becomes of it.
+    fn hand_over(&self, manner: Manner) -> std::io::Result<std::convert::Infallible> {
+        let (record, range) = (&self.record, &self.resources.range);
+        let is_ours = record.init_program == "subhost-init";
+        let charge = Charge {
+            name: record.name.clone(),
+            root_dir: self.layout.root_dir.clone().into(),
+            quiet: manner.quiet,
+            background: manner.background,
+            announce: manner.announce,
+            origin: record.origin.clone().unwrap_or_default(),
+            policy: record.policy.clone(),
+            failures: manner.failures,
+            has_control: self.control.is_some(),
+            task: Task::Watch(Watched {
+                init: record.init.clone(),
+                init_program: record.init_program.clone(),
+                is_child: true,
+                // A guest's own init does not tell.
+                ready: !is_ours,
+                ending: false,
+                place: Place {
+                    first_id: range.first,
+                    id_count: range.count,
+                    has_lock: range.lock.is_some(),
+                    cables: Vec::new(),
+                },
+                has_socket: is_ours,
+                has_console: self.pty.is_some(),
+            }),
+        };
+        let mut fds =
+            vec![self.running.pidfd(), self.resources.user_namespace.as_fd(), self.resources.netns.as_fd()];
+        fds.extend(range.lock.as_ref().map(AsFd::as_fd));
+        fds.extend(self.control.as_ref().map(AsFd::as_fd));
+        fds.extend(is_ours.then(|| self.running.socket()));
+        fds.extend(self.pty.as_ref().map(|pty| pty.master.as_fd()));
+        // Its disks, and the terminal's other side, stay open as they are.
+        keep_all_on_exec().map_err(std::io::Error::other)?;
+        Err(handover::supervise(&charge, &fds))
+    }
+}
+
+/// How a supervisor goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Errors only.
+    pub quiet: bool,
+    /// Whether it runs without a terminal.
+    pub background: bool,
+    /// Whether whoever started it waits until the subhost is ready.
+    pub announce: bool,
+    /// How often in a row it has failed.
+    pub failures: u32,
+}
+
+impl Kept {
+    /// What a supervisor has handed over.
     ///
     /// # Errors
-    /// Something of it is left.
-    fn take_names(&self) -> Result<Lock, Error> {
-        let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
-        // Late as we may be, a later subhost of that name keeps its own.
-        match self.record.lingers {
-            Some(_) => hibernate(&self.layout, &self.name, &self.record)?,
-            None => sweep(&self.layout, &self.name, &self.record)?,
-        }
-        Ok(lock)
+    /// It is not what it should be.
+    pub fn from_supervisor(again: &Again, mut fds: impl Iterator<Item = OwnedFd>) -> Result<Kept, Error> {
+        let step = || "go on with the run before".to_owned();
+        let mut next = || fds.next().ok_or("a descriptor is missing").step(step());
+        let lock = Lock::from(next()?);
+        let Some(place) = &again.place else { return Ok(Kept { lock, network: None }) };
+        let user_namespace = UserNamespace::from_fd(next()?).step(step())?;
+        let netns = Netns::from_fd(next()?).step(step())?;
+        let lock_of_ids = place.has_lock.then(|| next().map(Lock::from)).transpose()?;
+        let range = IdRange { first: place.first_id, count: place.id_count, lock: lock_of_ids };
+        Ok(Kept {
+            lock,
+            network: Some(Network { range, user_namespace, netns, cables: place.cables.clone() }),
+        })
     }
 }

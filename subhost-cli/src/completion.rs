@@ -2,6 +2,7 @@
 //! offered none.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -10,14 +11,15 @@ use clap_complete::env::{CompleteEnv, Shells};
 
 use crate::args::Cli;
 use crate::error::{Complaint, Context, Error};
-use crate::layout::{Layout, Name};
+use crate::layout::{Layout, Name, subhost_dir};
 use crate::state;
 
 /// The variable by which the script asks. Not the usual one of clap: somebody may have set that for another program.
 const VARIABLE: &str = "SUBHOSTCTL_COMPLETE";
 
-/// The option that says where configurations are.
+/// The options that say where configurations and trees are.
 const ROOT_DIR: &str = "--root-dir";
+const SUBHOST_DIR: &str = "--subhost-dir";
 
 /// Answers, and ends the program, if it was asked by a completion script.
 pub fn answer() {
@@ -43,10 +45,16 @@ pub fn script(shell: Shell) -> Result<String, Error> {
 pub fn subhosts() -> Vec<CompletionCandidate> {
     let layout = layout();
     let mut names = layout.configured().unwrap_or_default();
+    names.extend(layout.trees().unwrap_or_default());
     names.extend(state::recorded(&layout).unwrap_or_default());
     names.sort();
     names.dedup();
     names.iter().map(candidate).collect()
+}
+
+/// Those that can be started from a folder.
+pub fn trees() -> Vec<CompletionCandidate> {
+    layout().trees().unwrap_or_default().iter().map(candidate).collect()
 }
 
 /// Those that run, or of which something is left.
@@ -89,15 +97,20 @@ pub fn disk(word: &OsStr) -> Vec<CompletionCandidate> {
 /// The layout of the command line that is being typed.
 fn layout() -> Layout {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let given = words.iter().enumerate().find_map(|(at, word)| {
-        if word == ROOT_DIR {
+    let root_dir = value_of(&words, ROOT_DIR).unwrap_or_else(|| "/opt/sub".into());
+    let subhost_dir = subhost_dir(value_of(&words, SUBHOST_DIR).map(PathBuf::from));
+    Layout { subhost_dir, ..Layout::new(root_dir) }
+}
+
+fn value_of(words: &[OsString], option: &str) -> Option<OsString> {
+    words.iter().enumerate().find_map(|(at, word)| {
+        if word == option {
             // Bash has `=` as a word of its own.
             let after = words.get(at + 1).filter(|word| *word != "=");
             return after.or_else(|| words.get(at + 2)).cloned();
         }
-        word.to_str()?.strip_prefix(ROOT_DIR)?.strip_prefix('=').map(OsString::from)
-    });
-    Layout::new(given.unwrap_or_else(|| "/opt/sub".into()))
+        word.to_str()?.strip_prefix(option)?.strip_prefix('=').map(OsString::from)
+    })
 }
 
 fn candidate(name: &Name) -> CompletionCandidate {

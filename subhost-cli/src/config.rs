@@ -99,6 +99,18 @@ impl Loaded {
                     How::Evaluate,
                 )
             }
+            Err(LoadError::Open { source, path })
+                if source.kind() == std::io::ErrorKind::NotFound
+                    && given.is_none()
+                    && layout.is_tree(name) =>
+            {
+                let error = LoadError::Open { source, path: path.clone() };
+                let tree = layout.tree(name);
+                Err(Error::refused(
+                    unreadable(&layout.config(name), &error)
+                        .hint(format!("{} is for subhostctl start {name}", tree.display())),
+                ))
+            }
             loaded => Loaded::evaluated(&path, loaded, how),
         }
     }

@@ -17,7 +17,7 @@ use subhost_config::schema::DiskSpec;
 use subhost_init::console::Relay;
 use subhost_init::handoff::Message;
 
-use crate::boot::{Streams, boot};
+use crate::boot::{How, Streams, boot};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, NameError};
 use crate::observe::Observed;
@@ -151,7 +151,8 @@ fn jailed(
     let (reader, writer) = std::io::pipe().step("make a pipe")?;
     let null = File::open("/dev/null").step("open /dev/null")?;
     let streams = [null.into(), writer.try_clone().step("duplicate a pipe")?.into(), writer.into()];
-    let mut booted = boot(&request, layout, "check", Streams::Given(streams), None)?;
+    let how = How { command: "check", origin: None, streams: Streams::Given(streams) };
+    let mut booted = boot(&request, layout, how, None)?;
     let output = std::thread::spawn(move || read(reader));
     let mut watch = Watch::new(Relay::new(), signals);
     let (mut exited, mut interrupted) = (None, None);

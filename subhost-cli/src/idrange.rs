@@ -18,7 +18,18 @@ pub struct IdRange {
     pub first: u32,
     /// Number of ids.
     pub count: u32,
-    _lock: Option<Lock>,
+    /// What keeps others from it.
+    pub lock: Option<Lock>,
+}
+
+/// Takes the range of a guest that runs over from its supervisor, which is gone.
+///
+/// # Errors
+/// The locks cannot be read.
+pub fn hold(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
+    let (first, count) = (record.first_id, record.id_count);
+    // As long as it runs its record keeps others away, too.
+    Ok(IdRange { first, count, lock: lock(layout, first, count)? })
 }
 
 impl IdRange {
@@ -29,7 +40,7 @@ impl IdRange {
     pub fn of(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
         let (first, count) = (record.first_id, record.id_count);
         // Another command may hold it for a moment, until it has read the record.
-        Ok(IdRange { first, count, _lock: lock(layout, first, count)? })
+        Ok(IdRange { first, count, lock: lock(layout, first, count)? })
     }
 }
 
@@ -58,7 +69,7 @@ fn reserve_fixed(layout: &Layout, first: u32, count: u32) -> Result<IdRange, Err
             "overlaps the ids of subhost {}, {}:{}",
             record.name, record.first_id, record.id_count
         ))),
-        None => Ok(IdRange { first, count, _lock: Some(lock) }),
+        None => Ok(IdRange { first, count, lock: Some(lock) }),
     }
 }
 
@@ -79,7 +90,7 @@ fn reserve_free(layout: &Layout) -> Result<IdRange, Error> {
         let is_used = |records: &[Record]| records.iter().any(|record| overlaps(record, first, RANGE_COUNT));
         // A subhost may have come and gone, and linger, since they were read.
         if !is_used(known) && !is_used(&recorded(layout)) {
-            return Ok(IdRange { first, count: RANGE_COUNT, _lock: Some(lock) });
+            return Ok(IdRange { first, count: RANGE_COUNT, lock: Some(lock) });
         }
     }
     let what = match ranges {

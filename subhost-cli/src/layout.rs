@@ -66,6 +66,8 @@ pub struct Layout {
     pub run_dir: PathBuf,
     /// Folder of named network namespaces (`/run/netns`), the one that `ip netns` uses.
     pub netns_dir: PathBuf,
+    /// Folder of what consoles have said, and of events (`/var/log/subhost`).
+    pub log_dir: PathBuf,
 }
 
 impl Layout {
@@ -76,6 +78,7 @@ impl Layout {
             subhost_dir: "/opt/subhost".into(),
             run_dir: "/run/subhost".into(),
             netns_dir: "/run/netns".into(),
+            log_dir: "/var/log/subhost".into(),
         }
     }
 
@@ -109,6 +112,16 @@ impl Layout {
         self.lingering_records().join(name.as_str())
     }
 
+    /// Folder of the control sockets of supervisors.
+    pub fn controls(&self) -> PathBuf {
+        self.run_dir.join("control")
+    }
+
+    /// The control socket of one supervisor.
+    pub fn control(&self, name: &Name) -> PathBuf {
+        self.controls().join(name.as_str())
+    }
+
     /// The file whose byte ranges are the locks of names and id ranges.
     pub fn lock(&self) -> PathBuf {
         self.run_dir.join("lock")
@@ -140,6 +153,12 @@ impl Layout {
         let folder = self.tree(name);
         ["config", "root", &format!("{name}.img")].iter().any(|file| folder.join(file).exists())
     }
+}
+
+/// The folder of trees: as given, or as the environment has it.
+pub fn subhost_dir(given: Option<PathBuf>) -> PathBuf {
+    let own = std::env::var_os("SUBHOST").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    given.or(own).unwrap_or_else(|| "/opt/subhost".into())
 }
 
 /// The names of subhosts in a folder for which `is_one` holds, in order.

@@ -4,6 +4,7 @@
 //! makes hangs on file descriptors, so the kernel frees it whatever becomes of us; the few names come last.
 #![forbid(unsafe_code)]
 
+pub mod adopt;
 pub mod advice;
 pub mod args;
 pub mod boot;
@@ -12,11 +13,16 @@ pub mod commands;
 pub mod completion;
 pub mod config;
 pub mod config_exec;
+pub mod console_log;
+pub mod control;
 pub mod culprit;
 pub mod error;
+pub mod events;
+pub mod follow;
 pub mod fsck;
 pub mod fstab;
 pub mod guest;
+pub mod handover;
 pub mod idrange;
 pub mod isolation;
 pub mod json;
@@ -38,4 +44,5 @@ pub mod stage;
 pub mod state;
 pub mod subid;
 pub mod supervise;
+pub mod supervisor;
 pub mod tree;

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use subhost_init::userns::UserNamespace;
 use subhost_mount::attached::{MountId, unmount};
-use subhost_mount::bind::{bind, bind_fd};
+use subhost_mount::bind::bind_fd;
 use subhost_mount::filesystem::Propagation;
 use subhost_mount::mountinfo::{MountEntry, MountTable};
 use subhost_net::netns::Netns;
@@ -36,7 +36,7 @@ pub struct Lingers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Nothing but to keep what is on it from other mount namespaces.
+    /// Nothing but to keep what is on it from other mount namespaces: see [`screened`].
     Screen,
     /// The image.
     Image,
@@ -168,8 +168,10 @@ impl Kept {
                 continue;
             }
             let Some(fd) = mount.open(&table)? else { continue };
-            let copy = bind_fd(fd.as_fd(), mount.role == Role::Root)
-                .step(format!("enter {}", mount.place.display()))?;
+            let step = || format!("enter {}", mount.place.display());
+            let copy = bind_fd(fd.as_fd(), mount.role == Role::Root).step(step())?;
+            // What will be mounted on it is the guest's, and not to be seen on the host.
+            copy.set_propagation(Propagation::Private, true).step(step())?;
             match mount.role {
                 Role::Root => self.parts.live = Some(copy),
                 _ => (self.parts.image, self.parts.image_is_shown) = (Some(copy), true),
@@ -208,24 +210,26 @@ fn network(layout: &Layout, record: &Record, user_namespace_inode: u64) -> Optio
     let users = UserNamespace::from_fd(netns.user_namespace().ok()?).ok()?;
     let is_ours = netns.inode() == record.netns_inode && users.inode().ok()? == user_namespace_inode;
     let links = Observed::read().ok()?;
-    let is_there =
-        |cable: &CableRecord| links.by_index(cable.host_ifindex).is_some_and(|link| link.name == cable.host);
+    let is_there = |cable: &CableRecord| {
+        links.by_index(cable.host_ifindex).is_some_and(|link| link.has_name(&cable.host))
+    };
     (is_ours && record.cables.iter().all(is_there)).then_some((users, netns))
 }
 
-/// What the host is going to see, with what has to be under it: where mounts are shared with other mount namespaces, a mount
-/// of the folder itself that is not.
+/// What the host is going to see, each on a screen, unless that is there already.
+///
+/// A screen is a mount of the folder itself, in a peer group of its own (`mount_namespaces(7)`): the other mount namespaces that
+/// there are see nothing of what is put on it, and the copies that later ones get go when it is unmounted here. As a plain
+/// mount it would be seen in all of them, and as a private one later copies would keep its file system busy.
 ///
 /// # Errors
-/// The mounts cannot be looked at.
-pub fn screened(views: Vec<View>) -> Result<Vec<View>, Error> {
-    let table = MountTable::read(None).step("list the mounts")?;
+/// The step that failed.
+pub fn screened(views: Vec<View>, there: &[HostMount]) -> Result<Vec<View>, Error> {
     let mut screened = Vec::new();
     for view in views {
-        let at = open(&view.place).and_then(|(_, id)| table.by_id(id.id));
-        if at.is_some_and(|entry| entry.propagation().shared.is_some()) {
-            let mount = bind(&view.place, false).step(format!("bind {}", view.place.display()))?;
-            screened.push(View { role: Role::Screen, place: view.place.clone(), mount });
+        let at = open(&view.place).map(|(_, id)| id);
+        if !there.iter().any(|mount| at.is_some_and(|id| mount.is(id))) {
+            screened.push(View::of(Role::Screen, view.place.clone(), &view.place, false)?);
         }
         screened.push(view);
     }
@@ -245,11 +249,15 @@ pub fn recorded(views: &[View]) -> Result<Vec<HostMount>, Error> {
 /// # Errors
 /// The first that cannot be.
 pub fn show(views: &[View]) -> Result<(), Error> {
-    for View { place, mount, .. } in views {
+    for View { role, place, mount } in views {
         let step = || format!("attach {}", place.display());
         let (target, _) = open(place).ok_or("is no folder").step(step())?;
         mount.attach(target.as_fd()).step(step())?;
-        mount.set_propagation(Propagation::Private, true).step(step())?;
+        if *role == Role::Screen {
+            // Out of the group that it has got from where it is, and into one of its own.
+            mount.set_propagation(Propagation::Private, false).step(step())?;
+            mount.set_propagation(Propagation::Shared, false).step(step())?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,7 +23,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A held lock; dropping it gives it back.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct Lock(File);
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Lock {
+    /// A lock that the program had which has executed this one.
+    fn from(fd: OwnedFd) -> Lock {
+        Lock(fd.into())
+    }
+}
 
 /// Makes a folder of the run-time state, for root only.
 ///

@@ -459,7 +459,8 @@ mod tests {
             payload: None,
             hidden: Vec::new(),
             after: Vec::new(),
-            origin: crate::origin::Origin::default(),
+            restart: crate::handover::Restart::No,
+            log_bytes: 0,
             reads_disks: false,
         }
     }

@@ -125,6 +125,15 @@ fn print_any_json(value: &impl Serialize) -> Result<(), Error> {
     print(&format!("{}\n", escape_json(&text)))
 }
 
+/// The same in one line.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_json_line(value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string(&Versioned::of(value)).step("write JSON")?;
+    print(&format!("{}\n", escape_json(&text)))
+}
+
 /// Such characters stand in strings only, and none is above U+FFFF.
 fn escape_json(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -154,7 +163,7 @@ pub fn table(colour: Colour, header: &[&str], rows: &[Vec<String>]) -> String {
             // Nothing is padded at the end of a line.
             let width = if at + 1 < cells.len() { width + 2 } else { 0 };
             let spaces = " ".repeat(width.saturating_sub(cell.chars().count()));
-            match style(at, cell).filter(|_| colour.out) {
+            match style(at, cell).filter(|_| colour.out && !cell.is_empty()) {
                 Some(style) => text += &format!("{style}{cell}{PLAIN}{spaces}"),
                 None => text += &format!("{cell}{spaces}"),
             }

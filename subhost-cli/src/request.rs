@@ -7,15 +7,15 @@ use std::time::Duration;
 use serde::Serialize;
 use subhost_config::SubhostConfig;
 use subhost_config::schema::{
-    BindSpec, CableSpec, DiskSpec, EnvironmentVariable, InitChoice, PowerOff, UserNs,
+    self, BindSpec, CableSpec, DiskSpec, EnvironmentVariable, InitChoice, PowerOff, UserNs,
 };
 use subhost_mount::fstype::AllowedTypes;
 
 use crate::cgroup;
+use crate::handover::Restart;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::network::Wanted;
-use crate::origin::Origin;
 use crate::tree::Tree;
 
 /// Where the root file system comes from.
@@ -96,8 +96,10 @@ pub struct Request {
     pub hidden: Vec<PathBuf>,
     /// Those that are to be booted before it.
     pub after: Vec<String>,
-    /// How to boot it once more.
-    pub origin: Origin,
+    /// What its supervisor is to do beside watching it.
+    pub restart: Restart,
+    /// How much of its console is kept, in bytes.
+    pub log_bytes: u64,
     /// True if the command reads its disks itself: nothing of them is mounted, and nobody can write to them.
     pub reads_disks: bool,
 }
@@ -154,7 +156,12 @@ impl Request {
             payload: None,
             hidden: Vec::new(),
             after: config.after.value.clone(),
-            origin: Origin::default(),
+            restart: match config.restart.value {
+                schema::Restart::OnFailure => Restart::OnFailure,
+                schema::Restart::Always => Restart::Always,
+                _ => Restart::No,
+            },
+            log_bytes: config.log_bytes.value,
             reads_disks: false,
         }
     }
@@ -191,7 +198,8 @@ impl Request {
                 .filter_map(|path| std::fs::canonicalize(path).ok())
                 .collect(),
             after: Vec::new(),
-            origin: Origin::default(),
+            restart: Restart::No,
+            log_bytes: 0,
             reads_disks: false,
         }
     }

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use subhost_init::process::ProcessIdentity;
 
 use crate::cgroup::CgroupRecord;
+use crate::handover::Policy;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::linger::Lingers;
@@ -118,9 +119,15 @@ pub struct Record {
     /// Those that were to be booted before it.
     #[serde(default)]
     pub after: Vec<String>,
-    /// How to boot it once more.
+    /// How it was booted, if it can be booted again by itself.
     #[serde(default)]
-    pub origin: Origin,
+    pub origin: Option<Origin>,
+    /// False if its console is lost, as its supervisor was replaced and its init could not give it back.
+    #[serde(default)]
+    pub console: bool,
+    /// What its supervisor is to do.
+    #[serde(default)]
+    pub policy: Policy,
     /// Seconds since 1970 when it was committed.
     pub started: u64,
     /// What of it stays when its processes have ended.
@@ -204,6 +211,32 @@ impl Draft {
     }
 }
 
+/// Puts a record in the place of the one that is there, in one step for others. To be called with the name locked.
+///
+/// # Errors
+/// It cannot be written.
+pub fn replace(layout: &Layout, name: &Name, record: &Record) -> io::Result<()> {
+    let next = next_record(layout, name);
+    remove_file(&next)?;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&next)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    std::fs::rename(&next, layout.record(name))
+}
+
+/// What [`replace`] has under way; no name of a subhost begins with a dot.
+fn next_record(layout: &Layout, name: &Name) -> PathBuf {
+    layout.records().join(format!(".{name}"))
+}
+
+/// Whether PID 1 still holds the record of its launch, in which it looks whether it is to go on.
+pub fn is_looked_at(layout: &Layout, name: &Name, record: &Record) -> bool {
+    let Ok(own) = std::fs::metadata(layout.record(name)) else { return false };
+    let folder = std::fs::read_dir(format!("/proc/{}/fd", record.init.pid));
+    let mut open =
+        folder.into_iter().flatten().filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok());
+    open.any(|file| (file.dev(), file.ino()) == (own.dev(), own.ino()))
+}
+
 /// Reads the record of a name, of one that has ended where none runs; `None` when there is none.
 ///
 /// # Errors
@@ -225,7 +258,7 @@ fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     if !meta.is_file() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
         return Err(io::Error::other("is not a file that only root may write"));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(RECORD_MAX_BYTES)).unwrap_or(0) + 1);
     file.take(RECORD_MAX_BYTES).read_to_end(&mut bytes)?;
     let record: Record = serde_json::from_slice(&bytes)?;
     if record.version != RECORD_VERSION || record.name != name.as_str() {
@@ -239,7 +272,8 @@ fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
 /// # Errors
 /// It cannot be removed.
 pub fn remove(layout: &Layout, name: &Name) -> io::Result<()> {
-    unless_gone(std::fs::remove_file(layout.record(name)))
+    remove_file(&next_record(layout, name))?;
+    remove_file(&layout.record(name))
 }
 
 /// Removes all that is recorded of a name; that it is gone already is success.
@@ -248,7 +282,7 @@ pub fn remove(layout: &Layout, name: &Name) -> io::Result<()> {
 /// It cannot be removed.
 pub fn forget(layout: &Layout, name: &Name) -> io::Result<()> {
     remove(layout, name)?;
-    unless_gone(std::fs::remove_file(layout.lingering_record(name)))
+    remove_file(&layout.lingering_record(name))
 }
 
 /// Makes the record of one that has ended that of one that lingers, so that the next run can have its own. That it is one
@@ -259,6 +293,10 @@ pub fn forget(layout: &Layout, name: &Name) -> io::Result<()> {
 pub fn set_aside(layout: &Layout, name: &Name) -> io::Result<()> {
     make_private_dir(&layout.lingering_records())?;
     unless_gone(std::fs::rename(layout.record(name), layout.lingering_record(name)))
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    unless_gone(std::fs::remove_file(path))
 }
 
 fn unless_gone(result: io::Result<()>) -> io::Result<()> {

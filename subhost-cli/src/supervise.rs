@@ -40,9 +40,16 @@ impl Signals {
         std::iter::from_fn(|| self.next()).any(|signal| signal != Signal::SIGWINCH)
     }
 
-    fn next(&self) -> Option<Signal> {
+    /// The next signal that has come.
+    pub fn next(&self) -> Option<Signal> {
         let info = self.0.read_signal().ok()??;
         Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -139,7 +146,7 @@ impl Watch {
 }
 
 /// What came over the socket of PID 1.
-enum Received {
+pub enum Received {
     /// A message of ours.
     Message(Message),
     /// Something that is not understood: a newer PID 1 may say more.
@@ -151,7 +158,7 @@ enum Received {
 }
 
 /// Reads one message.
-fn receive(socket: BorrowedFd<'_>) -> Received {
+pub fn receive(socket: BorrowedFd<'_>) -> Received {
     let mut packet = [0; PACKET];
     match rustix::net::recv(socket, &mut packet, RecvFlags::DONTWAIT) {
         Ok((0, _)) => Received::Closed,

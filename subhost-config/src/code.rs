@@ -130,14 +130,10 @@ pub const SETTING_NOT_LIST: &str = "E1009";
 
 /// A variable is spelled nearly like a setting.
 pub const DID_YOU_MEAN: &str = "W1101";
-/// A setting that is known but has no effect yet.
-pub const NO_EFFECT_YET: &str = "W1102";
 /// A list from the environment was split on blanks.
 pub const SPLIT_ON_BLANKS: &str = "W1103";
 /// A value that is allowed, but unlikely to work well.
 pub const UNWISE_VALUE: &str = "W1104";
-/// A setting that has no effect yet has a value that it will not be able to take.
-pub const INEFFECTIVE_VALUE: &str = "W1105";
 
 /// A value of overlay-boot's format that is a command.
 pub const OVERLAY_BOOT_COMMAND: &str = "E1201";

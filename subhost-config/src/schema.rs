@@ -30,6 +30,6 @@ pub(crate) use names::nearest;
 pub use path::{BindSpec, DeviceSpec};
 pub use scalar::{InitChoice, PowerOff, UserNs, parse_duration};
 pub use setting::{FilePlace, Origin, Setting};
-pub use settings::{SETTINGS, SettingInfo, Support};
+pub use settings::{SETTINGS, SettingInfo};
 pub use spec_error::SpecError;
 pub use variable::EnvironmentVariable;

@@ -11,8 +11,8 @@ fn document(name: &str) -> String {
 }
 
 fn row(setting: &SettingInfo) -> String {
-    let SettingInfo { name, kind, default, example, summary, support, .. } = setting;
-    format!("| `{name}` | {kind} | {default} | `{name}={example}` | {summary} | {support} |")
+    let SettingInfo { name, kind, default, example, summary, .. } = setting;
+    format!("| `{name}` | {kind} | {default} | `{name}={example}` | {summary} |")
 }
 
 #[test]

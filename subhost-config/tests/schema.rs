@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use subhost_config::schema::{
     BindSpec, CableSpec, Capability, DeviceSpec, DiskSpec, Environment, InitChoice, Origin, PowerOff,
-    ProcSys, Restart, SETTINGS, Seccomp, Setting, SubhostConfig, Support, UserNs, Written,
+    ProcSys, Restart, SETTINGS, Seccomp, Setting, SubhostConfig, UserNs, Written,
 };
 use subhost_config::{Diagnostic, Evaluator, IncludePolicy, Location, Source, parse};
 
@@ -136,8 +136,8 @@ fn reads_every_setting_that_has_no_effect_yet() {
     assert_eq!(config.routes.value[0].to_string(), "10.8.0.0/16=192.0.2.1");
     assert_eq!(config.gateway.value, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
     assert_eq!(config.dns.value, ["192.0.2.53".parse::<IpAddr>().unwrap()]);
-    assert_eq!((config.mtu.value, config.log_bytes.value), (Some(1400), Some(1 << 20)));
-    assert_eq!((config.restart.value, config.autostart.value), (Some(Restart::OnFailure), Some(true)));
+    assert_eq!((config.mtu.value, config.log_bytes.value), (Some(1400), 1 << 20));
+    assert_eq!((config.restart.value, config.autostart.value), (Restart::OnFailure, Some(true)));
     assert_eq!(config.after.value, ["db"]);
     assert_eq!(config.start_delay.value, Some(Duration::from_millis(500)));
     assert_eq!(config.environment.value[0].value, OsString::from_vec(b"b\xff c".to_vec()));
@@ -163,23 +163,6 @@ fn elements_have_their_places() {
     let texts: Vec<&str> = place.elements.iter().map(|span| &text[span.start()..span.end()]).collect();
     assert_eq!(texts, ["vda:1:/a", "'vdb:1:/b'"]);
     assert_eq!(&text[place.span.start()..place.span.end()], "DISKS+=( 'vdb:1:/b' )");
-}
-
-#[test]
-fn a_wrong_value_without_effect_is_only_a_warning() {
-    let text = "LOG_SIZE=(1 2)\nTMPFS_SIZE=512\n";
-    let found: Vec<_> = complaints(text, &[])
-        .into_iter()
-        .map(|(code, place, message)| format!("{code} {place}: {message}"))
-        .collect();
-    assert_eq!(
-        found,
-        [
-            "W1105 LOG_SIZE=(1 2): LOG_SIZE is one value, not an array",
-            "W1102 LOG_SIZE=(1 2): LOG_SIZE has no effect yet",
-            "E1005 TMPFS_SIZE=512: TMPFS_SIZE: `512` is less than 4K",
-        ]
-    );
 }
 
 #[test]
@@ -277,30 +260,24 @@ fn conflicts_point_at_the_later_element() {
 
 #[test]
 fn warns_about_names() {
-    let environment = [("SUBHOST_LOG_SIZE", "1M"), ("SUBHOST_RUNLEVL", "3"), ("SUBHOST_LOG", "debug")];
-    let text = "DISK=(vda:1:/a)\nLOG_SIZE=2M\nOWNER=me\nhostname=x\n";
+    let environment = [("SUBHOST_RUNLEVL", "3"), ("SUBHOST_LOG", "debug")];
+    let text = "DISK=(vda:1:/a)\nOWNER=me\nhostname=x\n";
     assert!(config(text, &environment).disks.value.is_empty());
     let found: Vec<_> =
         complaints(text, &environment).into_iter().map(|(code, _, message)| (code, message)).collect();
     let expected = [
-        ("W1102", "SUBHOST_LOG_SIZE has no effect yet"),
         ("W1101", "SUBHOST_RUNLEVL is no setting; did you mean SUBHOST_RUNLEVEL?"),
         ("W1101", "DISK is no setting; did you mean DISKS?"),
-        ("W1102", "LOG_SIZE has no effect yet"),
     ];
     assert_eq!(found, expected.map(|(code, message)| (code, message.to_owned())));
 }
 
 #[test]
-fn every_example_of_the_table_is_accepted_with_no_word_but_that_it_has_no_effect() {
+fn every_example_of_the_table_is_accepted_without_a_word() {
     for setting in SETTINGS {
         let text = format!("{}={}\n", setting.name, setting.example);
         let codes: Vec<_> = complaints(&text, &[]).into_iter().map(|(code, ..)| code).collect();
-        let expected: &[&str] = match setting.support {
-            Support::Full => &[],
-            Support::Ignored => &["W1102"],
-        };
-        assert_eq!(codes, expected, "{text}");
+        assert!(codes.is_empty(), "{text}: {codes:?}");
     }
 }
 
@@ -322,19 +299,6 @@ fn the_table_and_the_typed_settings_are_the_same() {
         // A default that is no value of the setting is said in words.
         let shown = entry.info.default.strip_prefix('`').and_then(|it| it.strip_suffix('`'));
         assert_eq!(shown.unwrap_or_default(), value, "default of {name}");
-    }
-}
-
-#[test]
-fn every_name_of_the_table_is_known() {
-    for setting in SETTINGS {
-        let text = format!("{}=''\n", setting.name);
-        let codes: Vec<_> = complaints(&text, &[]).into_iter().map(|(code, ..)| code).collect();
-        let support = match codes.as_slice() {
-            ["W1102"] => Support::Ignored,
-            _ => Support::Full,
-        };
-        assert_eq!(support, setting.support, "{}: {codes:?}", setting.name);
     }
 }
 

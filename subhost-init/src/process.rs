@@ -1,16 +1,17 @@
 //! The identity of a process, so that no signal ever reaches a stranger, and what a process leaves to those it executes.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::child::Status;
+use crate::child::{Status, wait};
 use crate::launch::Ended;
 use crate::{Error, Result, sys};
 
@@ -116,6 +117,20 @@ impl ProcessHandle {
         }
     }
 
+    /// A process that the caller has a pidfd of, as of a child that it has started under this pid.
+    #[must_use]
+    pub fn from_pidfd(pid: u32, pidfd: OwnedFd) -> ProcessHandle {
+        ProcessHandle { pid, pidfd }
+    }
+
+    /// Waits for the end of a child of the caller, and reaps it.
+    ///
+    /// # Errors
+    /// Of `waitid`: `ECHILD` when it is no child of the caller.
+    pub fn reap(&self) -> Result<Ended> {
+        wait(self.pidfd.as_fd()).map(Ended::from).map_err(|source| error("wait for", self.pid, source))
+    }
+
     /// How the process ended, of which the caller need not be the parent. The kernel tells from Linux 6.15 on, once somebody has
     /// reaped it, which is waited for until the deadline. Of a guest's init it does not tell `reboot(2)`: there it says
     /// [`Ended::Exited`] with 0 if init itself has called that, else [`Ended::Killed`] by SIGKILL.
@@ -131,11 +146,21 @@ impl ProcessHandle {
                 Ok(_) | Err(_) => break,
             }
         }
-        let status = sys::signals::wait_status(self.pidfd.as_fd()).ok()??;
-        Some(Ended::from(match libc::WIFSIGNALED(status) {
-            true => Status::Killed(libc::WTERMSIG(status)),
-            false => Status::Exited(libc::WEXITSTATUS(status)),
-        }))
+        sys::signals::wait_status(self.pidfd.as_fd()).ok()?.map(of_wait_status)
+    }
+
+    /// What `/proc` will tell of it between its end and its reaping.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn epitaph(&self) -> Result<Epitaph> {
+        let stat = fs::File::open(format!("/proc/{}/stat", self.pid))
+            .map_err(|source| error("open the state of", self.pid, source))?;
+        // Still the same process: what was opened is its own.
+        match self.wait_gone(Instant::now())? {
+            true => Err(error("open the state of", self.pid, io::ErrorKind::NotFound.into())),
+            false => Ok(Epitaph(stat)),
+        }
     }
 
     /// The pid that it was opened by.
@@ -148,6 +173,21 @@ impl ProcessHandle {
     #[must_use]
     pub fn into_pidfd(self) -> OwnedFd {
         self.pidfd
+    }
+}
+
+/// How a process ended, read by another one than its parent: there from its end until its parent reaps it, which may be no time at
+/// all. It tells of `reboot(2)` in a guest, as the parent is told.
+#[derive(Debug)]
+pub struct Epitaph(fs::File);
+
+impl Epitaph {
+    /// How it ended; `None` when it runs, or was reaped.
+    #[must_use]
+    pub fn read(&self) -> Option<Ended> {
+        let mut stat = [0; 1024];
+        let length = self.0.read_at(&mut stat, 0).ok()?;
+        ended_in(&stat[..length])
     }
 }
 
@@ -191,10 +231,29 @@ pub fn keep_all_on_exec() -> Result<()> {
 }
 
 fn observe(pid: u32) -> io::Result<(u64, u64)> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    // A file in /proc has no length, and would be read in small pieces, each of which the kernel makes all of it for.
+    let mut stat = Vec::with_capacity(1024);
+    File::open(format!("/proc/{pid}/stat"))?.read_to_end(&mut stat)?;
     let start_time = start_time_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
     let namespace = fs::metadata(format!("/proc/{pid}/ns/pid"))?.ino();
     Ok((start_time, namespace))
+}
+
+/// Fields 3 and 52 of `/proc/PID/stat`, of a process that has ended.
+fn ended_in(stat: &[u8]) -> Option<Ended> {
+    let end_of_name = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[end_of_name + 1..]).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    let status = fields.nth(52 - 4)?.parse().ok()?;
+    (state == "Z").then(|| of_wait_status(status))
+}
+
+fn of_wait_status(status: i32) -> Ended {
+    Ended::from(match libc::WIFSIGNALED(status) {
+        true => Status::Killed(libc::WTERMSIG(status)),
+        false => Status::Exited(libc::WEXITSTATUS(status)),
+    })
 }
 
 /// Field 22 of `/proc/PID/stat`. The second is the name in parentheses, which may hold anything, parentheses too.
@@ -204,8 +263,14 @@ fn start_time_ticks(stat: &[u8]) -> Option<u64> {
     rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
+/// It does not change in the life of a process, and is asked for with each identity.
 fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+    static READ: OnceLock<String> = OnceLock::new();
+    if let Some(read) = READ.get() {
+        return Ok(read.clone());
+    }
+    let read = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned();
+    Ok(READ.get_or_init(|| read).clone())
 }
 
 fn is_gone(error: &io::Error) -> bool {
@@ -247,6 +312,28 @@ mod tests {
         child.wait().unwrap();
         assert!(identity.open().unwrap().is_none());
         assert!(!handle.signal(libc::SIGKILL).unwrap());
+    }
+
+    #[test]
+    fn reads_how_it_ended_until_it_is_reaped() {
+        for (command, ended) in
+            [("exit 7", Ended::Exited(7)), ("kill -9 $$", Ended::Killed(9)), ("kill -2 $$", Ended::PowerOff)]
+        {
+            let mut child = Command::new("sh")
+                .args(["-c", &format!("read x; {command}")])
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let handle = ProcessIdentity::of(child.id()).unwrap().open().unwrap().unwrap();
+            let epitaph = handle.epitaph().unwrap();
+            assert_eq!(epitaph.read(), None, "it runs");
+            drop(child.stdin.take());
+            assert!(handle.wait_gone(Instant::now() + Duration::from_secs(60)).unwrap());
+            assert_eq!(epitaph.read(), Some(ended));
+            child.wait().unwrap();
+            assert_eq!(epitaph.read(), None, "it was reaped");
+            assert!(handle.epitaph().is_err());
+        }
     }
 
     #[test]

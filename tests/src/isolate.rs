@@ -1,4 +1,5 @@
-//! A host of one's own: network, mount and PID namespaces, with a private `/run`, that end with their first process.
+//! A host of one's own: network, mount and PID namespaces, with a private `/run` and
+//! `/var/log`, that end with their first process.
 //!
 //! A program that wants one calls [`stage`] first thing in `main`, and runs itself again through [`command`]. What
 //! it starts in there is seen by nobody else, and dies with it, whatever happens.
@@ -67,6 +68,7 @@ pub fn exit_code(status: ExitStatus) -> i32 {
 
 fn prepare() -> io::Result<()> {
     mount("tmpfs", "/run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
+    mount("tmpfs", "/var/log", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
     // As any host has it where `ip netns add` was ever called: the folder of named netns is a shared mount of itself.
     std::fs::create_dir(NETNS)?;
     mount_bind(NETNS, NETNS)?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use subhost_config::{Diagnostic, Sources, overlay_boot, render_json};
 
 use super::run::interrupted;
-use super::{Context, need_root};
+use super::{Context, need_root, start};
 use crate::args::{self, Devices, Format};
 use crate::config::{Evaluated, Loaded, distrust, path_of, rendered, request};
 use crate::error::{Complaint, Context as _, Error};
@@ -50,14 +50,23 @@ pub(super) fn check(context: &Context, args: &args::Check) -> Result<u8, Error> 
         return check_overlay_boot(context, given);
     }
     let none = Devices::default();
-    let (loaded, name) = load(context, given, &none)?;
+    let (loaded, name) = match (args.start, target(given)?) {
+        (true, Target::Name(name)) => {
+            let given = context.config.as_deref();
+            (Loaded::of_tree(&context.layout, given, &name, context.how)?, name)
+        }
+        _ => load(context, given, &none)?,
+    };
     let mut complaints = Vec::new();
     let mut checked = None;
     if args.fsck {
         need_root("check --fsck")?;
     }
     if loaded.config.is_some() {
-        let request = request(&loaded, name, none, None)?;
+        let request = match args.start {
+            true => start::request(context, name, &loaded)?,
+            false => request(&loaded, name, none, None)?,
+        };
         let observed =
             Observed::of(&request, &context.layout, Purpose::Look).step("list the host's links")?;
         if let Err(found) = Plan::make(&request, &observed, &context.layout) {
@@ -77,7 +86,7 @@ pub(super) fn check(context: &Context, args: &args::Check) -> Result<u8, Error> 
     }
     // Without a file it is the environment that is right.
     let what = if loaded.path.is_file() { &loaded.path } else { Path::new(given) };
-    let distrust = loaded.distrust().map(|reason| format!("boot will refuse it: {reason}"));
+    let distrust = loaded.distrust().map(|reason| format!("it will be refused: {reason}"));
     let diagnostics = (&*loaded.diagnostics, &loaded.sources);
     tell(context, &loaded.path, what, diagnostics, distrust, complaints, checked.as_deref())
 }

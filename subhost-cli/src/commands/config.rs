@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use subhost_config::schema::{Entry, Origin, Support, Written};
+use subhost_config::schema::{Entry, Origin, Written};
 use subhost_config::{Diagnostic, Sources, SubhostConfig, Value, Variable};
 
 use super::Context;
@@ -31,7 +31,6 @@ struct ShownSetting {
     /// The assignment that gives exactly this value.
     bash: Option<String>,
     from: ShownOrigin,
-    support: &'static str,
     summary: &'static str,
 }
 
@@ -64,7 +63,7 @@ pub(super) fn show(context: &Context, args: args::ConfigShow) -> Result<u8, Erro
     }
     if let Some(config) = &config {
         let rows: Vec<Vec<String>> = config.entries().iter().map(row).collect();
-        report::print(&report::table(context.colour, &["SETTING", "FROM", "EFFECT", "VALUE"], &rows))?;
+        report::print(&report::table(context.colour, &["SETTING", "FROM", "VALUE"], &rows))?;
     }
     Ok(status)
 }
@@ -100,7 +99,7 @@ fn row(entry: &Entry<'_>) -> Vec<String> {
         _ => entry.to_bash(),
     };
     // The value last, as it may be long.
-    vec![entry.info.name.to_owned(), entry.origin.to_string(), entry.info.support.to_string(), value]
+    vec![entry.info.name.to_owned(), entry.origin.to_string(), value]
 }
 
 fn shown_setting(entry: &Entry<'_>) -> ShownSetting {
@@ -131,10 +130,6 @@ fn shown_setting(entry: &Entry<'_>) -> ShownSetting {
             Origin::Environment(name) => from("environment", Some(name)),
             Origin::Flag(name) => from("flag", Some(name)),
             _ => from("default", None),
-        },
-        support: match entry.info.support {
-            Support::Full => "full",
-            Support::Ignored => "ignored",
         },
         summary: entry.info.summary,
     }

@@ -17,6 +17,7 @@ use subhost_net::observe::Observed;
 
 use super::shown::{self, ShownCable};
 use super::{Context, need_root};
+use crate::adopt;
 use crate::args::Devices;
 use crate::config::Loaded;
 use crate::error::{Context as _, Error};
@@ -252,12 +253,12 @@ fn configurations(context: &Context) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
-/// Whether those that run are plugged in as they were made, and as isolated.
+/// Whether those that run or linger are plugged in as they were made, and as isolated.
 fn cables(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     let mut right = 0;
     for name in recorded(layout).step("list the records")? {
-        let Ok(State::Running(record)) = state_of(layout, &name) else { continue };
+        let Ok(State::Running(record) | State::Lingering(record)) = state_of(layout, &name) else { continue };
         for cable in shown::cables(&name, record.cables, links) {
             let Some(difference) = cable.difference() else {
                 right += 1;
@@ -298,7 +299,16 @@ fn leftovers(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
     let mut known = Vec::new();
     for name in recorded(layout).step("list the records")? {
         match state_of(layout, &name) {
-            Ok(State::Running(record) | State::Lingering(record)) => known.push(record.netns_inode),
+            Ok(State::Running(record)) => {
+                known.push(record.netns_inode);
+                if adopt::is_wanted(&record) {
+                    let advice = format!("subhostctl recover {name} gives it one");
+                    let found = "runs without a supervisor";
+                    findings
+                        .push(Finding::new(&format!("subhost {name}"), Health::Note, found).advice(advice));
+                }
+            }
+            Ok(State::Lingering(record)) => known.push(record.netns_inode),
             Ok(State::Stale(record)) => {
                 known.push(record.netns_inode);
                 let advice = format!("subhostctl stop {name} removes what is left of it");

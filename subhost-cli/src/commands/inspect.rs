@@ -10,9 +10,10 @@ use subhost_net::observe::{Link, Observed};
 
 use super::check::ShownComplaint;
 use super::config::{self, ShownConfig};
+use super::list::tell_ends;
 use super::plan;
 use super::shown::{Shown, look};
-use super::{Context, need_root, unknown};
+use super::{Context, need_root, start, unknown};
 use crate::args::Devices;
 use crate::config::{Loaded, request};
 use crate::error::{Context as _, Error};
@@ -20,6 +21,7 @@ use crate::layout::Name;
 use crate::observe::{self, Purpose};
 use crate::plan::Plan;
 use crate::report;
+use crate::request::Request;
 use crate::state::{self, CableRecord, DiskRecord, Record};
 
 /// What `status` shows, and all the rest.
@@ -32,7 +34,7 @@ struct Document<'a> {
     /// What is there of that now.
     observed: Option<Now>,
     configuration: Option<ShownConfig<'a>>,
-    /// Of the next boot.
+    /// Of the next boot or start.
     plan: Option<plan::Shown<'a>>,
     /// Why that would be refused.
     complaints: Vec<ShownComplaint>,
@@ -108,30 +110,36 @@ pub(super) fn inspect(context: &Context, name: Name) -> Result<u8, Error> {
     let layout = &context.layout;
     let links = Observed::read().step("list the links")?;
     let record = state::read(layout, &name).ok().flatten();
-    let shown = look(context, &name, &links);
+    let mut shown = [look(context, &name, &links)];
+    tell_ends(context, &mut shown);
+    let [shown] = shown;
     let is_configured = context.config.is_some() || layout.config(&name).is_file();
-    if shown.state == "stopped" && !is_configured {
+    if shown.state == "stopped" && !is_configured && !layout.is_tree(&name) {
         return Err(unknown(&name));
     }
     let observed = record.as_ref().map(|record| now(context, record, &links)).transpose()?;
-    let devices = Devices::default();
-    let loaded = is_configured
-        .then(|| Loaded::of(layout, context.config.as_deref(), &name, &devices, context.how))
-        .transpose();
-    let (loaded, mut complaints) = match loaded {
-        Ok(loaded) => (loaded, Vec::new()),
-        Err(error) => (None, error.into_complaints()),
+    let is_started = match &record {
+        Some(record) => record.command == "start",
+        None => !is_configured && layout.is_tree(&name),
     };
-    let mut plan = None;
-    if let Some(loaded) = loaded.as_ref().filter(|loaded| loaded.config.is_some()) {
-        let request = request(loaded, name, devices, None)?;
-        let found =
-            observe::Observed::of(&request, layout, Purpose::Look).step("look at what the request names")?;
-        match Plan::make(&request, &found, layout) {
-            Ok(made) => plan = Some(made),
-            Err(refused) => complaints.extend(refused),
-        }
-    }
+    let given = context.config.as_deref();
+    let devices = Devices::default();
+    let loaded = match (is_started, is_configured) {
+        (true, _) => Loaded::of_tree(layout, given, &name, context.how).map(Some),
+        (false, true) => Loaded::of(layout, given, &name, &devices, context.how).map(Some),
+        (false, false) => Ok(None),
+    };
+    let mut complaints = Vec::new();
+    let mut keep = |error: Error| complaints.extend(error.into_complaints());
+    let loaded = loaded.map_err(&mut keep).ok().flatten();
+    let readable = loaded.as_ref().filter(|loaded| loaded.config.is_some());
+    let plan = readable.and_then(|loaded| {
+        let request = match is_started {
+            true => start::request(context, name, loaded),
+            false => request(loaded, name, devices, None),
+        };
+        request.and_then(|request| make(context, &request)).map_err(&mut keep).ok()
+    });
     let configured =
         loaded.as_ref().map(|loaded| config::shown(loaded, loaded.config.as_ref())).transpose()?;
     report::print_json(&Document {
@@ -143,6 +151,12 @@ pub(super) fn inspect(context: &Context, name: Name) -> Result<u8, Error> {
         complaints: complaints.into_iter().map(ShownComplaint::from).collect(),
     })?;
     Ok(0)
+}
+
+fn make(context: &Context, request: &Request) -> Result<Plan, Error> {
+    let found = observe::Observed::of(request, &context.layout, Purpose::Look)
+        .step("look at what the request names")?;
+    Plan::make(request, &found, &context.layout).map_err(Error::Refused)
 }
 
 /// What the kernel has of what was made.

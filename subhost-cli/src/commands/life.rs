@@ -60,7 +60,7 @@ pub(super) fn reboot(context: &Context, args: &args::Running) -> Result<u8, Erro
         if !record.supervisor.is_alive() {
             return Err(Error::refused(
                 Complaint::new(format!("subhost {name}: has no supervisor, which would boot it again"))
-                    .hint(format!("subhostctl restart {name} stops and boots it")),
+                    .hint(format!("subhostctl recover {name} gives it one")),
             ));
         }
         reboot_one(context, name, &record)
@@ -158,8 +158,8 @@ fn running_of(context: &Context, given: &[Names]) -> Result<Vec<Name>, Error> {
 
 /// How it was booted.
 fn origin_of(record: &Record) -> Result<Origin, Error> {
-    if record.command == "boot" {
-        return Ok(record.origin.clone());
+    if let Some(origin) = &record.origin {
+        return Ok(origin.clone());
     }
     let what = format!("subhost {}: is no system that was booted, but a command", record.name);
     Err(Error::refused(Complaint::new(what).hint("subhostctl stop ends it")))

@@ -4,8 +4,11 @@ use subhost_net::observe::Observed;
 
 use super::shown::{Shown, ShownCable, look};
 use super::{Context, need_root, unknown};
+use crate::control;
 use crate::error::{Context as _, Error};
+use crate::events::{self, Event};
 use crate::layout::Name;
+use crate::linger::Role;
 use crate::names::{Names, expand};
 use crate::report;
 use crate::state::recorded;
@@ -42,6 +45,7 @@ pub(super) fn list(context: &Context, given: &[Names]) -> Result<u8, Error> {
 pub(super) fn status(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("status")?;
     let mut shown = look_at(context, &expand(given, "subhost", || all(context))?)?;
+    tell_ends(context, &mut shown);
     match (context.json, given) {
         // How much it is shows in what was asked for, and not in what is there.
         (true, [Names::One(_)]) => shown.iter().try_for_each(report::print_json)?,
@@ -59,6 +63,10 @@ fn all(context: &Context) -> Result<Vec<Name>, Error> {
     let mut names = context.layout.configured().step("list the configurations")?;
     names.extend(context.layout.trees().step("list the trees")?);
     names.extend(recorded(&context.layout).step("list the records")?);
+    // Those that wait to be booted again.
+    names.extend(
+        control::names(&context.layout).into_iter().filter(|name| control::waits(&context.layout, name)),
+    );
     names.sort();
     names.dedup();
     Ok(names)
@@ -76,12 +84,22 @@ fn look_at(context: &Context, names: &[Name]) -> Result<Vec<Shown>, Error> {
 }
 
 fn status_table(context: &Context, shown: Shown) -> String {
+    let name = shown.name.clone();
     let mut rows = vec![vec!["name".into(), shown.name], vec!["state".into(), shown.state.into()]];
     let mut row = |key: &str, value: String| rows.push(vec![key.to_owned(), value]);
     if let Some(pid) = shown.init_pid {
         row("init", format!("{pid} {}", shown.init_program.unwrap_or_default()));
     }
     row("supervisor", shown.supervisor_pid.map_or_else(|| "none".to_owned(), |pid| pid.to_string()));
+    if shown.supervision == Some("unsupervised") {
+        row("note", format!("unsupervised: subhostctl recover {name} gives it a supervisor"));
+    }
+    if shown.console == Some(false) {
+        row("note", "console and log are lost until the next boot".to_owned());
+    }
+    if let Some(event) = shown.last_end {
+        row("last end", format!("{}, {}", event.text, event.time));
+    }
     if let Some(inode) = shown.netns_inode {
         row("netns", format!("{} (inode {inode})", shown.netns.unwrap_or_else(|| "not pinned".to_owned())));
     }
@@ -96,6 +114,9 @@ fn status_table(context: &Context, shown: Shown) -> String {
     for disk in &shown.disks {
         let by = disk.loop_number.map_or("itself".to_owned(), |number| format!("by /dev/loop{number}"));
         row(&disk.node, format!("{} partition {} {by}", disk.image.display(), disk.partition));
+    }
+    for mount in shown.mounts.iter().filter(|mount| mount.role != Role::Screen) {
+        row("mount", mount.place.display().to_string());
     }
     if let Some(isolation) = shown.isolation {
         let last = u64::from(isolation.first_id) + u64::from(isolation.id_count) - 1;
@@ -121,10 +142,25 @@ fn status_table(context: &Context, shown: Shown) -> String {
     report::table(context.colour, &["WHAT", "VALUE"], &rows)
 }
 
+/// Tells of each that does not run how it has ended.
+pub(super) fn tell_ends(context: &Context, shown: &mut [Shown]) {
+    let events = events::read(&context.layout).unwrap_or_default();
+    for shown in shown.iter_mut().filter(|shown| !shown.runs()) {
+        shown.last_end = last_end(&events, &shown.name);
+    }
+}
+
+/// How the last run of one has ended.
+fn last_end(events: &[Event], name: &str) -> Option<Event> {
+    let is_end = |event: &&Event| event.name == name && ["ended", "failed"].contains(&event.event.as_str());
+    events.iter().rfind(is_end).cloned()
+}
+
 /// `HOST_END=BRIDGE`, and in what that is not so of one that runs.
 fn plugged(cable: &ShownCable, state: &str) -> String {
     let plugged = format!("{}={}", cable.made.host, cable.made.bridge.as_deref().unwrap_or(""));
-    match cable.difference().filter(|_| ["running", "paused"].contains(&state)) {
+    // Those of one that has ended are gone, and nobody wonders.
+    match cable.difference().filter(|_| state != "ended") {
         Some(difference) => format!("{plugged} ({difference})"),
         None => plugged,
     }

@@ -4,16 +4,21 @@ mod autostart;
 mod boot;
 mod check;
 mod config;
+mod console;
 mod cp;
+mod delete;
 mod doctor;
 mod enter;
+mod events;
 mod inspect;
 mod life;
 mod list;
+mod logs;
 mod man;
 mod mounts;
 mod partitions;
 mod plan;
+mod recover;
 mod run;
 mod shown;
 mod start;
@@ -21,7 +26,7 @@ mod stop;
 mod wait;
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -31,9 +36,11 @@ use crate::args::{Cli, Command, Config};
 use crate::completion;
 use crate::config::How;
 use crate::error::Error;
-use crate::layout::Layout;
+use crate::handover::SUPERVISE;
+use crate::layout::{Layout, subhost_dir};
 use crate::order::{self, Job};
 use crate::report;
+use crate::supervisor;
 
 /// What every command gets.
 pub struct Context {
@@ -57,7 +64,11 @@ const OUR_FAILURE: u8 = 125;
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     completion::answer();
-    let cli = Cli::parse_from(command_line(std::env::args_os().collect()));
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == SUPERVISE) {
+        return finish(supervisor::main(), false);
+    }
+    let cli = Cli::parse_from(command_line(words));
     let context = Context {
         layout: Layout { subhost_dir: subhost_dir(cli.subhost_dir), ..Layout::new(cli.root_dir) },
         config: cli.config,
@@ -80,6 +91,10 @@ pub fn main() -> ExitCode {
         Command::Pause(args) => life::pause(&context, &args),
         Command::Resume(args) => life::resume(&context, &args),
         Command::Wait(args) => wait::wait(&context, &args),
+        Command::Console(args) => console::console(&context, &args),
+        Command::Logs(args) => logs::logs(&context, &args),
+        Command::Events(args) => events::events(&context, &args),
+        Command::Recover(args) => recover::recover(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
         Command::Exec(args) => enter::exec(&context, args),
         Command::List { names } => list::list(&context, &names),
@@ -92,12 +107,18 @@ pub fn main() -> ExitCode {
         Command::Partitions { image } => partitions::partitions(&context, &image),
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Cp(args) => cp::cp(&context, &args),
+        Command::Delete(args) => delete::delete(&context, &args),
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {
             completion::script(shell).and_then(|script| report::print(&script)).map(|()| 0)
         }
     };
+    finish(result, passes_status)
+}
+
+/// The exit status of a command, after its error is shown.
+fn finish(result: Result<u8, Error>, passes_status: bool) -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -105,12 +126,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(if passes_status { OUR_FAILURE } else { error.exit_status() })
         }
     }
-}
-
-/// The folder of trees: as given, or as the environment has it.
-fn subhost_dir(given: Option<PathBuf>) -> PathBuf {
-    let own = std::env::var_os("SUBHOST").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    given.or(own).unwrap_or_else(|| "/opt/subhost".into())
 }
 
 /// Called by a link of these names, the program is the script that it was.

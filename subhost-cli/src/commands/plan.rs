@@ -1,8 +1,8 @@
-//! `plan`: what boot would do.
+//! `plan`: what boot or start would do.
 
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, start};
 use crate::args;
 use crate::config::{Loaded, request};
 use crate::error::{Context as _, Error};
@@ -22,11 +22,18 @@ pub(super) fn shown(plan: &Plan) -> Shown<'_> {
     Shown { plan, commands: plan.commands() }
 }
 
-/// Shows the plan of a boot. Changes nothing, and needs no privileges where the files are readable.
+/// Shows the plan of a boot or a start. Changes nothing, and needs no privileges where the files are readable.
 pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
-    let loaded =
-        Loaded::of(&context.layout, context.config.as_deref(), &args.name, &args.devices, context.how)?;
-    let request = request(&loaded, args.name, args.devices, args.init)?;
+    let (layout, given) = (&context.layout, context.config.as_deref());
+    let (loaded, request) = if args.start {
+        let loaded = Loaded::of_tree(layout, given, &args.name, context.how)?;
+        let request = start::request(context, args.name, &loaded)?;
+        (loaded, request)
+    } else {
+        let loaded = Loaded::of(layout, given, &args.name, &args.devices, context.how)?;
+        let request = request(&loaded, args.name, args.devices, args.init)?;
+        (loaded, request)
+    };
     let observed = Observed::of(&request, &context.layout, Purpose::Look).step("list the host's links")?;
     let plan = Plan::make(&request, &observed, &context.layout).map_err(Error::Refused)?;
     if context.json {
@@ -41,7 +48,7 @@ pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
         }
     }
     if let Some(reason) = loaded.distrust() {
-        report::note(context.quiet, &format!("{}: boot will refuse it: {reason}", loaded.path.display()));
+        report::note(context.quiet, &format!("{}: it will be refused: {reason}", loaded.path.display()));
     }
     Ok(0)
 }

@@ -12,7 +12,7 @@ use subhost_init::launch::Ended;
 
 use super::{Context, need_root, shell_status};
 use crate::args;
-use crate::boot::{Streams, boot as apply};
+use crate::boot::{How, Streams, boot as apply};
 use crate::error::{Complaint, Context as _, Error};
 use crate::isolation::Isolation;
 use crate::layout::is_plain_absolute;
@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
 }
 
 /// Makes a subhost of a request that has a command, and returns the status of that.
-pub(super) fn payload(context: &Context, request: &Request, command: &str) -> Result<u8, Error> {
+pub(super) fn payload(context: &Context, request: &Request, command: &'static str) -> Result<u8, Error> {
     let signals = Signals::block()?;
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let (streams, ours) = if terminal {
@@ -37,7 +37,8 @@ pub(super) fn payload(context: &Context, request: &Request, command: &str) -> Re
         let (ours, theirs) = Pipes::open().step("make pipes")?;
         (Streams::Given(theirs), Some(ours))
     };
-    let mut booted = apply(request, &context.layout, command, streams, None)?;
+    let how = How { command, origin: None, streams };
+    let mut booted = apply(request, &context.layout, how, None)?;
     for note in &booted.notes {
         report::note(context.quiet, note);
     }

@@ -6,8 +6,11 @@ use subhost_net::observe::{Link, Observed};
 
 use super::Context;
 use crate::cgroup::CgroupRecord;
+use crate::control;
+use crate::events::Event;
 use crate::isolation::Isolation as Settings;
 use crate::layout::Name;
+use crate::linger::HostMount;
 use crate::lock::name_is_held;
 use crate::observe::{State, state_of};
 use crate::report;
@@ -21,6 +24,12 @@ pub(super) struct Shown {
     pub(super) init_pid: Option<u32>,
     pub(super) init_program: Option<String>,
     pub(super) supervisor_pid: Option<u32>,
+    /// `supervised`, or `unsupervised` when its supervisor was killed.
+    pub(super) supervision: Option<&'static str>,
+    /// False when its console was lost with a supervisor.
+    pub(super) console: Option<bool>,
+    /// How its last run has ended; not in `list`.
+    pub(super) last_end: Option<Event>,
     pub(super) netns: Option<String>,
     pub(super) netns_inode: Option<u64>,
     pub(super) cables: Vec<ShownCable>,
@@ -28,6 +37,15 @@ pub(super) struct Shown {
     pub(super) isolation: Option<Isolation>,
     pub(super) cgroup: Option<CgroupRecord>,
     pub(super) started: Option<u64>,
+    /// Mounts on the host that stay until it is stopped.
+    pub(super) mounts: Vec<HostMount>,
+}
+
+impl Shown {
+    /// Whether something of it runs, or stands still.
+    pub(super) fn runs(&self) -> bool {
+        ["running", "paused"].contains(&self.state)
+    }
 }
 
 /// What keeps a subhost apart from the host.
@@ -114,11 +132,16 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
         state = state_of(layout, name);
     }
     let (state, record) = match state {
+        Ok(State::Stopped) if starting && control::waits(layout, name) => ("restarting", None),
         Ok(State::Stopped) if starting => ("starting", None),
         Ok(State::Stopped) => ("stopped", None),
         Ok(State::Running(record)) if record.cgroup.is_frozen() => ("paused", Some(record)),
         Ok(State::Running(record)) => ("running", Some(record)),
-        Ok(State::Lingering(record)) => ("lingering", Some(record)),
+        Ok(State::Lingering(mut record)) => {
+            // It went with the processes.
+            record.cgroup.directories.clear();
+            ("lingering", Some(record))
+        }
         Ok(State::Stale(record)) => ("ended", Some(record)),
         // One record that is not ours to read must not hide the other subhosts.
         Err(error) => {
@@ -127,6 +150,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
         }
     };
     let running = ["running", "paused"].contains(&state);
+    let supervised = record.as_ref().is_some_and(|record| record.supervisor.is_alive());
     match record {
         None => Shown {
             name: name.to_string(),
@@ -134,6 +158,9 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
             init_pid: None,
             init_program: None,
             supervisor_pid: None,
+            supervision: None,
+            console: None,
+            last_end: None,
             netns: None,
             netns_inode: None,
             cables: Vec::new(),
@@ -141,13 +168,17 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
             isolation: None,
             cgroup: None,
             started: None,
+            mounts: Vec::new(),
         },
         Some(record) => Shown {
             name: record.name,
             state,
             init_pid: running.then_some(record.init.pid),
             init_program: Some(record.init_program),
-            supervisor_pid: record.supervisor.is_alive().then_some(record.supervisor.pid),
+            supervisor_pid: supervised.then_some(record.supervisor.pid),
+            supervision: running.then_some(if supervised { "supervised" } else { "unsupervised" }),
+            console: Some(record.console),
+            last_end: None,
             netns: record.pinned.then(|| name.to_string()),
             netns_inode: Some(record.netns_inode),
             cables: cables(name, record.cables, links),
@@ -164,6 +195,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
             }),
             cgroup: Some(record.cgroup),
             started: Some(record.started),
+            mounts: record.lingers.map_or(Vec::new(), |lingers| lingers.mounts),
         },
     }
 }

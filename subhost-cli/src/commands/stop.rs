@@ -9,8 +9,9 @@ use subhost_net::name::LinkName;
 
 use super::{Context, at_once, each_job, need_root};
 use crate::args;
-use crate::boot::{await_disks, sweep};
+use crate::boot::{await_disks, hibernate, sweep};
 use crate::cgroup::sweep_name;
+use crate::control::{self, Word};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
 use crate::lock::{await_name, name_is_held};
@@ -164,11 +165,20 @@ pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String,
         if let Some(supervisor) = &supervisor {
             await_supervisor(layout, name, supervisor)?;
         }
+        if stay_off(layout, name) && text == NOT_RUNNING {
+            text = "is not booted again".to_owned();
+        }
         let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
         match state(layout, name)? {
             State::Stopped => {
                 sweep_name(name)?;
+                control::remove(layout, name).step(format!("remove the control socket of {name}"))?;
                 await_disks(&disks);
+                return Ok(text);
+            }
+            // What lingers is not to be ended, but undone.
+            State::Lingering(record) if matches!(how, How::Force) => {
+                hibernate(layout, name, &record)?;
                 return Ok(text);
             }
             State::Stale(record) | State::Lingering(record) => {
@@ -220,6 +230,12 @@ fn end(name: &Name, record: &Record, how: How) -> Result<String, Error> {
         Stopped::Killed => Ok(format!("did not stop in time, and was killed{asked}")),
         Stopped::Stuck => Err(Error::Left(vec![stuck(name, record)])),
     }
+}
+
+/// Tells a supervisor that waits until it is time to boot again that it is not to. It has the name locked until it is gone.
+fn stay_off(layout: &Layout, name: &Name) -> bool {
+    let Ok(Some(socket)) = control::ask(layout, name, Word::StayOff) else { return false };
+    matches!(control::answer(&socket, Instant::now() + SUPERVISOR), Some((Word::Waiting, _)))
 }
 
 /// What is left of one that was killed and has not ended.

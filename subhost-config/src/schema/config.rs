@@ -159,7 +159,7 @@ settings! {
     /// `RATE` in bits a second.
     rate_bits: maybe u64 = "RATE", None, quantity::rate, quantity::written_rate;
     /// `RESTART`
-    restart: maybe Restart = "RESTART", None, choice::restart, choice::written;
+    restart: one Restart = "RESTART", Restart::No, choice::restart, choice::written;
     /// `AUTOSTART`
     autostart: maybe bool = "AUTOSTART", None, choice::yes_no, choice::written_yes_no;
     /// `AFTER`: names of subhosts.
@@ -167,7 +167,7 @@ settings! {
     /// `START_DELAY`
     start_delay: maybe Duration = "START_DELAY", None, scalar::duration, scalar::written_duration;
     /// `LOG_SIZE` in bytes.
-    log_bytes: maybe u64 = "LOG_SIZE", None, quantity::size_of_a_page, quantity::written_size;
+    log_bytes: one u64 = "LOG_SIZE", 1 << 20, quantity::size_of_a_page, quantity::written_size;
     /// `ENVIRONMENT`
     environment: list EnvironmentVariable =
         "ENVIRONMENT", Vec::new(), EnvironmentVariable::parse, EnvironmentVariable::written,

@@ -1,28 +1,17 @@
-//! Names of settings: those without effect, and those that are nearly right.
+//! Names of settings that are nearly right.
 
-use super::settings::{SETTINGS, Support};
+use super::settings::SETTINGS;
 use crate::code;
 use crate::diagnostic::Diagnostic;
 
-/// What becomes of the setting of this name, if there is one.
-pub(super) fn support(name: &str) -> Option<Support> {
-    SETTINGS.iter().find(|setting| setting.name == name).map(|setting| setting.support)
-}
-
 /// What there is to say about a variable of this name. `prefix` is what stands before it in the environment.
 pub(super) fn warning(name: &str, prefix: &str) -> Option<Diagnostic> {
-    match support(name) {
-        Some(Support::Full) => None,
-        Some(Support::Ignored) => {
-            let message = format!("{prefix}{name} has no effect yet");
-            Some(Diagnostic::warning(code::NO_EFFECT_YET, message))
-        }
-        None => {
-            let nearest = nearest_setting(name)?;
-            let message = format!("{prefix}{name} is no setting; did you mean {prefix}{nearest}?");
-            Some(Diagnostic::warning(code::DID_YOU_MEAN, message))
-        }
+    if SETTINGS.iter().any(|setting| setting.name == name) {
+        return None;
     }
+    let nearest = nearest_setting(name)?;
+    let message = format!("{prefix}{name} is no setting; did you mean {prefix}{nearest}?");
+    Some(Diagnostic::warning(code::DID_YOU_MEAN, message))
 }
 
 /// Names that are near to a setting's, and are words that people mean.

@@ -3,7 +3,6 @@
 use super::environment::Environment;
 use super::names;
 use super::setting::{FilePlace, Origin, Setting};
-use super::settings::Support;
 use super::spec_error::SpecError;
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -216,11 +215,7 @@ impl<'a> Reader<'a> {
             ":"
         };
         let message = format!("{}{separator} {error}", describe(name, origin));
-        let diagnostic = match names::support(name) {
-            // Nothing is done with the value, so that nothing needs to be refused for it.
-            Some(Support::Ignored) => Diagnostic::warning(code::INEFFECTIVE_VALUE, message),
-            _ => Diagnostic::error(error.code(), message),
-        };
+        let diagnostic = Diagnostic::error(error.code(), message);
         let diagnostic = diagnostic.at(span);
         self.diagnostics.push(match error.hint() {
             Some(hint) => diagnostic.hint(hint),

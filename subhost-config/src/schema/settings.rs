@@ -14,26 +14,6 @@ pub struct SettingInfo {
     pub example: &'static str,
     /// What it does, in one sentence.
     pub summary: &'static str,
-    /// Whether it has an effect.
-    pub support: Support,
-}
-
-/// What becomes of a setting that somebody writes. [`Display`](std::fmt::Display) says it in a few words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Support {
-    /// It has its effect.
-    Full,
-    /// It has none yet, and that is said.
-    Ignored,
-}
-
-impl std::fmt::Display for Support {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Full => "yes",
-            Self::Ignored => "not yet: warned of",
-        })
-    }
 }
 
 const fn setting(
@@ -43,24 +23,13 @@ const fn setting(
     example: &'static str,
     summary: &'static str,
 ) -> SettingInfo {
-    SettingInfo { name, kind, default, example, summary, support: Support::Full }
-}
-
-/// Without effect so far.
-const fn later(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    example: &'static str,
-    summary: &'static str,
-) -> SettingInfo {
-    SettingInfo { support: Support::Ignored, ..setting(name, kind, default, example, summary) }
+    SettingInfo { name, kind, default, example, summary }
 }
 
 const YES_NO: &str = "`yes` or `no`";
 const SIZE: &str = "size: bytes, or `64K`, `512M`, `2G`, `1T`";
 
-/// All settings: those with an effect, then those that are only read and checked so far.
+/// All settings.
 pub const SETTINGS: &[SettingInfo] = &[
     setting(
         "DISKS",
@@ -288,7 +257,13 @@ pub const SETTINGS: &[SettingInfo] = &[
         "100mbit",
         "How fast each cable is, in either direction.",
     ),
-    later("RESTART", "`no`, `on-failure` or `always`", "none", "on-failure", "When to boot again by itself."),
+    setting(
+        "RESTART",
+        "`no`, `on-failure` or `always`",
+        "`no`",
+        "on-failure",
+        "When to boot again by itself, what nobody has stopped.",
+    ),
     setting(
         "AUTOSTART",
         YES_NO,
@@ -310,7 +285,13 @@ pub const SETTINGS: &[SettingInfo] = &[
         "5s",
         "How long `autostart` waits before it boots this one, when those of `AFTER` are ready; 24 hours at most.",
     ),
-    later("LOG_SIZE", SIZE, "none", "1M", "How much of the console to keep; 4K at least."),
+    setting(
+        "LOG_SIZE",
+        SIZE,
+        "`1M`",
+        "64K",
+        "How much of the console to keep for `subhostctl logs`; 4K at least.",
+    ),
     setting(
         "ENVIRONMENT",
         "list of `NAME=value`",

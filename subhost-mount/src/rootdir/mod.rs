@@ -2,6 +2,7 @@
 
 mod create;
 mod read;
+mod remove;
 mod resolve;
 mod walk;
 

@@ -179,6 +179,9 @@ fn address_is_given_by_dhcp() {
             let v4: Vec<_> =
                 addresses.filter(|info| info["family"] == "inet").map(|info| &info["local"]).collect();
             assert_eq!(v4, ["192.0.2.50"], "{inside:#}");
+            // The next one has the same address, and what this one says last would lead the bridge astray.
+            drop(guest);
+            wait_gone(&[name.parse().unwrap()], Duration::from_secs(30)).unwrap();
         }
     });
 }

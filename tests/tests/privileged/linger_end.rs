@@ -19,12 +19,21 @@ const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "whatever_became_of_what_lingers_stop_undoes_it", needs: TREE, body: undone },
+    Case {
+        name: "whatever_became_of_what_lingers_stop_undoes_it",
+        needs: TREE,
+        body: |host| undone(host, false),
+    },
+    Case {
+        name: "whatever_became_of_what_lingers_start_mends_it",
+        needs: TREE,
+        body: |host| undone(host, true),
+    },
     Case { name: "a_network_that_is_not_ours_is_left_alone", needs: TREE, body: not_ours },
     Case { name: "an_image_that_somebody_looks_into_is_said_to_be_held", needs: TREE, body: held },
-    Case { name: "folders_of_any_name_linger_and_are_undone", needs: TREE, body: any_name },
     Case { name: "what_lingers_is_seen_in_no_other_mount_namespace", needs: TREE, body: unseen },
     Case { name: "without_its_supervisor_it_runs_and_lingers_all_the_same", needs: TREE, body: alone },
+    Case { name: "a_start_that_fails_leaves_what_there_was_before", needs: TREE, body: fails },
     Case {
         name: "killed_at_forty_moments_a_start_is_started_again_and_undone",
         needs: TREE,
@@ -33,7 +42,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// An overlay in an image: all that there can be.
-fn whole<'a>(host: &'a Host, short: &str) -> std::io::Result<Started<'a>> {
+pub(crate) fn whole<'a>(host: &'a Host, short: &str) -> std::io::Result<Started<'a>> {
     let base = host.folder().join("base");
     if !base.exists() {
         copy(host, &Fixture::TinyTree.path().map_err(std::io::Error::other)?, &base)?;
@@ -49,7 +58,7 @@ fn whole<'a>(host: &'a Host, short: &str) -> std::io::Result<Started<'a>> {
     Ok(started)
 }
 
-fn undone(host: &Host) -> Verdict {
+fn undone(host: &Host, enters: bool) -> Verdict {
     bridge(host)?;
     let started = whole(host, "whole")?;
     let (live, mnt) = (started.live(""), started.folder().join("mnt"));
@@ -88,19 +97,17 @@ fn undone(host: &Host) -> Verdict {
         ("a record that is not set aside", &[&unfinished], true),
     ];
     for (what, deeds, starts) in deeds {
-        for enters in [false, true] {
-            started.run("echo was here >/file")?;
-            for deed in deeds {
-                deed()?;
-            }
-            if enters {
-                let again = host.subhostctl(&["start", &started.name, "--", "cat", "/file"])?;
-                assert_eq!(again.code == 0, starts, "{what}: {again}");
-                assert_eq!(again.stdout, if starts { "was here\n" } else { "" }, "{what}");
-            }
-            started.stop()?;
-            case::nothing_left(host, &before).map_err(|error| format!("{what}: {error}"))?;
+        started.run("echo was here >/file")?;
+        for deed in deeds {
+            deed()?;
         }
+        if enters {
+            let again = host.subhostctl(&["start", &started.name, "--", "cat", "/file"])?;
+            assert_eq!(again.code == 0, starts, "{what}: {again}");
+            assert_eq!(again.stdout, if starts { "was here\n" } else { "" }, "{what}");
+        }
+        started.stop()?;
+        case::nothing_left(host, &before).map_err(|error| format!("{what}: {error}"))?;
     }
     Ok(())
 }
@@ -145,48 +152,19 @@ fn held(host: &Host) -> Verdict {
     started.stop()
 }
 
-/// Row L9 of docs/security.md.
-fn any_name(host: &Host) -> Verdict {
-    bridge(host)?;
-    let before = Snapshot::take(&host.scope())?;
-    let tree = Fixture::TinyTree.path()?;
-    let deep = format!("deep/{}", ["folder"; 200].join("/"));
-    for folder in ["a b", r"a\040b", "x (deleted)", "x//deleted", "new\nline", "tab\there", "ü", "-rf", &deep]
-    {
-        let dir = host.folder().join("names").join(folder);
-        let name = host.name("any");
-        let own = dir.join(&name);
-        fs::create_dir_all(&own)?;
-        copy(host, &tree, &own.join("root"))?;
-        // Beside it, of the name that it might be taken for.
-        let beside = host.folder().join("names/a b").join(&name).join("live");
-        let is_other = folder == r"a\040b";
-        if is_other {
-            host.witness("mount", &["-t", "tmpfs", "beside", &beside.to_string_lossy()])?;
-        }
-        for _ in 0..2 {
-            let mut command = host.command(&["start", &name, "--", "sh", "-c", "echo x >/file"]);
-            command.arg("--subhost-dir").arg(&dir);
-            let mut words: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
-            // The last one counts, and has to stand before the command.
-            let place = words.iter().position(|word| word == "--subhost-dir").ok_or("no option")?;
-            words[place + 1] = dir.clone().into();
-            words.truncate(words.len() - 2);
-            let mut command = std::process::Command::new(command.get_program());
-            command.args(words);
-            let outcome = subhost_tests::program::run(command, PATIENCE)?;
-            assert_eq!(outcome.code, 0, "{folder}: {outcome}");
-            assert_eq!(fs::read_to_string(own.join("live/file"))?, "x\n", "{folder}");
-        }
-        // Also where it is not told again in which folder.
-        host.done(&["stop", &name])?;
-        assert!(!own.join("live/file").exists(), "{folder}");
-        if is_other {
-            host.witness("umount", &[&beside.to_string_lossy()])?;
-        }
-        case::nothing_left(host, &before).map_err(|error| format!("{folder}: {error}"))?;
+/// Somebody with a mount namespace of his own.
+fn elsewhere(host: &Host, propagation: &str) -> std::io::Result<Running> {
+    let up = host.folder().join("up");
+    let script = ["sh", "-c", "touch $0; exec sleep 1000", &*up.to_string_lossy()];
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--propagation", propagation, "--"]).args(script);
+    let mut other = Running::start(command)?;
+    while !up.exists() {
+        let ended = other.wait(Duration::from_millis(5))?;
+        assert!(ended.is_none(), "it has ended");
     }
-    Ok(())
+    fs::remove_file(&up)?;
+    Ok(other)
 }
 
 /// Row L8 of docs/security.md.
@@ -200,16 +178,7 @@ fn unseen(host: &Host) -> Verdict {
     host.witness("mount", &["--make-shared", &at])?;
     let before = Snapshot::take(&host.scope())?;
     for propagation in ["slave", "shared"] {
-        let mut other = std::process::Command::new("unshare");
-        other.args(["--mount", "--propagation", propagation, "--", "sh", "-c", "touch $0; exec sleep 1000"]);
-        let up = host.folder().join(propagation);
-        let mut other = Running::start({
-            other.arg(&up);
-            other
-        })?;
-        while !up.exists() {
-            assert!(other.wait(Duration::from_millis(5))?.is_none(), "it has ended");
-        }
+        let other = elsewhere(host, propagation)?;
         let table = || fs::read_to_string(format!("/proc/{}/mountinfo", other.pid()));
         let first = table()?;
         for _ in 0..2 {
@@ -226,7 +195,37 @@ fn unseen(host: &Host) -> Verdict {
         assert_eq!(table()?, first, "{propagation}");
         drop(other);
         case::nothing_left(host, &before)?;
+        // One that is made while it lingers has a copy, which goes with it.
+        started.run("true")?;
+        let later = elsewhere(host, propagation)?;
+        let table = || fs::read_to_string(format!("/proc/{}/mountinfo", later.pid()));
+        assert!(table()?.contains("subhost-whole"), "there is nothing to go");
+        started.run("true")?;
+        started.stop()?;
+        let seen = table()?;
+        assert!(!seen.contains(&*started.name), "{propagation}: {seen}");
+        drop(later);
+        case::nothing_left(host, &before)?;
     }
+    // Unless it was cut off.
+    started.run("true")?;
+    let later = elsewhere(host, "private")?;
+    let stopped = host.subhostctl(&["stop", &started.name])?;
+    assert!(stopped.code == 3 && stopped.stderr.contains("subhostctl mounts"), "{stopped}");
+    drop(later);
+    started.run("true")?;
+    started.stop()?;
+    // An overlay is not to be seen from here any more, so it is told by the next start.
+    let overlay = Started::new(host, "over", &format!("BASE={}", host.folder().join("base").display()))?;
+    overlay.run("true")?;
+    let later = elsewhere(host, "private")?;
+    overlay.stop()?;
+    let again = host.subhostctl(&["start", &overlay.name, "--", "true"])?;
+    assert!(again.code == 125 && again.stderr.contains("in use by another overlay"), "{again}");
+    assert!(again.stderr.contains(&format!("mount namespace of {} (sleep)", later.pid())), "{again}");
+    drop(later);
+    overlay.run("true")?;
+    overlay.stop()?;
     host.witness("umount", &[&at])?;
     Ok(())
 }
@@ -268,12 +267,52 @@ fn alone(host: &Host) -> Verdict {
             host.running(name)?.signal_init(Signal::KILL)?;
             running.wait(PATIENCE)?.ok_or("it goes on")?;
             assert_eq!(started.identity()?, lingering);
+            let mut running = host.start(&["start", name, "--", "sleep", "1000"])?;
+            while host.running(name).is_err() {
+                assert!(running.wait(Duration::from_millis(5))?.is_none(), "it has ended");
+            }
+            for _ in 0..2 {
+                host.done(&["kill", name])?;
+                assert_eq!(started.identity()?, lingering);
+            }
+            running.wait(PATIENCE)?.ok_or("it goes on")?;
             started.run("rm /up")?;
             started.stop()?;
         }
         case::nothing_left(host, &before)?;
     }
     Ok(())
+}
+
+/// Fails at the very last step, when all else is in place.
+fn fails(host: &Host) -> Verdict {
+    bridge(host)?;
+    let started = whole(host, "whole")?;
+    let name = started.name.as_str();
+    let live = started.folder().join("live");
+    let before = Snapshot::take(&host.scope())?;
+    let fails = || -> Verdict {
+        fs::remove_dir(&live)?;
+        fs::write(&live, "in the way")?;
+        let outcome = host.subhostctl(&["start", name, "--", "touch", "/not-yet"])?;
+        assert!(outcome.code == 125 && outcome.stderr.contains("live: is no folder"), "{outcome}");
+        fs::remove_file(&live)?;
+        Ok(fs::create_dir(&live)?)
+    };
+    fails()?;
+    case::nothing_left(host, &before)?;
+    started.run("touch /there")?;
+    let lingering = started.identity()?;
+    for _ in 0..2 {
+        host.witness("umount", &[&live.to_string_lossy()])?;
+    }
+    let without = started.identity()?;
+    fails()?;
+    assert_eq!(started.identity()?, without);
+    assert_eq!(started.run("ls /there /not-yet 2>/dev/null; true")?, "/there\n");
+    assert_eq!(started.identity()?.mounts.len(), lingering.mounts.len());
+    started.stop()?;
+    case::nothing_left(host, &before)
 }
 
 fn forty_kills(host: &Host) -> Verdict {
@@ -296,12 +335,13 @@ fn forty_kills(host: &Host) -> Verdict {
         if round % 2 == 1 {
             started.run("true")?;
         }
-        let moment = random.below(whole);
+        // Some early, so that there are kills before anything has a name.
+        let moment = random.below(if round % 4 == 0 { whole / 4 } else { whole });
         let mut command = start()?;
         command.wait(moment)?;
         command.kill()?;
         drop(command);
-        let state = host.guest(name)?.map(|guest| guest.state().to_owned()).unwrap_or_default();
+        let state = started.row()?["state"].as_str().unwrap_or_default().to_owned();
         if state == "stopped" {
             nothing += 1
         } else {

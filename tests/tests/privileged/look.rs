@@ -223,8 +223,9 @@ fn cable_in_truth(host: &Host) -> Verdict {
         (&["down"], [true.into(), false.into(), BRIDGE.into()], "down"),
         (&["up", "master", "other"], [true.into(), true.into(), "other".into()], "now on other"),
         (&["nomaster"], [true.into(), true.into(), Value::Null], "now on no bridge"),
+        (&["down"], [true.into(), false.into(), Value::Null], "now on no bridge, down"),
         // It is still called so by its altname.
-        (&["name", "elsewhere", "down"], [true.into(), false.into(), Value::Null], "now on no bridge, down"),
+        (&["name", "elsewhere"], [true.into(), false.into(), Value::Null], "now on no bridge, down"),
     ];
     for (change, expected, words) in steps {
         host.witness("ip", &[&["link", "set", "dev", &end], *change].concat())?;

@@ -1,15 +1,18 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
+mod adopt;
 mod apart;
 mod autostart;
 mod binds;
 mod changes;
 mod config_exec;
+mod console;
 mod cp;
 mod debian;
 mod disks;
 mod doctor;
 mod escape;
+mod events;
 mod filesystems;
 mod foreign;
 mod fsck;
@@ -22,13 +25,17 @@ mod initctl;
 mod inits;
 mod isolation;
 mod joining;
+mod json;
 mod kill;
 mod lacking;
 mod layers;
 mod life;
+mod lifecycle;
 mod limits;
 mod linger;
 mod linger_end;
+mod linger_names;
+mod logs;
 mod look;
 mod mounts;
 mod names;
@@ -37,8 +44,10 @@ mod nodes;
 mod orphans;
 mod paths;
 mod pid1;
+mod reading;
 mod reboots;
 mod refuse;
+mod restart;
 mod run;
 mod shared;
 mod spying;
@@ -70,16 +79,19 @@ fn main() -> ExitCode {
         disks::CASES,
         doctor::CASES,
         filesystems::CASES,
+        events::CASES,
         fsck::CASES,
         escape::CASES,
         foreign::CASES,
         heldup::CASES,
         hostile::CASES,
         autostart::CASES,
+        adopt::CASES,
         apart::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
+        console::CASES,
         cp::CASES,
         hung::CASES,
         idranges::CASES,
@@ -87,14 +99,18 @@ fn main() -> ExitCode {
         initctl::CASES,
         isolation::CASES,
         joining::CASES,
+        json::CASES,
         inits::CASES,
         kill::CASES,
         lacking::CASES,
         layers::CASES,
         life::CASES,
+        lifecycle::CASES,
         limits::CASES,
         linger::CASES,
         linger_end::CASES,
+        linger_names::CASES,
+        logs::CASES,
         look::CASES,
         names::CASES,
         nodes::CASES,
@@ -103,8 +119,10 @@ fn main() -> ExitCode {
         pid1::CASES,
         mounts::CASES,
         network::CASES,
+        reading::CASES,
         reboots::CASES,
         refuse::CASES,
+        restart::CASES,
         run::CASES,
         shared::CASES,
         spying::CASES,

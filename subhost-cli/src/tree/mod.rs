@@ -1,7 +1,9 @@
 //! The tree of a subhost that `start` starts: what its root is made of, and how it is mounted.
 
+mod mount;
+
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -9,17 +11,13 @@ use serde::Serialize;
 use subhost_config::SubhostConfig;
 use subhost_config::schema::{DiskSpec, PartitionChoice};
 use subhost_mount::attached::MountId;
-use subhost_mount::bind::bind;
-use subhost_mount::device::Device;
-use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes, Propagation};
-use subhost_mount::overlay::{Layer, Upper, merge};
-use subhost_mount::rootdir::{FileKind, RootDir};
+use subhost_mount::rootdir::RootDir;
 
 use crate::error::{Complaint, Context, Error};
 use crate::json;
 use crate::layout::{Layout, Name};
-use crate::linger::Role;
-use crate::plan::Plan;
+
+pub use mount::{Parts, View};
 
 /// The guest's tree, and the overlay's work folder: in the subhost's folder, or at the top of its image.
 const OWN: [&str; 2] = ["root", "work"];
@@ -33,7 +31,8 @@ pub struct Tree {
     /// Layers that are only read, the topmost first. Without one, the root is the guest's tree itself.
     #[serde(serialize_with = "json::paths")]
     pub base: Vec<PathBuf>,
-    /// The image that holds the guest's tree.
+    /// The image that holds the guest's tree; the plan names it among the images.
+    #[serde(skip)]
     pub image: Option<PathBuf>,
     /// The guest's own tree; in the image, if there is one.
     #[serde(serialize_with = "json::path")]
@@ -41,29 +40,6 @@ pub struct Tree {
     /// The overlay's work folder, beside it.
     #[serde(serialize_with = "json::path")]
     pub work: PathBuf,
-}
-
-/// What is there of it before it is mounted: detached.
-#[derive(Default)]
-pub struct Parts {
-    /// A copy of the whole that lingers.
-    pub live: Option<Mount>,
-    /// The image.
-    pub image: Option<Mount>,
-    /// True if what lingers is an overlay, whose layers have mapped ids.
-    pub merged: bool,
-    /// True if the image is on the host already.
-    pub image_is_shown: bool,
-}
-
-/// A mount that the host is to see.
-pub struct View {
-    /// What it is for.
-    pub role: Role,
-    /// Where.
-    pub place: PathBuf,
-    /// What, detached.
-    pub mount: Mount,
 }
 
 impl Tree {
@@ -85,7 +61,8 @@ impl Tree {
             return Err(Error::refused(refused(format!("is not trusted: {reason}")).hint(hint)));
         }
         let image = folder.join(format!("{name}.img"));
-        let image = (config.root.value.is_none() && image.exists()).then_some(image);
+        let has_own = config.root.value.is_some() || config.work.value.is_some();
+        let image = (!has_own && image.exists()).then_some(image);
         let [root, work] = OWN.map(|own| if image.is_some() { own.into() } else { folder.join(own) });
         let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
         Ok(Tree {
@@ -180,116 +157,6 @@ impl Tree {
         make_folder(work, 0o700).map(drop)
     }
 
-    /// Mounts the image, detached.
-    ///
-    /// # Errors
-    /// The kernel or our rules refuse it.
-    pub fn mount_image(plan: &Plan, devices: &[Option<Device>]) -> Result<Option<Mount>, Error> {
-        let Some((disk, Some(device))) = plan.disks.first().zip(devices.first()) else { return Ok(None) };
-        let step = || format!("mount {}", plan.images[disk.image].display());
-        let found = disk.superblock.as_ref().ok_or("no file system is known in it").step(step())?;
-        let allowed = plan.filesystems.iter().cloned().collect();
-        let system = FileSystem::of_image(found, device.path(), &allowed).step(step())?;
-        let attributes = MountAttributes::NODEV | MountAttributes::NOSUID;
-        device.mount(system.attributes(attributes)).step(step()).map(Some)
-    }
-
-    /// Attaches the root at `live`, and the image beside it, in the staging namespace of the calling thread. Returns what the
-    /// host is to see, and does not yet.
-    ///
-    /// # Errors
-    /// The first step that failed.
-    pub fn mount(
-        &self,
-        name: &str,
-        parts: &Parts,
-        user_namespace: BorrowedFd<'_>,
-        live: &Path,
-    ) -> Result<Vec<View>, Error> {
-        if let Some(mount) = &parts.live {
-            let step = || format!("enter {}", self.live().display());
-            mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), true).step(step())?;
-            mount.set_attributes(MountAttributes::empty(), MountAttributes::NOSUID, false).step(step())?;
-            if !parts.merged {
-                mount.idmap_all(user_namespace).step(step())?;
-            }
-            mount.attach_at(live).step(step())?;
-            return Ok(Vec::new());
-        }
-        let mut views = Vec::new();
-        let (mut root, mut work) = (self.root.clone(), self.work.clone());
-        if let Some(image) = &parts.image {
-            let at = live.with_file_name("image");
-            let step = || format!("mount the image of {name}");
-            std::fs::create_dir(&at).step(step())?;
-            image.attach_at(&at).step(step())?;
-            if !parts.image_is_shown {
-                views.push(View {
-                    role: Role::Image,
-                    place: self.mnt(),
-                    mount: shown(&at, false).step(step())?,
-                });
-            }
-            (root, work) = (at.join(OWN[0]), at.join(OWN[1]));
-            if !self.base.is_empty() {
-                self.make_own(&root, &work).step(step())?;
-            }
-            // What is in an image may be links that lead out of it.
-            let tree = image.root().step(step())?;
-            for own in OWN.iter().take(if self.base.is_empty() { 1 } else { 2 }) {
-                let kind = tree.symlink_metadata(Path::new(own)).step(step())?.kind;
-                if kind != FileKind::Directory {
-                    return Err(format!("/{own} in it is no folder")).step(step());
-                }
-            }
-        }
-        let mount = if self.base.is_empty() {
-            let step = || format!("bind {}", self.root.display());
-            let mount = bind(&root, true).step(step())?;
-            mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), true).step(step())?;
-            if parts.image.is_some() {
-                // It has that for the host's sake.
-                mount.set_attributes(MountAttributes::empty(), MountAttributes::NOSUID, false).step(step())?;
-            }
-            mount.idmap_all(user_namespace).step(step())?;
-            views.push(View {
-                role: Role::Root,
-                place: self.live(),
-                mount: shown(&root, true).step(step())?,
-            });
-            mount
-        } else {
-            self.merge(name, &root, &work, user_namespace)?
-        };
-        mount.attach_at(live).step("attach the root")?;
-        if !self.base.is_empty() {
-            views.push(View {
-                role: Role::Root,
-                place: self.live(),
-                mount: shown(live, false).step("show the root")?,
-            });
-        }
-        Ok(views)
-    }
-
-    fn merge(
-        &self,
-        name: &str,
-        root: &Path,
-        work: &Path,
-        user_namespace: BorrowedFd<'_>,
-    ) -> Result<Mount, Error> {
-        let step = || format!("overlay {} over its base", self.root.display());
-        // Both have to be in one mount, so it is the folder above both that is mapped.
-        let above = above_both(root, work);
-        let mapped = Layer::open(above).and_then(|layer| layer.idmapped(user_namespace)).step(step())?;
-        let below = |path: &Path| mapped.below(path.strip_prefix(above).unwrap_or(path));
-        let upper = Upper::Kept { upper: below(root).step(step())?, work: below(work).step(step())? };
-        let lower = self.base.iter().map(|base| Layer::open(base)?.idmapped(user_namespace));
-        let lower = lower.collect::<Result<Vec<_>, _>>().step(step())?;
-        merge(lower, upper, &format!("subhost-{name}"), MountAttributes::NODEV).step(step())
-    }
-
     /// As the commands that do the same by hand.
     pub fn commands(&self, map: &str) -> Vec<String> {
         let quote = |path: &Path| crate::shell::quote(path);
@@ -310,23 +177,6 @@ impl Tree {
         });
         lines
     }
-}
-
-/// A copy of what is at a path, as the host may see it. What is mounted below keeps its own attributes.
-fn shown(path: &Path, recursive: bool) -> subhost_mount::Result<Mount> {
-    let mount = bind(path, recursive)?;
-    mount.set_attributes(
-        MountAttributes::NODEV | MountAttributes::NOSUID,
-        MountAttributes::empty(),
-        false,
-    )?;
-    mount.set_propagation(Propagation::Private, true)?;
-    Ok(mount)
-}
-
-/// The folder that is nearest to both.
-fn above_both<'a>(root: &'a Path, work: &Path) -> &'a Path {
-    root.ancestors().find(|above| work.starts_with(above)).unwrap_or(root)
 }
 
 /// The mount that a folder is in, or is going to be in.
@@ -356,21 +206,4 @@ fn distrust(folder: &Path) -> Option<String> {
             (uid, _) => Some(format!("{} belongs to user {uid}", path.display())),
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_folder_above_both_is_the_nearest() {
-        for (root, work, above) in [
-            ("/opt/subhost/web/root", "/opt/subhost/web/work", "/opt/subhost/web"),
-            ("/srv/a/root", "/srv/b/work", "/srv"),
-            ("/srv/root", "/var/work", "/"),
-            ("/srv/web", "/srv/web2", "/srv"),
-        ] {
-            assert_eq!(above_both(Path::new(root), Path::new(work)), Path::new(above), "{root} {work}");
-        }
-    }
 }

@@ -1,0 +1,83 @@
+//! `recover`: makes whole what a crash has left.
+
+use super::{Context, need_root};
+use crate::adopt;
+use crate::args;
+use crate::boot::{complete, sweep};
+use crate::cgroup::sweep_name;
+use crate::control;
+use crate::error::{Complaint, Context as _, Error};
+use crate::events::Event;
+use crate::layout::{Layout, Name};
+use crate::lock::{await_name, name_is_held};
+use crate::observe::{State, state_of};
+use crate::report;
+use crate::state::recorded;
+
+/// Recovers some subhosts, or all that there is something of.
+pub(super) fn recover(context: &Context, args: &args::Recover) -> Result<u8, Error> {
+    need_root("recover")?;
+    let layout = &context.layout;
+    if let (true, Some(name)) = (args.background, args.names.first()) {
+        return Err(adopt::become_supervisor(layout, name));
+    }
+    let mut names = args.names.clone();
+    if names.is_empty() {
+        names = recorded(layout).step("list the records")?;
+        names.extend(control::names(layout));
+        names.sort();
+        names.dedup();
+    }
+    let mut left = Vec::new();
+    for name in &names {
+        match recover_one(layout, name) {
+            Ok(Some(text)) => report::note(context.quiet, &format!("{name}: {text}")),
+            Ok(None) => {}
+            Err(error) => left.extend(error.into_complaints()),
+        }
+    }
+    if left.is_empty() { Ok(0) } else { Err(Error::Left(left)) }
+}
+
+/// What was done, if anything was to be done.
+fn recover_one(layout: &Layout, name: &Name) -> Result<Option<String>, Error> {
+    let state = || state_of(layout, name).step(format!("read the record of {name}"));
+    match state()? {
+        State::Running(record) if record.supervisor.is_alive() => Ok(None),
+        State::Running(record) if record.origin.is_none() => {
+            let command = &record.command;
+            let message = format!("subhost {name}: runs without the {command} that has started it");
+            let hint = format!("subhostctl stop {name} ends it");
+            Err(Error::refused(Complaint::new(message).hint(hint)))
+        }
+        State::Running(record) => {
+            complete(layout, name, &record)?;
+            if adopt::start(layout, name)? {
+                return Ok(Some(format!("has a supervisor again; its init is {}", record.init.pid)));
+            }
+            Err(Error::Left(vec![Complaint::new(format!("subhost {name}: still runs without a supervisor"))]))
+        }
+        // It is just being started or stopped, or waits to be booted again.
+        State::Stopped if name_is_held(layout, name).step(format!("look at {name}"))? => Ok(None),
+        State::Lingering(_) => Ok(None),
+        State::Stopped | State::Stale(_) => {
+            let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
+            match state()? {
+                State::Running(_) | State::Lingering(_) => Ok(None),
+                State::Stale(record) => {
+                    if adopt::is_wanted(&record) {
+                        Event::unseen_end(name, record.init.pid).note(layout);
+                    }
+                    sweep(layout, name, &record)?;
+                    Ok(Some("had ended; its names are removed".to_owned()))
+                }
+                State::Stopped => {
+                    let is_left = layout.control(name).exists();
+                    control::remove(layout, name).step(format!("remove the control socket of {name}"))?;
+                    sweep_name(name)?;
+                    Ok(is_left.then(|| "did not run; its control socket is removed".to_owned()))
+                }
+            }
+        }
+    }
+}

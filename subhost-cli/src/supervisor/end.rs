@@ -1,0 +1,94 @@
+//! What a supervisor does when its guest has ended.
+
+use std::os::fd::AsFd;
+
+use super::cause::{Cause, Next};
+use super::{LONG_RUN, Supervisor, TAIL_LINES, wait_again};
+use crate::boot::sweep;
+use crate::error::{Context, Error};
+use crate::events::Event;
+use crate::handover::{self, Again, Place};
+use crate::lock::{Lock, await_name};
+use crate::report;
+use crate::state::Record;
+
+impl Supervisor {
+    /// Takes the names back, and does what comes next. As long as the lock is held nobody else gets the name, and `stop` waits to
+    /// see what becomes of it.
+    pub(super) fn finish(mut self, cause: Cause) -> Result<u8, Error> {
+        Event {
+            cause: Some(cause.word().to_owned()),
+            status: cause.status(),
+            ..Event::now(&self.name, "ended", cause.in_words()).of_init(self.guest.init.pid)
+        }
+        .note(&self.layout);
+        let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
+        // Late as we may be, a later subhost of that name keeps its own.
+        let record = self.record()?;
+        if let Some(record) = &record {
+            sweep(&self.layout, &self.name, record)?;
+        }
+        // A signal that came with the end is seen here, a later one reaches the next run.
+        self.asked |= self.signals.ask_to_end();
+        if self.began.elapsed() >= LONG_RUN {
+            self.charge.failures = 0;
+        }
+        // Swept by somebody else, it was also ended by him.
+        let next = record.map(|record| (cause.next(self.asked, self.charge.policy.restart), record));
+        match next {
+            Some((Next::Boot, record)) => self.boot_again(&lock, record),
+            Some((Next::Wait, _)) => {
+                self.say_end(cause);
+                Err(wait_again(self.charge, &lock, &self.layout, &self.name))
+            }
+            Some((Next::Stay, _)) | None => self.end(cause),
+        }
+    }
+
+    fn boot_again(self, lock: &Lock, record: Record) -> Result<u8, Error> {
+        report::note(self.charge.quiet, &format!("{}: reboots", self.name));
+        self.event("reboot", "reboots".to_owned());
+        let again = Again {
+            origin: self.charge.origin,
+            background: self.charge.background,
+            announce: self.charge.announce,
+            failures: self.charge.failures,
+            policy: self.charge.policy,
+            place: Some(Place { cables: record.cables, ..self.guest.place }),
+        };
+        let fds: Vec<_> = std::iter::once(lock.as_fd()).chain(self.place.iter().map(AsFd::as_fd)).collect();
+        Err(handover::boot_again(&again, &fds)).step(format!("boot {} again", self.name))
+    }
+
+    /// Says how it ended, and gives the status of that.
+    fn end(self, cause: Cause) -> Result<u8, Error> {
+        match cause {
+            // Also where it was about to restart when the host wanted it off.
+            Cause::PowerOff | Cause::Reboot => self.say_end(Cause::PowerOff),
+            Cause::Exited(0) => {}
+            Cause::Exited(_) | Cause::Killed(_) | Cause::Unknown => {
+                let lines = self.last_lines();
+                let hint = (!lines.is_empty()).then(|| format!("its last output:\n{}", lines.join("\n")));
+                let (step, source) = (format!("subhost {}", self.name), cause.in_words().into());
+                return Err(Error::Step { step, source, hint });
+            }
+        }
+        Ok(0)
+    }
+
+    fn say_end(&self, cause: Cause) {
+        report::note(self.charge.quiet, &format!("{}: {}", self.name, cause.in_words()));
+    }
+
+    /// The last lines of the output, printable.
+    fn last_lines(&self) -> Vec<String> {
+        let tail: Vec<u8> = self.tail.iter().copied().collect();
+        let text = String::from_utf8_lossy(&tail);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(TAIL_LINES))
+            .map(|line| report::printable(line))
+            .collect()
+    }
+}
