@@ -85,6 +85,18 @@ pub fn is_systemd(root: &RootDir, init: &str) -> bool {
     target.file_name().is_some_and(|name| name == "systemd")
 }
 
+/// Spares systemd a unit that fails: flags of the root's mount cannot be lifted, which it would do as fstab has it.
+///
+/// # Errors
+/// The guest's `/run` cannot be written to.
+pub fn mask_remount(run: &RootDir, owner: u32) -> Result<(), subhost_mount::Error> {
+    for folder in ["systemd", "systemd/system"].map(Path::new) {
+        run.create_dir(folder, 0o755)?;
+        run.chown(folder, owner, owner)?;
+    }
+    run.symlink(Path::new("/dev/null"), Path::new("systemd/system/systemd-remount-fs.service"))
+}
+
 /// The complaint about systemd that may not mount.
 pub fn no_nesting(init: &str) -> Complaint {
     Complaint::new(format!("the guest's init {init} is systemd, which mounts file systems itself"))

@@ -7,6 +7,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use subhost_mount::bind::bind;
 use subhost_mount::filesystem::{Mount, MountAttributes};
@@ -38,6 +39,27 @@ pub const EMPTIED: [&str; 1] = ["root"];
 /// Files in `etc` that are taken out of view also when they are not there: a new password is first written to one of
 /// these, while the command may already run.
 pub const AWAITED: [&str; 7] = ["shadow", "shadow-", "shadow+", "nshadow", "gshadow", "gshadow-", "gshadow+"];
+
+/// Folders that hold what is executed, from the top down: a file system that the host has mounted there is shown too.
+const PROGRAMS: [&str; 2] = ["usr", "usr/local"];
+
+/// The overlays over what the host has mounted at folders of programs below `lower`, detached, each with its folder.
+///
+/// # Errors
+/// The step that failed.
+pub fn mount_programs(
+    lower: &Path,
+    user_namespace: BorrowedFd<'_>,
+    hidden: &[PathBuf],
+) -> Result<Vec<(&'static str, Mount)>, Error> {
+    let is_mounted = |folder: &&str| {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let found = statx(CWD, lower.join(folder), flags, StatxFlags::TYPE);
+        found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    };
+    let overlay = |folder| Ok((folder, mount_ephemeral(&lower.join(folder), user_namespace, hidden)?));
+    PROGRAMS.into_iter().filter(is_mounted).map(overlay).collect()
+}
 
 /// Mounts the overlay, detached. `hidden` are folders of the host.
 ///

@@ -123,6 +123,9 @@ impl Stage {
         self.check_init(&root, &mut staged)?;
         self.attach(&root, "/dev", bind(Path::new("/dev"), true), MountPoint::Directory)?;
         let run = self.mount_run(&root)?;
+        if staged.is_systemd {
+            guest::mask_remount(&run, self.first_id).step("mask what the guest's init cannot do")?;
+        }
         self.name_servers(&root, &run, &mut staged)?;
         self.mount_disks(&root, &mut staged)?;
         self.mount_binds(&root)?;
@@ -266,6 +269,13 @@ impl Stage {
             PlannedRoot::Overlay(lower) => {
                 let mount = overlay::mount_ephemeral(lower, self.user_namespace.as_fd(), &self.hidden)?;
                 mount.attach_at(&staged.live).step("attach the overlay")?;
+                for (folder, mount) in
+                    overlay::mount_programs(lower, self.user_namespace.as_fd(), &self.hidden)?
+                {
+                    // Opened each time: the one before may be below.
+                    let root = RootDir::open(&staged.live).step("open the root file system")?;
+                    self.attach(&root, folder, Ok(mount), MountPoint::Directory)?;
+                }
             }
             PlannedRoot::Tree(tree) => {
                 let step = || format!("bind {}", tree.display());

@@ -1,6 +1,7 @@
 //! The built program on real images: each case on a host of its own, with the leak check at its end.
 
 mod adopt;
+mod apart;
 mod autostart;
 mod binds;
 mod changes;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         hostile::CASES,
         autostart::CASES,
         adopt::CASES,
+        apart::CASES,
         binds::CASES,
         changes::CASES,
         config_exec::CASES,
