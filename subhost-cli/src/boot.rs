@@ -530,11 +530,12 @@ fn launch(
         // The guest gets its root from the image, and not the image.
         staged_plan.disks.clear();
     }
+    let first_id = resources.range.first;
     let stage = Stage {
         plan: staged_plan,
         parts,
         hidden: request.hidden.clone(),
-        first_id: resources.range.first,
+        first_id,
         user_namespace: namespace(resources.user_namespace.as_fd())?,
         devices: Arc::clone(&resources.devices),
         // Nobody needs the records there, and the file of PID 1 beside them stays in view.
@@ -592,6 +593,9 @@ fn launch(
         let cgroup =
             planned.create(read.iter().flat_map(|devices| devices.iter().flatten()).map(read_only))?;
         let entries = cgroup.legacy_entries().step("enter the cgroup")?;
+        if staged.is_systemd && !cgroup.delegate(first_id).step("give the guest its cgroup")? {
+            return Err(Error::refused(guest::no_cgroups()));
+        }
         let prepared = Launch::new(&staged.live)
             .user_namespace(user_namespace.as_fd())
             .network_namespace(netns.as_fd())

@@ -78,6 +78,25 @@ pub fn own_init(root: &RootDir) -> Option<(&'static str, String)> {
     })
 }
 
+/// Whether an init of the guest is systemd.
+pub fn is_systemd(root: &RootDir, init: &str) -> bool {
+    let path = Path::new(init);
+    let target = root.read_link(path).unwrap_or_else(|_| path.to_path_buf());
+    target.file_name().is_some_and(|name| name == "systemd")
+}
+
+/// The complaint about systemd that may not mount.
+pub fn no_nesting(init: &str) -> Complaint {
+    Complaint::new(format!("the guest's init {init} is systemd, which mounts file systems itself"))
+        .hint("write NESTING=yes to let it")
+}
+
+/// The complaint about systemd on a host that has no cgroups for it.
+pub fn no_cgroups() -> Complaint {
+    Complaint::new("the guest's init is systemd, which needs a cgroup of version 2 that it can write to")
+        .hint("mount -t cgroup2 none /sys/fs/cgroup, or /sys/fs/cgroup/unified beside version 1, outside of any container")
+}
+
 fn is_file(root: &RootDir, path: &str) -> bool {
     matches!(root.kind(Path::new(path)), Ok(Some(FileKind::File)))
 }

@@ -77,6 +77,8 @@ pub struct Staged {
     pub pty: Option<Pty>,
     /// The guest's own init, where the plan asks for one.
     pub init: Option<String>,
+    /// Whether that is systemd, which needs cgroups of its own.
+    pub is_systemd: bool,
     /// What our PID 1 is to run, where it is to run the guest's scripts.
     pub scripts: Option<Scripts>,
     /// The file that stands for `/proc/cmdline`, in the staging namespace.
@@ -110,6 +112,7 @@ impl Stage {
             mounts: Vec::new(),
             pty,
             init: None,
+            is_systemd: false,
             scripts: None,
             cmdline: self.command_line()?,
             notes: Vec::new(),
@@ -323,7 +326,13 @@ impl Stage {
             },
         };
         match (own, guest::layout(root)) {
-            (Some(own), _) => staged.init = Some(own),
+            (Some(own), _) => {
+                staged.is_systemd = guest::is_systemd(root, &own);
+                if staged.is_systemd && !self.plan.isolation.nesting {
+                    return Err(Error::refused(guest::no_nesting(&own)));
+                }
+                staged.init = Some(own);
+            }
             (None, Some(layout)) => staged.scripts = Some(layout.scripts()),
             (None, None) => return Err(Error::refused(guest::no_start_scripts(root))),
         }

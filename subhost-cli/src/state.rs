@@ -258,7 +258,7 @@ fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     if !meta.is_file() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
         return Err(io::Error::other("is not a file that only root may write"));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(RECORD_MAX_BYTES)).unwrap_or(0) + 1);
     file.take(RECORD_MAX_BYTES).read_to_end(&mut bytes)?;
     let record: Record = serde_json::from_slice(&bytes)?;
     if record.version != RECORD_VERSION || record.name != name.as_str() {

@@ -92,17 +92,20 @@ fn without(span: &Range<u32>, taken: &Range<u32>) -> impl Iterator<Item = Range<
 mod tests {
     use super::*;
 
-    fn of(uids: &str, gids: &str) -> Result<Vec<Range<u32>>, String> {
-        spans([("/etc/subuid", uids), ("/etc/subgid", gids)]).map_err(|complaint| complaint.message)
+    fn of(uids: &str, gids: &str) -> Result<Vec<(u32, u32)>, String> {
+        let spans = spans([("/etc/subuid", uids), ("/etc/subgid", gids)]);
+        spans
+            .map(|spans| spans.iter().map(|span| (span.start, span.end)).collect())
+            .map_err(|complaint| complaint.message)
     }
 
     #[test]
     fn without_an_entry_of_root_it_is_the_pool_but_what_others_have() {
-        assert_eq!(of("", "").unwrap(), [POOL]);
-        assert_eq!(of("ann:100000:65536\n", "ann:100000:65536\n").unwrap(), [POOL]);
+        assert_eq!(of("", "").unwrap(), [(POOL.start, POOL.end)]);
+        assert_eq!(of("ann:100000:65536\n", "ann:100000:65536\n").unwrap(), [(POOL.start, POOL.end)]);
         // As some systems give to their first user.
         let ann = "ann:524288:65536\nbob:655360:1\n";
-        assert_eq!(of(ann, "").unwrap(), [589_824..655_360, 655_361..POOL.end]);
+        assert_eq!(of(ann, "").unwrap(), [(589_824, 655_360), (655_361, POOL.end)]);
         assert_eq!(of("", ann).unwrap(), of(ann, ann).unwrap());
         // Lines that are none.
         for line in [
@@ -116,20 +119,20 @@ mod tests {
             "#root:1",
             ":::",
         ] {
-            assert_eq!(of(line, line).unwrap(), [POOL], "{line}");
+            assert_eq!(of(line, line).unwrap(), [(POOL.start, POOL.end)], "{line}");
         }
     }
 
     #[test]
     fn what_root_has_in_both_and_nobody_else_is_for_guests() {
-        assert_eq!(of("root:1000000:200000", "0:1000000:200000").unwrap(), [1_000_000..1_200_000]);
-        assert_eq!(of("root:1000000:200000\n", "root:1100000:200000\n").unwrap(), [1_100_000..1_200_000]);
+        assert_eq!(of("root:1000000:200000", "0:1000000:200000").unwrap(), [(1_000_000, 1_200_000)]);
+        assert_eq!(of("root:1000000:200000\n", "root:1100000:200000\n").unwrap(), [(1_100_000, 1_200_000)]);
         let two = "root:2000000:65536\nann:9:9\n\n root:1000000:65536\n";
-        assert_eq!(of(two, two).unwrap(), [2_000_000..2_065_536, 1_000_000..1_065_536]);
-        assert_eq!(of("root:1000:9", "root:2000:9").unwrap(), [0..0; 0]);
+        assert_eq!(of(two, two).unwrap(), [(2_000_000, 2_065_536), (1_000_000, 1_065_536)]);
+        assert_eq!(of("root:1000:9", "root:2000:9").unwrap(), [(0, 0); 0]);
         let ann = "root:1000000:200000\nann:1050000:10\n";
-        assert_eq!(of(ann, "root:1000000:200000").unwrap(), [1_000_000..1_050_000, 1_050_010..1_200_000]);
-        assert_eq!(of("root:1000000:9\nann:1:2000000", "root:1000000:9").unwrap(), [0..0; 0]);
+        assert_eq!(of(ann, "root:1000000:200000").unwrap(), [(1_000_000, 1_050_000), (1_050_010, 1_200_000)]);
+        assert_eq!(of("root:1000000:9\nann:1:2000000", "root:1000000:9").unwrap(), [(0, 0); 0]);
     }
 
     #[test]

@@ -80,6 +80,8 @@ struct Supervisor {
     asked_here: bool,
     /// What PID 1 has said of its end.
     end: Option<End>,
+    /// Whether it has said that its end, or its start, takes too long.
+    late: [bool; 2],
 }
 
 /// What there is to wait for.
@@ -152,6 +154,7 @@ pub fn main() -> Result<u8, Error> {
         asked: false,
         asked_here: false,
         end: None,
+        late: [false; 2],
     };
     let cause = supervisor.watch()?;
     supervisor.finish(cause)
@@ -281,9 +284,10 @@ impl Supervisor {
         match message {
             // PID 1 has deadlines of its own, but the guest may have mounted what makes it wait.
             Message::Stopping { end, why } => {
-                self.end = Some(end);
                 self.set_deadline();
-                self.event("stop", cause::of_stop(end, why));
+                if self.end.replace(end).is_none() {
+                    self.event("stop", cause::of_stop(end, why));
+                }
             }
             Message::Ending(end) => self.end = Some(end),
             Message::Ready { .. } if !self.guest.ready => {
@@ -296,6 +300,10 @@ impl Supervisor {
             }
             Message::Late { program, pid } => {
                 let boots = !matches!(program, Program::Runlevel(b'0' | b'6'));
+                // It is the guest that says so, and each is said once.
+                if std::mem::replace(&mut self.late[usize::from(boots)], true) {
+                    return Ok(());
+                }
                 let text = self.late(program, pid);
                 report::note(self.charge.quiet && !self.charge.announce, &format!("{}: {text}", self.name));
                 self.event("late", text);

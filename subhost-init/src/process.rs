@@ -1,9 +1,10 @@
 //! The identity of a process, so that no signal ever reaches a stranger, and what a process leaves to those it executes.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -230,7 +231,9 @@ pub fn keep_all_on_exec() -> Result<()> {
 }
 
 fn observe(pid: u32) -> io::Result<(u64, u64)> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    // A file in /proc has no length, and would be read in small pieces, each of which the kernel makes all of it for.
+    let mut stat = Vec::with_capacity(1024);
+    File::open(format!("/proc/{pid}/stat"))?.read_to_end(&mut stat)?;
     let start_time = start_time_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
     let namespace = fs::metadata(format!("/proc/{pid}/ns/pid"))?.ino();
     Ok((start_time, namespace))
@@ -260,8 +263,14 @@ fn start_time_ticks(stat: &[u8]) -> Option<u64> {
     rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
+/// It does not change in the life of a process, and is asked for with each identity.
 fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+    static READ: OnceLock<String> = OnceLock::new();
+    if let Some(read) = READ.get() {
+        return Ok(read.clone());
+    }
+    let read = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned();
+    Ok(READ.get_or_init(|| read).clone())
 }
 
 fn is_gone(error: &io::Error) -> bool {

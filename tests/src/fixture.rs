@@ -26,6 +26,8 @@ pub enum Fixture {
     DebianOpenRc,
     /// Debian with runit: ext4 without a partition table.
     DebianRunit,
+    /// Debian with systemd: ext4 without a partition table.
+    DebianSystemd,
 }
 
 impl Fixture {
@@ -36,7 +38,7 @@ impl Fixture {
     pub const DEBIAN: [Self; 3] = [Self::DebianMbr, Self::DebianGpt, Self::DebianBare];
 
     /// Debian with other inits.
-    pub const INITS: [Self; 2] = [Self::DebianOpenRc, Self::DebianRunit];
+    pub const INITS: [Self; 3] = [Self::DebianOpenRc, Self::DebianRunit, Self::DebianSystemd];
 
     /// Its name in the folder of fixtures.
     pub fn file_name(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Fixture {
             Self::DebianBare => "debian-bare.ext4",
             Self::DebianOpenRc => "debian-openrc.ext4",
             Self::DebianRunit => "debian-runit.ext4",
+            Self::DebianSystemd => "debian-systemd.ext4",
         }
     }
 

@@ -40,11 +40,14 @@ pub(crate) fn build(folder: &Path, debian: bool, steps: &Steps) -> Outcome {
         shelf.make("Debian guest", &Fixture::DEBIAN, &recipe, steps, |tree, step| {
             debian::tree(&base, tree, step)
         })?;
-        let base = shelf.cache("inits base", &inits::base_recipe(), steps, inits::base)?;
+        let inits_base = shelf.cache("inits base", &inits::base_recipe(), steps, inits::base)?;
+        let systemd_base =
+            shelf.cache("systemd base", &inits::systemd_base_recipe(), steps, inits::systemd_base)?;
         for fixture in Fixture::INITS {
+            let base = if fixture == Fixture::DebianSystemd { &systemd_base } else { &inits_base };
             let what = format!("guest of {}", fixture.file_name());
             shelf.make(&what, &[fixture], &inits::recipe()?, steps, |tree, step| {
-                inits::tree(fixture, &base, tree, step)
+                inits::tree(fixture, base, tree, step)
             })?;
         }
     }
@@ -170,9 +173,11 @@ fn write_image(fixture: Fixture, tree: &Path, data: &Path, path: &Path, step: &S
             let file_systems = [more(1), root(4)];
             Disk { size: size + 5, table: Some(&table), file_systems: &file_systems }.write(path, step)
         }
-        Fixture::TinyBare | Fixture::DebianBare | Fixture::DebianOpenRc | Fixture::DebianRunit => {
-            Disk { size, table: None, file_systems: &[root(0)] }.write(path, step)
-        }
+        Fixture::TinyBare
+        | Fixture::DebianBare
+        | Fixture::DebianOpenRc
+        | Fixture::DebianRunit
+        | Fixture::DebianSystemd => Disk { size, table: None, file_systems: &[root(0)] }.write(path, step),
         Fixture::TinyTree => Err("a tree is no image".into()),
     }
 }

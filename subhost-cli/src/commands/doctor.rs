@@ -253,12 +253,12 @@ fn configurations(context: &Context) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
-/// Whether those that run are plugged in as they were made, and as isolated.
+/// Whether those that run or linger are plugged in as they were made, and as isolated.
 fn cables(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     let mut right = 0;
     for name in recorded(layout).step("list the records")? {
-        let Ok(State::Running(record)) = state_of(layout, &name) else { continue };
+        let Ok(State::Running(record) | State::Lingering(record)) = state_of(layout, &name) else { continue };
         for cable in shown::cables(&name, record.cables, links) {
             let Some(difference) = cable.difference() else {
                 right += 1;

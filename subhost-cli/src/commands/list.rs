@@ -159,7 +159,8 @@ fn last_end(events: &[Event], name: &str) -> Option<Event> {
 /// `HOST_END=BRIDGE`, and in what that is not so of one that runs.
 fn plugged(cable: &ShownCable, state: &str) -> String {
     let plugged = format!("{}={}", cable.made.host, cable.made.bridge.as_deref().unwrap_or(""));
-    match cable.difference().filter(|_| ["running", "paused"].contains(&state)) {
+    // Those of one that has ended are gone, and nobody wonders.
+    match cable.difference().filter(|_| state != "ended") {
         Some(difference) => format!("{plugged} ({difference})"),
         None => plugged,
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fstat};
+use rustix::fs::{AtFlags, Gid, OFlags, Uid, chownat, fstat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::directory::{
@@ -84,6 +84,22 @@ impl Cgroup {
             group.directory.try_clone().map_err(|source| group.error("duplicate the descriptor of", source))
         };
         self.unified_group().map(clone).transpose()
+    }
+
+    /// Lets an id of the host make groups in it and move its processes among them (cgroups(7), delegation), but set no limit
+    /// and turn on no controller: then processes could not be in it itself any more, as those of
+    /// [`Enter`](crate::enter::Enter) are. `false` without version 2.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn delegate(&self, owner: u32) -> Result<bool> {
+        let Some(group) = self.unified_group() else { return Ok(false) };
+        let owner = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
+        for file in ["cgroup.procs", "cgroup.threads", "."] {
+            chownat(&group.directory, file, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|errno| group.error("give away", errno.into()))?;
+        }
+        Ok(true)
     }
 
     /// The files by which one enters those of version 1, for

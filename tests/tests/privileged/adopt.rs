@@ -26,9 +26,9 @@ pub(crate) const CASES: &[Case] = &[
         body: many,
     },
     Case {
-        name: "forty_killed_supervisors_leave_a_guest_that_is_taken_over_again",
+        name: "twenty_killed_supervisors_leave_a_guest_that_is_taken_over_again",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
-        body: forty,
+        body: twenty,
     },
     Case {
         name: "a_reboot_under_a_new_supervisor_keeps_namespaces_and_cables",
@@ -147,16 +147,16 @@ fn many(host: &Host) -> Verdict {
     Ok(())
 }
 
-fn forty(host: &Host) -> Verdict {
+fn twenty(host: &Host) -> Verdict {
     let (name, guest) = tiny(host, "")?;
     kill_supervisor(&guest)?;
     let begun = Instant::now();
     host.done(&["recover", &name])?;
     let whole = begun.elapsed();
-    for round in 0..40_u32 {
+    for round in 0..20_u32 {
         kill_supervisor(&host.running(&name)?)?;
         let mut command = host.start(&["recover", "--background", &name])?;
-        command.wait(whole * round / 40)?;
+        command.wait(whole * round / 20)?;
         command.kill()?;
         drop(command);
         let outcome = host.subhostctl(&["recover", &name])?;

@@ -48,7 +48,7 @@ fn configured(host: &Host, lines: &str) -> io::Result<String> {
 }
 
 /// The mount points of all hierarchies that limit something.
-fn hierarchies() -> io::Result<BTreeSet<PathBuf>> {
+pub(crate) fn hierarchies() -> io::Result<BTreeSet<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let of_cgroups = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ');

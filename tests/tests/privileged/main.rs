@@ -51,6 +51,7 @@ mod run;
 mod shared;
 mod spying;
 mod stop;
+mod systemd;
 mod terminals;
 mod tiny;
 mod told;
@@ -124,6 +125,7 @@ fn main() -> ExitCode {
         shared::CASES,
         spying::CASES,
         stop::CASES,
+        systemd::CASES,
         terminals::CASES,
         tiny::CASES,
         told::CASES,
