@@ -30,7 +30,7 @@ use crate::error::{Complaint, Context, Error};
 use crate::events::Event;
 use crate::guest;
 use crate::handover::{self, Again, Charge, Place, Policy, Task, Watched};
-use crate::idrange::{IdRange, reserve};
+use crate::idrange::{IdRange, hold, reserve};
 use crate::layout::{Layout, Name};
 use crate::linger::{self, Kept as Lingering, Lingers};
 use crate::lock::{Lock, await_name};
@@ -472,7 +472,7 @@ impl Network {
             return Err(Error::Left(left));
         }
         // What lingers of the root may have these ids in it.
-        let range = IdRange::of(layout, last)?;
+        let range = hold(layout, last)?;
         let Some((user_namespace, netns)) = kept else { return Network::make(range, plan) };
         if !plan.network.has_cables(&last.cables) {
             plan.notes.push(format!(

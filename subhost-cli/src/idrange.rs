@@ -22,26 +22,14 @@ pub struct IdRange {
     pub lock: Option<Lock>,
 }
 
-/// Takes the range of a guest that runs over from its supervisor, which is gone.
+/// The range of a guest that runs without its supervisor, or lingers: its record keeps others away.
 ///
 /// # Errors
 /// The locks cannot be read.
 pub fn hold(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
     let (first, count) = (record.first_id, record.id_count);
-    // As long as it runs its record keeps others away, too.
+    // Another command may have it for a moment, until it has read that record.
     Ok(IdRange { first, count, lock: lock(layout, first, count)? })
-}
-
-impl IdRange {
-    /// The range of a subhost that lingers, which its record keeps for it.
-    ///
-    /// # Errors
-    /// The locks cannot be read.
-    pub fn of(layout: &Layout, record: &Record) -> Result<IdRange, Error> {
-        let (first, count) = (record.first_id, record.id_count);
-        // Another command may hold it for a moment, until it has read the record.
-        Ok(IdRange { first, count, lock: lock(layout, first, count)? })
-    }
 }
 
 /// Reserves a range: the fixed one of a configuration, or the first free one of those for guests.
