@@ -15,7 +15,7 @@ use crate::events::Event;
 use crate::handover::{self, Charge, Place, Task, Watched};
 use crate::idrange;
 use crate::layout::{Layout, Name};
-use crate::lock::lock_name;
+use crate::lock::{held_by_another, lock_name};
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::state::{self, Process, Record};
@@ -69,7 +69,7 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
     rustix::process::chdir("/").step("leave the caller's folder")?;
     // Held until the record says who supervises it: there is one new supervisor.
     let lock = lock_name(layout, name).step(format!("lock the name {name}"))?;
-    let lock = lock.ok_or_else(|| refused("another command is starting or stopping it"))?;
+    let lock = lock.ok_or_else(|| refused(&held_by_another(layout, name)))?;
     let state = state_of(layout, name).step(format!("read the record of {name}"))?;
     let State::Running(mut record) = state else { return Err(refused("does not run")) };
     let origin = record.origin.clone().ok_or_else(|| refused("was not started by boot"))?;

@@ -33,7 +33,7 @@ use crate::handover::{self, Again, Charge, Place, Policy, Task, Watched};
 use crate::idrange::{IdRange, hold, reserve};
 use crate::layout::{Layout, Name};
 use crate::linger::{self, Kept as Lingering, Lingers};
-use crate::lock::{Lock, await_name};
+use crate::lock::{Lock, await_name, held_by_another};
 use crate::network::lift_limits;
 use crate::observe::{Observed, Purpose, State, state_of};
 use crate::origin::Origin;
@@ -173,9 +173,8 @@ fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(Lock
         ));
     }
     let Some(lock) = lock else {
-        return Err(Error::refused(Complaint::new(format!(
-            "subhost {name}: another command is starting or stopping it"
-        ))));
+        let who = held_by_another(layout, name);
+        return Err(Error::refused(Complaint::new(format!("subhost {name}: {who}"))));
     };
     match state_of(layout, name).step(format!("read the record of {name}"))? {
         State::Stopped => {}

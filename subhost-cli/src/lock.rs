@@ -95,6 +95,39 @@ pub fn name_is_held(layout: &Layout, name: &Name) -> io::Result<bool> {
     Ok(i32::from(range.l_type) != libc::F_UNLCK)
 }
 
+/// What is said of a name whose lock another command has, with the process where it can be found.
+pub fn held_by_another(layout: &Layout, name: &Name) -> String {
+    let who = holder(layout, name).map_or_else(String::new, |pid| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
+        format!(": process {pid} ({words})")
+    });
+    format!("another command is starting or stopping it{who}")
+}
+
+/// The process that has the lock: the kernel tells it with each open file only, as such a lock belongs to no process.
+fn holder(layout: &Layout, name: &Name) -> Option<u32> {
+    let (inode, byte) = (std::fs::metadata(layout.lock()).ok()?.ino(), byte_of(name));
+    let holds = |info: &str| {
+        let locks = info.lines().filter_map(|line| line.strip_prefix("lock:"));
+        locks.map(|lock| lock.split_whitespace().rev().take(3).collect::<Vec<_>>()).any(|words| {
+            let [end, start, file] = words[..] else { return false };
+            let is_within = start.parse().is_ok_and(|start: i64| start <= byte)
+                && end.parse().is_ok_and(|end: i64| byte <= end);
+            is_within && file.rsplit(':').next().and_then(|it| it.parse().ok()) == Some(inode)
+        })
+    };
+    let numbers = |folder: &Path| -> Vec<u32> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    };
+    numbers(Path::new("/proc")).into_iter().find(|pid| {
+        let folder = format!("/proc/{pid}/fdinfo");
+        let infos = numbers(Path::new(&folder)).into_iter();
+        infos.filter_map(|fd| std::fs::read_to_string(format!("{folder}/{fd}")).ok()).any(|info| holds(&info))
+    })
+}
+
 fn byte_of(name: &Name) -> i64 {
     NAMES + i64::from(hash(name.as_str()) >> 1)
 }
@@ -175,7 +208,13 @@ mod tests {
         let layout = Layout { run_dir: dir.path().join("run"), ..Layout::new("/nowhere") };
         let web: Name = "web".parse().unwrap();
         assert!(!name_is_held(&layout, &web).unwrap());
+        assert_eq!(holder(&layout, &web), None);
         let held = lock_name(&layout, &web).unwrap();
+        assert_eq!(
+            (holder(&layout, &web), holder(&layout, &"db".parse().unwrap())),
+            (Some(std::process::id()), None)
+        );
+        assert!(held_by_another(&layout, &web).contains(&format!(": process {} (", std::process::id())));
         assert!(held.is_some());
         assert!(lock_name(&layout, &web).unwrap().is_none());
         assert!(name_is_held(&layout, &web).unwrap());

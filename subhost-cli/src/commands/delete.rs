@@ -11,7 +11,7 @@ use super::{Context, need_root, unknown};
 use crate::args;
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
-use crate::lock::lock_name;
+use crate::lock::{held_by_another, lock_name};
 use crate::observe::{State, complaint_of, state_of};
 use crate::report;
 
@@ -20,9 +20,8 @@ pub(super) fn delete(context: &Context, args: &args::Delete) -> Result<u8, Error
     let (layout, name) = (&context.layout, &args.name);
     need_root(&format!("delete {name}"))?;
     let Some(_lock) = lock_name(layout, name).step(format!("lock the name {name}"))? else {
-        return Err(Error::refused(Complaint::new(format!(
-            "subhost {name}: another command is starting or stopping it"
-        ))));
+        let who = held_by_another(layout, name);
+        return Err(Error::refused(Complaint::new(format!("subhost {name}: {who}"))));
     };
     demand_stopped(layout, name)?;
     let folder = folder_of(layout, name)?;

@@ -37,6 +37,7 @@ mod linger_end;
 mod linger_names;
 mod logs;
 mod look;
+mod many;
 mod mounts;
 mod names;
 mod network;
@@ -117,6 +118,7 @@ fn main() -> ExitCode {
         orphans::CASES,
         paths::CASES,
         pid1::CASES,
+        many::CASES,
         mounts::CASES,
         network::CASES,
         reading::CASES,
