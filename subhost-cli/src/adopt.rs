@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use subhost_init::process::close_on_exec_from;
 use subhost_net::netns::Netns;
 
-use crate::boot::complete;
+use crate::claim::complete;
 use crate::control;
 use crate::error::{Complaint, Context, Error};
 use crate::events::Event;

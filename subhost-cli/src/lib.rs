@@ -9,6 +9,7 @@ pub mod advice;
 pub mod args;
 pub mod boot;
 pub mod cgroup;
+pub mod claim;
 pub mod commands;
 pub mod completion;
 pub mod config;

@@ -3,8 +3,8 @@
 use super::{Context, need_root};
 use crate::adopt;
 use crate::args;
-use crate::boot::{complete, sweep};
 use crate::cgroup::sweep_name;
+use crate::claim::{complete, sweep};
 use crate::control;
 use crate::error::{Complaint, Context as _, Error};
 use crate::events::Event;

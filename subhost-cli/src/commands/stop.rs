@@ -9,8 +9,8 @@ use subhost_net::name::LinkName;
 
 use super::{Context, at_once, each_job, need_root};
 use crate::args;
-use crate::boot::{await_disks, hibernate, sweep};
 use crate::cgroup::sweep_name;
+use crate::claim::{await_disks, hibernate, sweep};
 use crate::control::{self, Word};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use super::cause::{Cause, Next};
 use super::{LONG_RUN, Supervisor, TAIL_LINES, wait_again};
-use crate::boot::sweep;
+use crate::claim::sweep;
 use crate::error::{Context, Error};
 use crate::events::Event;
 use crate::handover::{self, Again, Place};
