@@ -23,6 +23,11 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::DebianBare)],
         body: nested,
     },
+    Case {
+        name: "openrc_takes_its_script_and_runs_it",
+        needs: &[Need::Program, Need::Made(Fixture::DebianOpenRc)],
+        body: openrc,
+    },
     Case { name: "the_scripts_and_units_are_sound", needs: &[Need::Program], body: sound },
 ];
 
@@ -160,6 +165,30 @@ fn nested(host: &Host) -> Verdict {
     let told = inside("subhostctl run --overlay / -- true")?;
     assert!(told.code == 125 && told.stderr.contains("make the user namespace"), "{told}");
     assert_eq!(inside("invoke-rc.d subhost stop")?.code, 0);
+    host.done(&["stop", &name])?;
+    Ok(())
+}
+
+/// In a guest with OpenRC, whose own tools read and run it.
+fn openrc(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::DebianOpenRc)?;
+    let name = host.name("rc");
+    host.config(&name, &format!("DISKS=( vda:0:{} )\n", image.display()))?;
+    let script = scripts().join("subhost.openrc");
+    for (from, to) in [(&program::path()?, "/usr/local/sbin/subhostctl"), (&script, "/etc/init.d/subhost")] {
+        host.done(&["cp", &from.to_string_lossy(), &format!("{name}:{to}")])?;
+    }
+    host.done(&["boot", "--detach", &name])?;
+    let inside = |script: &str| host.subhostctl(&["exec", &name, "--", "sh", "-c", script]);
+    let told =
+        inside("rc-update add subhost default && rc-service subhost start && rc-service subhost status")?;
+    assert!(told.code == 0 && told.stdout.contains("Booting subhosts"), "{told}");
+    let config = "DISKS=( vda:0:/dev/null )\\nAUTOSTART=yes\\n";
+    let told = inside(&format!("mkdir -pm 700 /opt/sub/in && printf '{config}' >/opt/sub/in/config"))?;
+    assert_eq!(told.code, 0, "{told}");
+    let told = inside("rc-service subhost restart")?;
+    let said = format!("{}{}", told.stdout, told.stderr);
+    assert!(told.code != 0 && said.contains("Some have not become ready"), "{told}");
     host.done(&["stop", &name])?;
     Ok(())
 }
