@@ -63,16 +63,22 @@ enum Step {
     KilledStop(u32),
 }
 
+/// Who supervises it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Nobody,
+    /// Who has booted it, and so is the parent of its PID 1.
+    Parent,
+    /// Who has taken over.
+    Successor,
+}
+
 /// What it then is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Model {
     Stopped,
-    Running {
-        supervised: bool,
-    },
-    Paused {
-        supervised: bool,
-    },
+    Running(By),
+    Paused(By),
     /// It has ended, and nobody has taken its names away.
     Ended,
 }
@@ -81,14 +87,17 @@ impl Model {
     fn state(self) -> &'static str {
         match self {
             Model::Stopped => "stopped",
-            Model::Running { .. } => "running",
-            Model::Paused { .. } => "paused",
+            Model::Running(_) => "running",
+            Model::Paused(_) => "paused",
             Model::Ended => "ended",
         }
     }
 
-    fn is_supervised(self) -> bool {
-        matches!(self, Model::Running { supervised: true } | Model::Paused { supervised: true })
+    fn supervisor(self) -> By {
+        match self {
+            Model::Running(by) | Model::Paused(by) => by,
+            Model::Stopped | Model::Ended => By::Nobody,
+        }
     }
 }
 
@@ -187,17 +196,19 @@ fn ended(guest: &Guest, supervised: bool) -> Result<Model, Box<dyn std::error::E
 /// Does it, and gives what the subhost has to be then.
 fn take(host: &Host, name: &str, model: Model, step: Step) -> Result<Model, Box<dyn std::error::Error>> {
     use Model::{Ended, Paused, Running, Stopped};
-    let supervised = model.is_supervised();
-    let up = Running { supervised: true };
+    let by = model.supervisor();
+    let supervised = by != By::Nobody;
+    let up = Running(By::Parent);
+    let taken_over = if supervised { by } else { By::Successor };
     Ok(match (step, model) {
         (Step::Boot, Stopped | Ended) => {
             returns(host, 0, &["boot", "--detach", name])?;
             up
         }
         // Taken over where nobody supervises it.
-        (Step::Boot, Running { .. }) => {
+        (Step::Boot, Running(_)) => {
             returns(host, 0, &["boot", "--detach", name])?;
-            up
+            Running(taken_over)
         }
         (Step::Stop, _) => {
             returns(host, 0, &["stop", name])?;
@@ -211,7 +222,7 @@ fn take(host: &Host, name: &str, model: Model, step: Step) -> Result<Model, Box<
             returns(host, 0, &["restart", name])?;
             up
         }
-        (Step::Reboot, Running { supervised: true }) => {
+        (Step::Reboot, Running(By::Parent | By::Successor)) => {
             let before = there(host, name)?;
             returns(host, 0, &["reboot", name])?;
             let after = there(host, name)?;
@@ -225,56 +236,58 @@ fn take(host: &Host, name: &str, model: Model, step: Step) -> Result<Model, Box<
             returns(host, 2, &["reboot", name])?;
             model
         }
-        (Step::Pause, Running { .. } | Paused { .. }) => {
+        (Step::Pause, Running(_) | Paused(_)) => {
             returns(host, 0, &["pause", name])?;
-            Paused { supervised }
+            Paused(by)
         }
-        (Step::Resume, Running { .. } | Paused { .. }) => {
+        (Step::Resume, Running(_) | Paused(_)) => {
             returns(host, 0, &["resume", name])?;
-            Running { supervised }
+            Running(by)
         }
         (Step::Pause | Step::Resume, model) => {
             returns(host, 2, &[if matches!(step, Step::Pause) { "pause" } else { "resume" }, name])?;
             model
         }
-        (Step::Recover, Running { .. }) => {
+        (Step::Recover, Running(_)) => {
             returns(host, 0, &["recover", name])?;
-            up
+            Running(taken_over)
         }
         (Step::Recover, Stopped | Ended) => {
             returns(host, 0, &["recover", name])?;
             Stopped
         }
-        (Step::KillSupervisor, Running { supervised: true } | Paused { supervised: true }) => {
+        (Step::KillSupervisor, Running(By::Parent | By::Successor) | Paused(By::Parent | By::Successor)) => {
             let guest = there(host, name)?;
             guest.supervisor()?.signal(Signal::KILL)?;
             if !guest.supervisor()?.ends(PATIENCE)? {
                 return Err("its supervisor does not end".into());
             }
-            if matches!(model, Paused { .. }) {
-                Paused { supervised: false }
-            } else {
-                Running { supervised: false }
-            }
+            if matches!(model, Paused(_)) { Paused(By::Nobody) } else { Running(By::Nobody) }
         }
-        (Step::KillInit, Running { .. } | Paused { .. }) => {
+        (Step::KillInit, Running(_) | Paused(_)) => {
             let guest = there(host, name)?;
             guest.signal_init(Signal::KILL)?;
             ended(&guest, supervised)?
         }
-        (Step::PowerOff, Running { .. }) => {
+        (Step::PowerOff, Running(_)) => {
             let guest = there(host, name)?;
             guest.write_initctl(b"x")?;
             ended(&guest, supervised)?
         }
-        (Step::RebootInside, Running { .. }) => {
+        (Step::RebootInside, Running(by)) => {
             let guest = there(host, name)?;
             host.subhostctl(&["enter", name, "--", "reboot", "-f"])?;
-            if supervised {
-                booted_again(host, name, &guest)?.wait_for_line("/var/log/boot", "rc 2 done", PATIENCE)?;
-                up
-            } else {
-                ended(&guest, false)?
+            let next = match by {
+                By::Nobody => return ended(&guest, false),
+                By::Parent => Some(booted_again(host, name, &guest)?),
+                By::Successor => again_or_not(host, name, &guest)?,
+            };
+            match next {
+                Some(guest) => {
+                    guest.wait_for_line("/var/log/boot", "rc 2 done", PATIENCE)?;
+                    up
+                }
+                None => Stopped,
             }
         }
         (Step::KilledBoot(moment), Stopped | Ended) => {
@@ -287,7 +300,7 @@ fn take(host: &Host, name: &str, model: Model, step: Step) -> Result<Model, Box<
             match settled(host, name)?.as_str() {
                 "running" => {
                     there(host, name)?.wait_for_line("/var/log/boot", "rc 2 done", PATIENCE)?;
-                    Running { supervised: false }
+                    Running(By::Nobody)
                 }
                 "ended" => Ended,
                 // A name that is made before the subhost is written down may be left; the next command takes it away.
@@ -318,6 +331,31 @@ fn take(host: &Host, name: &str, model: Model, step: Step) -> Result<Model, Box<
             model,
         ) => model,
     })
+}
+
+/// The next run of one that has ended. Only a parent is sure to be told by the kernel that it was a restart.
+fn again_or_not(
+    host: &Host,
+    name: &str,
+    before: &Guest,
+) -> Result<Option<Guest>, Box<dyn std::error::Error>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let gone = before.supervisor()?.ends(Duration::ZERO)?;
+        // What is listed may have ended since.
+        let guest = host.guest(name).ok().flatten();
+        if let Some(guest) =
+            guest.filter(|guest| guest.state() == "running" && guest.init_pid() != before.init_pid())
+        {
+            return Ok(Some(guest));
+        }
+        if gone {
+            return Ok(None);
+        }
+        if Instant::now() >= deadline {
+            return Err("it neither came again nor was it over".into());
+        }
+    }
 }
 
 /// The state when nobody is just starting or stopping it any more.
