@@ -14,8 +14,10 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::capability::CapabilitySet;
 use crate::child::{
-    Channel, Credentials, Failure, Status, Stdio, at, join_cgroups, keep_list, null_stdio, spawn, wait,
+    Channel, Credentials, Failure, Status, Stdio, at, join_cgroups, keep_list, limits, null_stdio, spawn,
+    wait,
 };
+use crate::limits::ResourceLimits;
 use crate::seccomp::Filter;
 use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step, sys};
@@ -35,6 +37,7 @@ pub struct Enter<'fd> {
     stdio: Option<[OwnedFd; 3]>,
     controlling_terminal: bool,
     ends_with_caller: bool,
+    limits: ResourceLimits,
     patience: Duration,
     working_directory: CString,
     user: (u32, u32, Vec<u32>),
@@ -55,6 +58,7 @@ impl<'fd> Enter<'fd> {
             stdio: None,
             controlling_terminal: false,
             ends_with_caller: false,
+            limits: ResourceLimits::default(),
             patience: PATIENCE,
             working_directory: c"/".to_owned(),
             user: (0, 0, Vec::new()),
@@ -136,6 +140,13 @@ impl<'fd> Enter<'fd> {
         self
     }
 
+    /// The resource limits of the command; [`ResourceLimits::default`] by default.
+    #[must_use]
+    pub fn resource_limits(mut self, limits: ResourceLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Whether the command is killed when the calling thread ends, however that is. What it has started itself goes on.
     #[must_use]
     pub fn ends_with_caller(mut self, yes: bool) -> Self {
@@ -183,7 +194,14 @@ impl<'fd> Enter<'fd> {
         let filter = self.filter.as_ref().map_or(Ok(Vec::new()), Filter::compile)?;
         let child = Child {
             keep: &keep,
-            credentials: &Credentials { uid, gid, groups, dropped: self.dropped, filter },
+            credentials: &Credentials {
+                uid,
+                gid,
+                groups,
+                dropped: self.dropped,
+                limits: self.limits,
+                filter,
+            },
             stdio: &stdio,
             controlling_terminal: self.controlling_terminal,
             ends_with_caller: self.ends_with_caller,
@@ -194,6 +212,7 @@ impl<'fd> Enter<'fd> {
         };
         // All at once: a process that is half in the guest would be in its reach with what the other half can do.
         let join = || {
+            limits::set(&self.limits)?;
             join_cgroups(&self.legacy_cgroups)?;
             at(Step::JoinNamespaces, move_into_thread_name_spaces(self.init, namespaces))
         };

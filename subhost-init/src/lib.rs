@@ -94,6 +94,7 @@ pub mod handoff;
 pub mod kernel;
 pub mod launch;
 pub mod layout;
+pub mod limits;
 pub mod pid1;
 pub mod process;
 pub mod seccomp;

@@ -143,16 +143,22 @@ fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
 pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
     let mut text = NOT_RUNNING.to_owned();
     let mut supervisor: Option<Process> = None;
+    let mut netns_inode = None;
     let mut disks = Vec::new();
     loop {
         match state(layout, name)? {
-            // Somebody has started a new one since, which is not what was to be stopped.
-            State::Running(record) if supervisor.as_ref().is_some_and(|it| *it != record.supervisor) => {
+            // Somebody has started a new one since, which is not what was to be stopped. One that restarts keeps its network,
+            // whoever supervises it by then.
+            State::Running(record)
+                if supervisor.as_ref().is_some_and(|it| *it != record.supervisor)
+                    && netns_inode != Some(record.netns_inode) =>
+            {
                 return Ok(text);
             }
             State::Running(record) => {
                 tell(name, &record.supervisor)?;
                 text = end(name, &record, how)?;
+                netns_inode = Some(record.netns_inode);
                 supervisor = Some(record.supervisor);
                 disks = record.disks;
                 continue;

@@ -13,6 +13,7 @@ use seccompiler::BpfProgram;
 use super::limits;
 use super::report::{Failure, at};
 use crate::capability::CapabilitySet;
+use crate::limits::ResourceLimits;
 use crate::{Step, sys};
 
 /// Who the program runs as, in numbers of its own user namespace.
@@ -22,6 +23,7 @@ pub(crate) struct Credentials {
     pub(crate) gid: u32,
     pub(crate) groups: Vec<Gid>,
     pub(crate) dropped: CapabilitySet,
+    pub(crate) limits: ResourceLimits,
     /// The programs of the system call filter; none for no filter.
     pub(crate) filter: Vec<BpfProgram>,
 }
@@ -30,7 +32,7 @@ impl Credentials {
     /// In the child, which has all capabilities in its user namespace. The calls are those of a single thread: the
     /// ones of the C library would talk to threads that exist in the parent only.
     pub(crate) fn take(&self) -> Result<(), Failure> {
-        limits::lower_open_files()?;
+        limits::lower_open_files(&self.limits)?;
         self.drop_from_bounding_set()?;
         // A caller that keeps its capabilities across a change of ids must not hand that on.
         let bits = at(Step::ClearCapabilities, capabilities_secure_bits())?;

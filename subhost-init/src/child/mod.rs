@@ -5,7 +5,7 @@
 
 mod credentials;
 mod files;
-mod limits;
+pub(crate) mod limits;
 mod report;
 mod spawn;
 mod wait;

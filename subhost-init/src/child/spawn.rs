@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{DumpableBehavior, Signal, pidfd_send_signal, set_dumpable_behavior};
 
-use super::limits;
 use super::report::{Channel, Failure, Report, at};
 use super::wait::{ends, wait};
 use crate::{Error, Result, Step, sys};
@@ -54,7 +53,6 @@ pub(crate) fn spawn(
     let intermediate = || {
         let channel = &child_end;
         let result = at(Step::Seal, set_dumpable_behavior(DumpableBehavior::NotDumpable))
-            .and_then(|()| limits::set())
             .and_then(|()| join())
             .and_then(|()| {
                 let flags = flags | libc::CLONE_PARENT.cast_unsigned();

@@ -11,8 +11,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::capability::CapabilitySet;
 use crate::child::{
-    Channel, Credentials, Failure, Stdio, at, join_cgroups, keep_list, null_stdio, raise, spawn,
+    Channel, Credentials, Failure, Stdio, at, join_cgroups, keep_list, limits, null_stdio, raise, spawn,
 };
+use crate::limits::ResourceLimits;
 use crate::seccomp::Filter;
 use crate::sys::exec::StringArray;
 use crate::{Error, Result, Step};
@@ -67,6 +68,7 @@ pub struct Launch<'fd> {
     filter: Option<Filter>,
     writable_sys: bool,
     proc_cmdline: Option<PathBuf>,
+    limits: ResourceLimits,
 }
 
 impl<'fd> Launch<'fd> {
@@ -92,6 +94,7 @@ impl<'fd> Launch<'fd> {
             filter: Some(Filter::default()),
             writable_sys: false,
             proc_cmdline: None,
+            limits: ResourceLimits::default(),
         }
     }
 
@@ -199,6 +202,13 @@ impl<'fd> Launch<'fd> {
         self
     }
 
+    /// The resource limits of the guest; [`ResourceLimits::default`] by default.
+    #[must_use]
+    pub fn resource_limits(mut self, limits: ResourceLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// The system call filter of the guest; [`Filter::default`] by default. Without one, what of the kernel can be reached
     /// from its user namespace is left to the kernel.
     #[must_use]
@@ -272,7 +282,14 @@ impl<'fd> Launch<'fd> {
         let argv = StringArray::new(argv);
         let environment = StringArray::new(self.environment);
         let filter = self.filter.as_ref().map_or(Ok(Vec::new()), Filter::compile)?;
-        let credentials = Credentials { uid: 0, gid: 0, groups: Vec::new(), dropped: self.dropped, filter };
+        let credentials = Credentials {
+            uid: 0,
+            gid: 0,
+            groups: Vec::new(),
+            dropped: self.dropped,
+            limits: self.limits,
+            filter,
+        };
         let channels = Channel::pair().map_err(|e| system("make a socket for", e))?;
 
         let mut kept: Vec<BorrowedFd<'_>> = stdio.fds().collect();
@@ -300,6 +317,7 @@ impl<'fd> Launch<'fd> {
         };
         let clocks = self.own_clocks.then(clock::offsets).flatten();
         let join = || {
+            limits::set(&self.limits)?;
             // Before its child's cgroup namespace is made, which has these as roots.
             join_cgroups(&self.legacy_cgroups)?;
             join(self.user_namespace, self.network_namespace)?;

@@ -7,17 +7,19 @@ use rustix::thread::capabilities;
 use subhost_init::capability::CapabilitySet;
 use subhost_init::enter::Enter;
 use subhost_init::launch::{Ended, Launch};
+use subhost_init::limits::{self, ResourceLimits};
 use subhost_init::seccomp::Filter;
 
 use crate::Test;
 use crate::stage::{IDLE, IdleGuest, on_stage, output_pipe, read_all, strings, with_output};
 
-pub(crate) const TESTS: [Test; 5] = [
+pub(crate) const TESTS: [Test; 6] = [
     ("a_guest_has_the_filter_and_programs_in_it_may_gain_privileges", a_guest_has_the_filter),
     ("a_filter_is_loaded_also_where_sys_admin_is_dropped", a_filter_is_loaded_without_sys_admin),
     ("a_command_has_the_filter_whoever_it_runs_as", a_command_has_the_filter),
     ("mounts_are_refused_unless_containers_may_run_inside", mounts_are_refused),
     ("limits_are_the_same_whoever_starts_a_guest", limits_are_the_same),
+    ("limits_of_ones_own_are_given_to_guest_and_command", own_limits),
 ];
 
 /// What a script says as PID 1.
@@ -112,6 +114,33 @@ fn limit(text: &str, name: &str) -> (Option<u64>, Option<u64>) {
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     let mut words = line.split_whitespace().map(|word| word.parse().ok());
     (words.next().unwrap(), words.next().unwrap())
+}
+
+fn own_limits() {
+    on_stage(|stage| {
+        let limits = ResourceLimits::default().with(limits::Resource::OpenFiles, Some(77), Some(99)).with(
+            limits::Resource::Stack,
+            Some(1 << 20),
+            Some(2 << 20),
+        );
+        let guest = IdleGuest::of(stage.script(IDLE).resource_limits(limits));
+        let (stdio, mut output) = output_pipe();
+        let mut entered = Enter::new(guest.pidfd())
+            .argv(strings(&["/bin/cat", "/proc/1/limits", "/proc/self/limits"]))
+            .resource_limits(limits)
+            .stdio(stdio)
+            .start()
+            .unwrap();
+        let text = read_all(&mut output);
+        assert_eq!(entered.wait().unwrap(), 0);
+        let (init, command) = text.split_at(text.rfind("Limit ").unwrap());
+        for text in [init, command] {
+            assert_eq!(limit(text, "Max open files"), (Some(77), Some(99)), "{text}");
+            assert_eq!(limit(text, "Max stack size"), (Some(1 << 20), Some(2 << 20)), "{text}");
+            assert_eq!(limit(text, "Max locked memory").0, Some(8 << 20), "{text}");
+        }
+        guest.finish();
+    });
 }
 
 fn limits_are_the_same() {
