@@ -63,6 +63,9 @@ pub struct Cli {
     /// Show errors only
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Say what boot, run and start are about to do, as plan shows it
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// What to do
     #[command(subcommand)]
     pub command: Command,

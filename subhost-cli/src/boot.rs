@@ -37,6 +37,7 @@ use crate::network::lift_limits;
 use crate::observe::{Observed, Purpose};
 use crate::origin::Origin;
 use crate::plan::{Plan, PlannedRoot};
+use crate::report;
 use crate::request::{Request, Root};
 use crate::stage::{Stage, Staged};
 use crate::state::{CableRecord, DiskRecord, Draft, Process, RECORD_VERSION, Record, remove};
@@ -57,6 +58,8 @@ pub struct How {
     pub origin: Option<Origin>,
     /// Standard streams of PID 1.
     pub streams: Streams,
+    /// Say what is about to be done.
+    pub verbose: bool,
 }
 
 /// Standard streams of PID 1.
@@ -149,6 +152,11 @@ pub fn boot(request: &Request, layout: &Layout, how: How, kept: Option<Kept>) ->
             Err(complaints) => return Err(Error::Refused(complaints)),
         }
     };
+    if how.verbose {
+        for line in plan.commands() {
+            report::note(false, &format!("+ {line}"));
+        }
+    }
     let before = Before { rebooting: network, lingering };
     apply(request, plan, observed, layout, how, before)
 }

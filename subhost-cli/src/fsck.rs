@@ -151,7 +151,7 @@ fn jailed(
     let (reader, writer) = std::io::pipe().step("make a pipe")?;
     let null = File::open("/dev/null").step("open /dev/null")?;
     let streams = [null.into(), writer.try_clone().step("duplicate a pipe")?.into(), writer.into()];
-    let how = How { command: "check", origin: None, streams: Streams::Given(streams) };
+    let how = How { command: "check", origin: None, streams: Streams::Given(streams), verbose: false };
     let mut booted = boot(&request, layout, how, None)?;
     let output = std::thread::spawn(move || read(reader));
     let mut watch = Watch::new(Relay::new(), signals);

@@ -59,7 +59,7 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
         rustix::process::chdir("/").step("leave the caller's folder")?;
     }
     let manner = Manner { quiet: context.quiet, background, announce: background, failures: 0 };
-    Err(supervise(context, apply(&request, &context.layout, how(origin), None)?, manner))
+    Err(supervise(context, apply(&request, &context.layout, how(context, origin), None)?, manner))
 }
 
 /// Boots again what its supervisor has had in charge before.
@@ -78,7 +78,7 @@ fn again(context: &Context, args: args::Boot) -> Result<u8, Error> {
         if again.background {
             rustix::process::chdir("/").step("leave the caller's folder")?;
         }
-        apply(&request, &context.layout, how(again.origin.clone()), Some(kept))
+        apply(&request, &context.layout, how(context, again.origin.clone()), Some(kept))
     })();
     let error = match booted {
         Ok(booted) => supervise(context, booted, manner),
@@ -105,8 +105,8 @@ fn again(context: &Context, args: args::Boot) -> Result<u8, Error> {
     Err(wait_again(charge, &lock, &context.layout, &name))
 }
 
-fn how(origin: Origin) -> How {
-    How { command: "boot", origin: Some(origin), streams: Streams::Terminal }
+fn how(context: &Context, origin: Origin) -> How {
+    How { command: "boot", origin: Some(origin), streams: Streams::Terminal, verbose: context.verbose }
 }
 
 /// What the configuration asks for, if it can be trusted.

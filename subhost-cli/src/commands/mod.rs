@@ -54,6 +54,8 @@ pub struct Context {
     pub json: bool,
     /// Errors only.
     pub quiet: bool,
+    /// What is about to be done, too.
+    pub verbose: bool,
     /// What is coloured.
     pub colour: report::Colour,
 }
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
         how: if cli.config_exec { How::Execute } else { How::Evaluate },
         json: cli.json,
         quiet: cli.quiet,
+        verbose: cli.verbose,
         colour: report::Colour::of(cli.color),
     };
     let passes_status =

@@ -37,7 +37,7 @@ pub(super) fn payload(context: &Context, request: &Request, command: &'static st
         let (ours, theirs) = Pipes::open().step("make pipes")?;
         (Streams::Given(theirs), Some(ours))
     };
-    let how = How { command, origin: None, streams };
+    let how = How { command, origin: None, streams, verbose: context.verbose };
     let mut booted = apply(request, &context.layout, how, None)?;
     for note in &booted.notes {
         report::note(context.quiet, note);

@@ -23,7 +23,9 @@ fn environment(host: &Host) -> Verdict {
     host.config(&name, &text)?;
     let plan = host.done(&["plan", &name])?;
     assert!(plan.contains("export LANG=C.UTF-8 'OPTIONS=a b' TERM=dumb "), "{plan}");
-    boot(host, &name)?;
+    let told = host.subhostctl(&["-v", "boot", "--detach", &name])?;
+    let said = plan.lines().all(|line| told.stderr.contains(&format!("+ {line}\n")));
+    assert!(told.code == 0 && said, "{told}");
     let environ = host.done(&["enter", &name, "--", "cat", "/proc/1/environ"])?;
     let words: Vec<&str> = environ.split_terminator('\0').collect();
     for word in ["LANG=C.UTF-8", "OPTIONS=a b", "TERM=dumb", "container=subhost"] {
