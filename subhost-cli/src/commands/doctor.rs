@@ -127,7 +127,7 @@ fn kernel() -> Vec<Finding> {
             .advice("a mount loads its module, where there is one")
     });
     findings.push(match fs::metadata("/dev/loop-control") {
-        Ok(_) => Finding::new("loop devices", Health::Good, "yes"),
+        Ok(_) => Finding::new("loop devices", Health::Good, format!("yes; {} in use", loops_in_use())),
         Err(error) => Finding::new("loop devices", Health::Bad, format!("/dev/loop-control: {error}"))
             .advice("modprobe loop"),
     });
@@ -212,10 +212,17 @@ fn folder(layout: &Layout) -> Option<Finding> {
     }
 }
 
+/// How many loop devices have a file. The kernel makes more when they are needed, up to a million.
+fn loops_in_use() -> usize {
+    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    devices.filter(|device| device.path().join("loop/backing_file").exists()).count()
+}
+
 /// Whether each can be read and is trusted, and whether two would have the same name on the host.
 fn configurations(context: &Context) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     let mut ends: BTreeMap<String, Name> = BTreeMap::new();
+    let mut shortened = Vec::new();
     let none = Devices::default();
     for name in context.layout.configured().step("list the configurations")? {
         let what = format!("subhost {name}");
@@ -240,6 +247,12 @@ fn configurations(context: &Context) -> Result<Vec<Finding>, Error> {
         };
         for index in 0..u32::try_from(config.cables.value.len()).unwrap_or(u32::MAX) {
             let Ok(end) = host_end(name.as_str(), index) else { continue };
+            if let Some(full) = &end.altname {
+                let found =
+                    format!("cable {index} is called {} on the host, as {full} is too long", end.name);
+                let advice = "ip link and subhostctl take the full name, too; other programs may not";
+                shortened.push(Finding::new(&what, Health::Note, found).advice(advice));
+            }
             if let Some(other) = ends.insert(end.name.to_string(), name.clone()) {
                 let found = format!("cable {index} would be called {} as one of {other} is", end.name);
                 findings
@@ -250,6 +263,7 @@ fn configurations(context: &Context) -> Result<Vec<Finding>, Error> {
     if findings.is_empty() {
         findings.push(Finding::new("configurations", Health::Good, "all can be read, and are trusted"));
     }
+    findings.extend(shortened);
     Ok(findings)
 }
 

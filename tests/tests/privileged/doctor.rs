@@ -67,6 +67,7 @@ fn wrong(host: &Host) -> Verdict {
     host.config("web1", "DISKS=( vda:1:/disks/b.raw )\nBRIDGES=( br0: )\n")?;
     host.config("broken", "DISKS=( vda:1:/disks/c.raw\n")?;
     host.config("open", "DISKS=( vda:1:/disks/d.raw )\n")?;
+    host.config("accounting-production", "DISKS=( vda:1:/disks/e.raw )\nBRIDGES=( br0: )\n")?;
     fs::set_permissions(host.root_dir().join("open/config"), fs::Permissions::from_mode(0o666))?;
     fs::set_permissions(host.root_dir(), fs::Permissions::from_mode(0o777))?;
     let (found, code) = findings(host)?;
@@ -77,6 +78,8 @@ fn wrong(host: &Host) -> Verdict {
     assert!(text("subhost web1").contains("cable 0 would be called web10 as one of web is"), "{found:#?}");
     assert!(text("subhost broken").contains("its configuration is wrong"), "{found:#?}");
     assert!(text("subhost open").contains("not trusted"), "{found:#?}");
+    let long = text("subhost accounting-production");
+    assert!(long.contains("on the host, as accounting-production0 is too long"), "{found:#?}");
     let table = host.subhostctl(&["doctor"])?;
     assert!(table.code == 1 && table.stdout.lines().any(|line| line.starts_with("BAD ")), "{table}");
     Ok(())
@@ -89,6 +92,9 @@ fn leftovers(host: &Host) -> Verdict {
     let guest = boot(host, &name)?;
     let (found, _) = findings(host)?;
     assert!(of(&found, &format!("subhost {name}")).is_empty(), "{found:#?}");
+    let loops = of(&found, "loop devices")[0]["found"].to_string();
+    let used = loops.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>();
+    assert!(used.is_ok_and(|used| used > 0), "{loops}");
     // Its supervisor dies, then the guest: nobody takes the names back.
     guest.supervisor()?.signal(Signal::KILL)?;
     assert!(guest.supervisor()?.ends(Duration::from_secs(10))?);

@@ -11,6 +11,7 @@ mod cp;
 mod debian;
 mod disks;
 mod doctor;
+mod errors;
 mod escape;
 mod events;
 mod filesystems;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         filesystems::CASES,
         events::CASES,
         fsck::CASES,
+        errors::CASES,
         escape::CASES,
         foreign::CASES,
         heldup::CASES,
