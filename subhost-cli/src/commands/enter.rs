@@ -65,6 +65,11 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
     let argv = if args.command.is_empty() { vec![account.shell.clone()] } else { words(args.command)? };
     let step = || format!("enter {name}");
     let cgroup = record.cgroup.open().step(step())?;
+    let session = if args.detach { None } else { cgroup.session().step(step())? };
+    let directory = match &session {
+        Some(session) => Some(session.directory().step(step())?),
+        None => cgroup.unified().step(step())?,
+    };
     let enter = Enter::new(init.as_fd())
         .argv(argv)
         .environment(environment(&account, args.variables))
@@ -73,7 +78,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
         .user(account.uid, account.gid, account.groups)
         .drop_capabilities(record.isolation.dropped().step(step())?)
         .filter(record.isolation.filter())
-        .cgroup(cgroup.unified().step(step())?)
+        .cgroup(directory)
         .legacy_cgroups(cgroup.legacy_entries().step(step())?);
     if args.detach {
         return enter.start().map_or_else(|error| not_started(name, error), |_| Ok(0));
@@ -117,6 +122,9 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
         }
     }
     let status = entered.wait().step(format!("wait for the command in {name}"))?;
+    if let Some(session) = session {
+        session.end();
+    }
     if let Some(signal) = watch.drain()? {
         return Ok(interrupted(signal));
     }

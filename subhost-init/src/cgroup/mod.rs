@@ -23,9 +23,11 @@ mod directory;
 mod group;
 mod hierarchy;
 mod plan;
+mod session;
 
 pub use devices::{DeviceKind, DeviceRule};
 pub use directory::sweep;
 pub use group::{Cgroup, CgroupDirectory};
 pub use hierarchy::{Hierarchies, Legacy, Unified};
 pub use plan::{CgroupPlan, Limits, PARENT, PlannedGroup, Setting, Subject, Unenforced, Version};
+pub use session::Session;

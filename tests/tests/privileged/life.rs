@@ -220,34 +220,38 @@ fn paused_end(host: &Host) -> Verdict {
     Ok(())
 }
 
+/// All of it when the client is killed; what it has put into the background goes on when the client ends as it should.
 fn client(host: &Host) -> Verdict {
     let (name, guest) = tiny(host, "")?;
+    let script = "setsid sleep 1001 & echo $$ $! >/run/new; mv /run/new /run/here; exec sleep 1000";
     for killed in [Signal::KILL, Signal::TERM] {
-        let mut client =
-            host.start(&["exec", &name, "--", "sh", "-c", "echo $$ >/run/here; exec sleep 1000"])?;
+        let mut client = host.start(&["exec", &name, "--", "sh", "-c", script])?;
         let deadline = Instant::now() + PATIENCE;
-        let pid = loop {
-            let text = std::fs::read_to_string(guest.file("/run/here")).unwrap_or_default();
-            match text.strip_suffix('\n') {
-                Some(pid) => break pid.to_owned(),
-                None => assert!(Instant::now() < deadline, "it does not run"),
+        let pids = loop {
+            match std::fs::read_to_string(guest.file("/run/here")) {
+                Ok(pids) => break pids,
+                Err(_) => assert!(Instant::now() < deadline, "it does not run"),
             }
         };
         std::fs::remove_file(guest.file("/run/here"))?;
-        let there = guest.file(&format!("/proc/{pid}/exe"));
-        assert!(std::fs::read_link(&there).is_ok());
+        let there = |pid: &str| std::fs::read_link(guest.file(&format!("/proc/{pid}/exe"))).is_ok();
+        let [command, background] = pids.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err(format!("no two pids: {pids}").into());
+        };
+        assert!(there(command) && there(background));
         if killed == Signal::KILL {
-            client.kill()?
+            client.kill()?;
         } else {
-            client.terminate()?
+            client.terminate()?;
         }
         let deadline = Instant::now() + PATIENCE;
-        while std::fs::read_link(&there).is_ok() {
+        while there(command) || (killed == Signal::KILL && there(background)) {
             assert!(Instant::now() < deadline, "{killed:?}: it runs on");
         }
         client.finish(PATIENCE)?;
+        assert_eq!(there(background), killed == Signal::TERM);
     }
-    // The guest goes on.
+    // The guest goes on, and ends with what is in its groups.
     inside(host, &name, &["true"])?;
     host.done(&["stop", &name])?;
     Ok(())
