@@ -224,11 +224,11 @@ Examples:
   subhostctl exec web -u www-data -w /var/www -- git pull
   subhostctl exec web -u 1000:1000 -e LANG=C -- make
   subhostctl exec web --detach -- /usr/local/bin/rotate-logs
-USER is a name or a number, and so is GROUP. Names are looked up in the subhost's own /etc/passwd and
-/etc/group, which are read as data; the user has its groups there, unless GROUP is given.
-Returns as enter does; with --detach 0 as soon as the command is executed. Signals are passed on. When
-subhostctl is killed, so is the command and all that it has started; what it has put into the background
-goes on when it ends by itself.")]
+USER is a name or a number, and so is GROUP. Names are looked up in the subhost's own /etc/passwd
+and /etc/group, which are read as data; the user has its groups there, unless GROUP is given.
+Returns as enter does; with --detach 0 as soon as the command is executed. Signals are passed on.
+When subhostctl is killed, so is the command and all that it has started; what it has put into the
+background goes on when it ends by itself.")]
     Exec(Exec),
     /// List subhosts
     #[command(after_help = "\
