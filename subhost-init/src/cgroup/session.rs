@@ -78,7 +78,10 @@ impl Session {
         let mut keep = [parent.as_raw_fd(), kill.as_raw_fd(), caller.as_raw_fd()];
         keep.sort_unstable();
         let body = || {
-            let _ = sys::files::close_all_but(&keep);
+            // With what the caller has, it would wait for itself, and keep others waiting.
+            if sys::files::close_all_but(&keep).is_err() {
+                return 1;
+            }
             // What is sent to the caller's group is not for us.
             let _ = rustix::process::setsid();
             let _ = rustix::process::chdir(c"/");
