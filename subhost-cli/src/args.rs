@@ -96,28 +96,29 @@ The configuration is bash syntax, read as data:
     /// Run one command in a fresh subhost
     #[command(after_help = "\
 Examples:
-  subhostctl run --overlay / -- ps ax                   over the host's files; changes are thrown away
+  subhostctl run --overlay / -- ps ax                   over the host's files; changes are not kept
   subhostctl run --disk vda:1:/disks/web.raw -- cat /etc/os-release
   subhostctl run --root /srv/tree --cable br0=06:a7:dd:b4:02:f2 -- ip link
-Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be executed,
-125 if the subhost could not be made.")]
+Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be
+executed, 125 if the subhost could not be made.")]
     Run(Run),
     /// Start a subhost from a folder, with a shell inside, or enter again what lingers of it
     #[command(after_help = "\
 Examples:
-  subhostctl start web                       bash in /opt/subhost/web/root, or over the BASE of its config
+  subhostctl start web                       bash in /opt/subhost/web/root, or over its BASE
   subhostctl start web -- apt-get -y upgrade a command instead
   subhostctl start web                       again: in the mounts and the network of the last time
   subhostctl stop web                        unmounts all, and deletes the network
-It ends with that command, and so does all that it has left running. What is mounted, and the network
-namespace with its cables, linger until stop. In /opt/subhost/web (or --subhost-dir, or $SUBHOST):
+It ends with that command, and so does all that it has left running. What is mounted, and the
+network namespace with its cables, linger until stop. In /opt/subhost/web (or --subhost-dir, or
+$SUBHOST):
   config    BASE, BRIDGES and whatever else boot knows, but DISKS; may be missing
   root      the system itself, or what differs from BASE
   work      of the overlay over BASE
   web.img   an image that holds root and work instead; mounted at mnt
   live      where the host sees the whole, once it has been started
-Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be executed,
-125 if the subhost could not be made.")]
+Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be
+executed, 125 if the subhost could not be made.")]
     Start(Start),
     /// Stop a subhost: orderly, then by force
     #[command(after_help = "\
@@ -131,40 +132,41 @@ It is asked in the language of its init, and what it did is said. Returns 3 if s
     /// End a subhost at once, or send its init a signal
     #[command(after_help = "\
 Examples:
-  subhostctl kill web                        as if the power had gone: nothing is written back by the guest
+  subhostctl kill web                        as if the power had gone: the guest writes nothing back
   subhostctl kill --signal HUP web           SIGHUP for PID 1 of the subhost
 What lingers of one that start has started is left for start or stop.
-SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets it;
-one that it has no handler for it never sees.")]
+SIGNAL is a name, with or without SIG, or a number. What a signal does is up to the init that gets
+it; one that it has no handler for it never sees.")]
     Kill(Kill),
     /// Boot all subhosts that are to start with the host
     #[command(after_help = "\
 Examples:
   subhostctl autostart                       as the host's init does
   subhostctl autostart --dry-run             which, and in which order?
-They are those with AUTOSTART=yes: each after the ones in its AFTER are ready or have failed, and after its
-START_DELAY. What runs already is left as it is. Returns 1 if one did not become ready.
+They are those with AUTOSTART=yes: each after the ones in its AFTER are ready or have failed, and
+after its START_DELAY. What runs already is left as it is. Returns 1 if one did not become ready.
 `subhostctl stop --all` stops them in the reverse order.")]
     Autostart(Autostart),
     /// Stop subhosts and boot them again
     #[command(after_help = "\
 Examples:
   subhostctl restart web                     its configuration is read anew
-Each is booted in the background, with the options, the folder and the settings of the environment that it
-had before; one that does not run is booted. Returns when all are ready.")]
+Each is booted in the background, with the options, the folder and the settings of the environment
+that it had before; one that does not run is booted. Returns when all are ready.")]
     Restart(Restart),
     /// Have subhosts restart from inside
     #[command(after_help = "\
 Examples:
   subhostctl reboot web                      as `reboot` inside would
-It is asked in the language of its init. The network namespace, the cables and their addresses stay; the
-configuration is not read anew. Returns when the next run has begun.")]
+It is asked in the language of its init. The network namespace, the cables and their addresses
+stay, and its configuration is read anew. Returns when the next run has begun.")]
     Reboot(Running),
     /// Make all processes of subhosts stand still
     #[command(after_help = "\
 Examples:
   subhostctl pause web                       until subhostctl resume web
-They keep their memory, and what comes over the network waits. stop and kill end one that is paused, too.")]
+They keep their memory, and what comes over the network waits. stop and kill end one that is
+paused, too.")]
     Pause(Running),
     /// Let subhosts go on that were paused
     Resume(Running),
@@ -174,8 +176,8 @@ Examples:
   subhostctl wait web                        until it has powered off; a reboot is no end
   subhostctl wait --timeout 60 web mail      until both have
   subhostctl wait --ready web                until its start scripts are done
-Returns 0 when none of them runs or, with --ready, when all are ready; 1 when the time is over before that, or one
-does not run that is to become ready.")]
+Returns 0 when none of them runs or, with --ready, when all are ready; 1 when the time is over
+before that, or one does not run that is to become ready.")]
     Wait(Wait),
     /// Show the console of a running subhost, and type into it
     #[command(after_help = "\
@@ -183,39 +185,41 @@ Examples:
   subhostctl console web                     Ctrl-] leaves it
   subhostctl console --escape ^X web         Ctrl-X leaves it
   echo halt | subhostctl console web         without a terminal: input and output are passed on
-Any number of consoles can be open at once; what the console said last is shown first. It goes on over a reboot, and ends
-with the subhost.")]
+Any number of consoles can be open at once; what the console said last is shown first. It goes on
+over a reboot, and ends with the subhost.")]
     Console(Console),
     /// Show what the console of a subhost has said
     #[command(after_help = "\
 Examples:
   subhostctl logs web                        all that is kept (LOG_SIZE), also of runs before
   subhostctl logs -n 20 -f web               the last 20 lines, and what comes
-It is in /var/log/subhost. What a terminal would act on is not shown, but with --raw. Ctrl-C ends -f.")]
+It is in /var/log/subhost. What a terminal would act on is not shown, but with --raw.
+Ctrl-C ends -f.")]
     Logs(Logs),
     /// Show what happened to subhosts
     #[command(after_help = "\
 Examples:
   subhostctl events                          of all subhosts
   subhostctl events -f --json web            of one, a line of JSON each, and what comes
-Events: boot, ready, late, stop, reboot, ended, restart, adopted, failed. They are in /var/log/subhost/events.")]
+Events: boot, ready, late, stop, reboot, ended, restart, adopted, failed. They are in
+/var/log/subhost/events.")]
     Events(Events),
     /// Make whole what a crash has left
     #[command(after_help = "\
 Examples:
   subhostctl recover                         whatever there is
   subhostctl recover web
-A subhost that runs without a supervisor gets a new one, with its console; one that has ended loses the names that it
-left. What was done is said. Returns 0 also when there was nothing to do.")]
+A subhost that runs without a supervisor gets a new one, with its console; one that has ended
+loses the names that it left. What was done is said. Returns 0 also when there was nothing to do.")]
     Recover(Recover),
     /// Run a command inside a running subhost as its root, a shell by default
     #[command(after_help = "\
 Examples:
   subhostctl enter web                       the shell of its root
   subhostctl enter web -- ps ax
-It is in all namespaces of the subhost, with its restrictions. On a terminal it gets one of its own, else
-pipes, with output and errors apart. Returns the command's status, 128 + n if signal n ended it, 126 or 127
-if it could not be executed, 125 if the subhost could not be entered.")]
+It is in all namespaces of the subhost, with its restrictions. On a terminal it gets one of its
+own, else pipes, with output and errors apart. Returns the command's status, 128 + n if signal n
+ended it, 126 or 127 if it could not be executed, 125 if the subhost could not be entered.")]
     Enter(Enter),
     /// Run a command inside a running subhost, as a user of it
     #[command(after_help = "\
@@ -270,17 +274,18 @@ mean. Changes nothing.")]
     #[command(after_help = "\
 Examples:
   subhostctl check web                              /opt/sub/web/config, its images and bridges
-  subhostctl check --start web                      the folder /opt/subhost/web, as start would take it
+  subhostctl check --start web                      the folder /opt/subhost/web, as start takes it
   subhostctl check ./config                         a file: a word with a slash is a path
   subhostctl check --json web                       with the places of all that is wrong
   subhostctl check --format overlay-boot ./mta.conf a file of overlay-boot(8), and only that
   subhostctl check --fsck web                       and are the file systems in its images clean?
 What configurations share they may include from below /etc/subhost: `. /etc/subhost/common`
 All that is wrong is said in one go. Returns 0 if it is right, 2 if it would be refused.
---fsck runs e2fsck -f -n, xfs_repair -n, btrfs check --readonly, fsck.erofs and their like, whichever a
-disk needs, as a user without rights on the host. Nothing is repaired, and a journal is not replayed: it
-is the kernel that does that, when the disk is mounted. It needs root, images that no subhost uses, and
-as long as that fsck takes; Ctrl-C ends it. Returns 1 if a file system is not clean.")]
+--fsck runs e2fsck -f -n, xfs_repair -n, btrfs check --readonly, fsck.erofs and their like,
+whichever a disk needs, as a user without rights on the host. Nothing is repaired, and a journal is
+not replayed: it is the kernel that does that, when the disk is mounted. It needs root, images that
+no subhost uses, and as long as that fsck takes; Ctrl-C ends it. Returns 1 if a file system is not
+clean.")]
     Check(Check),
     /// Show what a configuration says: its settings, or its variables
     #[command(subcommand)]
@@ -295,8 +300,8 @@ Needs no root where the files are readable.")]
     /// Show the partition table of an image
     #[command(after_help = "\
 Label and UUID are those of the file system, PARTLABEL and PARTUUID those of the partition itself.
-INDEX is what DISKS and --disk take. A table that contradicts itself is refused; what is odd but does
-no harm is said, also that a damaged GPT was read from its backup.")]
+INDEX is what DISKS and --disk take. A table that contradicts itself is refused; what is odd but
+does no harm is said, also that a damaged GPT was read from its backup.")]
     Partitions {
         /// The image
         image: PathBuf,
@@ -312,7 +317,8 @@ Examples:
 A mount is listed after the one that it is on: unmount from the last line up.
 HELD BY names processes with what they have there (root, cwd, exe, map, fd), and the other mount
 namespaces that have the same mounted. Of a block device or an image the last lines name each
-device, and those that have it, or something on it, open. Returns 0, also when there is none, or 2 for a PATH that is not there.")]
+device, and those that have it, or something on it, open.
+Returns 0, also when there is none, or 2 for a PATH that is not there.")]
     Mounts {
         /// Folder, image, file or block device; without it, all subhosts
         path: Option<PathBuf>,
@@ -323,22 +329,23 @@ Examples:
   subhostctl cp web:/etc/network/interfaces .    out of its first disk
   subhostctl cp ./interfaces web:/etc/network/   into it, as a file of its root's
   subhostctl cp web:/var/log/syslog - | less     to standard output; - reads standard input, too
-Links are followed inside the subhost, but a link at the end of a target is replaced. A file appears whole or not
-at all. Set-user-id bits do not go along. Of a running one, use subhostctl enter NAME -- cat PATH.")]
+Links are followed inside the subhost, but a link at the end of a target is replaced. A file
+appears whole or not at all. Set-user-id bits do not go along. Of a running one, use subhostctl
+enter NAME -- cat PATH.")]
     Cp(Cp),
     /// Delete the folder of a subhost that neither runs nor lingers
     #[command(after_help = "\
 Examples:
   subhostctl delete web                      asks, on a terminal
-  subhostctl delete --yes web                /opt/subhost/web, or /opt/sub/web, with all that is in it
-Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything mounted in
-the folder, or its image in use, nothing is deleted.")]
+  subhostctl delete --yes web                /opt/subhost/web, or /opt/sub/web, with all in it
+Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything
+mounted in the folder, or its image in use, nothing is deleted.")]
     Delete(Delete),
     /// Look whether this host can run subhosts, and what is left that nobody needs
     #[command(after_help = "\
-Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups, bridges,
-the folder of subhosts, each configuration, and at what outlived its subhost. Changes nothing.
-Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
+Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups,
+bridges, the folder of subhosts, each configuration, and at what outlived its subhost. Changes
+nothing. Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
     Doctor,
     /// Print the completion script of a shell
     #[command(after_help = "\
@@ -793,4 +800,23 @@ fn parse_signal(text: &str) -> Result<i32, String> {
 
 fn parse_cable(text: &str) -> Result<CableSpec, String> {
     CableSpec::parse(text.as_bytes(), b'=').map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// What is longer is broken anew, in the middle of what stands there line by line.
+    #[test]
+    fn no_line_of_help_is_longer_than_what_is_shown() {
+        fn look(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().for_each(look);
+        }
+        look(&Cli::command());
+    }
 }
