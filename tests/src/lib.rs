@@ -12,5 +12,7 @@ pub mod isolate;
 pub mod leak;
 pub mod probe;
 pub mod program;
+pub mod random;
+pub mod size;
 pub mod sys;
 pub mod wire;

@@ -9,6 +9,7 @@ mod packages;
 mod progress;
 mod proof;
 mod test;
+mod torture;
 mod vm;
 mod workspace;
 
@@ -54,6 +55,8 @@ enum Task {
     /// The long runs that hold subhost-config against real bash
     #[command(subcommand)]
     Proof(proof::Proof),
+    /// Faults at every step, and the same over and over (as root)
+    Torture(torture::Options),
     /// Run a command as root under another kernel, in an emulated machine (as root)
     Vm(vm::Options),
     /// The part of vm that runs in namespaces of its own
@@ -85,6 +88,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
         Task::Proof(proof) => proof.run(stage)?,
+        Task::Torture(options) => options.run()?,
         Task::Vm(options) => return vm::run(options),
         Task::VmInside(inside) if stage == Stage::Inside => return inside.run(),
         Task::VmInside(_) => return Err("vm-inside is started by vm".into()),

@@ -93,7 +93,7 @@ impl Proof {
 }
 
 /// Runs a command on this terminal.
-fn done(command: &mut Command) -> Outcome {
+pub(crate) fn done(command: &mut Command) -> Outcome {
     let what = command.get_program().to_string_lossy().into_owned();
     let status = command.status().map_err(|error| format!("{what}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{what}: {status}").into()) }

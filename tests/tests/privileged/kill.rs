@@ -1,12 +1,12 @@
 //! `kill -9` of the program at random moments of a boot.
 
-use std::env;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use subhost_tests::case::{self, Case, FIGURE, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
+use subhost_tests::random::{Random, seed};
 use subhost_tests::wire;
 
 use crate::{BRIDGE, MAC, address, boot, bridge};
@@ -35,7 +35,7 @@ fn forty_kills(host: &Host) -> Verdict {
 
     let seed = seed();
     eprintln!("{FIGURE}SUBHOST_SEED={seed} repeats these moments, as far as the machine does");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (mut nothing, mut running) = (0, 0);
     for _ in 0..40 {
         let moment = random.below(whole);
@@ -90,23 +90,5 @@ fn is_running(host: &Host, name: &str, before: &Snapshot) -> Result<bool, Box<dy
         if Instant::now() >= deadline {
             return Err(format!("no guest runs, but something is left\n{difference}").into());
         }
-    }
-}
-
-pub(crate) fn seed() -> u64 {
-    let given = env::var("SUBHOST_SEED").ok().and_then(|text| text.parse().ok());
-    let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    given.unwrap_or_else(|| u64::from(clock().subsec_nanos()) | 1)
-}
-
-/// xorshift64: any spread of moments will do, if it can be repeated.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, limit: Duration) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        limit.mul_f64(f64::from(u32::try_from(self.0 >> 32).unwrap_or(0)) / f64::from(u32::MAX))
     }
 }

@@ -12,9 +12,9 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::guest::Guest;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
+use subhost_tests::random::seed;
 
 use crate::initctl::booted_again;
-use crate::kill::seed;
 use crate::linger::Started;
 use crate::{BRIDGE, MAC, bridge};
 

@@ -10,9 +10,9 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 use subhost_tests::program::Running;
+use subhost_tests::random::{Random, seed};
 
 use crate::bridge;
-use crate::kill::{Random, seed};
 use crate::linger::{Started, copy};
 
 const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
@@ -328,7 +328,7 @@ fn forty_kills(host: &Host) -> Verdict {
 
     let seed = seed();
     eprintln!("{FIGURE}SUBHOST_SEED={seed} repeats these moments, as far as the machine does");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (mut nothing, mut something) = (0, 0);
     for round in 0..40 {
         // Half of them enter again what lingers.
