@@ -193,6 +193,7 @@ over a reboot, and ends with the subhost.")]
 Examples:
   subhostctl logs web                        all that is kept (LOG_SIZE), also of runs before
   subhostctl logs -n 20 -f web               the last 20 lines, and what comes
+  subhostctl --json logs web                 a line of JSON for each
 It is in /var/log/subhost. What a terminal would act on is not shown, but with --raw.
 Ctrl-C ends -f.")]
     Logs(Logs),

@@ -130,8 +130,16 @@ fn print_any_json(value: &impl Serialize) -> Result<(), Error> {
 /// # Errors
 /// As [`print()`].
 pub fn print_json_line(value: &impl Serialize) -> Result<(), Error> {
-    let text = serde_json::to_string(&Versioned::of(value)).step("write JSON")?;
-    print(&format!("{}\n", escape_json(&text)))
+    print(&json_line(value).step("write JSON")?)
+}
+
+/// The same, to be written by the caller.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string(&Versioned::of(value))?;
+    Ok(format!("{}\n", escape_json(&text)))
 }
 
 /// Such characters stand in strings only, and none is above U+FFFF.

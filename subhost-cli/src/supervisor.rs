@@ -257,12 +257,12 @@ impl Supervisor {
         if let Some(control) = &mut self.control {
             control.show(said);
         }
-        if !self.charge.background {
+        if self.charge.announce {
             self.tail.extend(said);
             self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
-            if !self.charge.quiet {
-                show(said);
-            }
+        }
+        if !self.charge.background && !self.charge.quiet {
+            show(said);
         }
         true
     }
@@ -308,6 +308,7 @@ impl Supervisor {
                 report::note(self.charge.quiet && !self.charge.announce, &format!("{}: {text}", self.name));
                 self.event("late", text);
                 if boots {
+                    self.show_output();
                     self.leave_caller(LATE)?;
                 }
             }
@@ -391,7 +392,11 @@ impl Supervisor {
 
     /// Tells who started us that the subhost is ready, or that it is not, and lets go of his streams.
     fn leave_caller(&mut self, answer: &[u8; 1]) -> Result<(), Error> {
-        if std::mem::take(&mut self.charge.announce) { leave_caller(answer) } else { Ok(()) }
+        if !std::mem::take(&mut self.charge.announce) {
+            return Ok(());
+        }
+        self.tail = VecDeque::new();
+        leave_caller(answer)
     }
 
     /// The record, if it is still that of our guest.

@@ -12,7 +12,7 @@ use crate::args;
 use crate::boot::{Booted, How, Kept, Manner, Streams, boot as apply};
 use crate::claim::complete;
 use crate::config::{Loaded, demand_trust, request};
-use crate::error::{Complaint, Context as _, Error};
+use crate::error::{Context as _, Error};
 use crate::events::Event;
 use crate::handover::{self, Again, Charge, Restart, Task};
 use crate::lock::await_name;
@@ -161,9 +161,7 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
     // It said on our standard error why.
     let status = supervisor.wait().step("wait for the supervisor")?;
     match status.code() {
-        Some(0) => {
-            Err(Error::refused(Complaint::new(format!("subhost {}: ended before it was ready", args.name))))
-        }
+        Some(0) => Err("it ended before it was ready").step(format!("boot {}", args.name)),
         Some(code) => Ok(u8::try_from(code).unwrap_or(1)),
         None if matches!(state_of(&context.layout, &args.name), Ok(State::Running(_))) => {
             report::note(
@@ -172,8 +170,6 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
             );
             Ok(0)
         }
-        None => {
-            Err(Error::refused(Complaint::new(format!("subhost {}: its supervisor was killed", args.name))))
-        }
+        None => Err("its supervisor was killed").step(format!("boot {}", args.name)),
     }
 }

@@ -39,6 +39,7 @@ impl Supervisor {
             Some((Next::Boot, record)) => self.boot_again(&lock, record),
             Some((Next::Wait, _)) => {
                 self.say_end(cause);
+                self.show_output();
                 Err(wait_again(self.charge, &lock, &self.layout, &self.name))
             }
             Some((Next::Stay, _)) | None => self.end(cause),
@@ -64,13 +65,14 @@ impl Supervisor {
     fn end(self, cause: Cause) -> Result<u8, Error> {
         match cause {
             // Also where it was about to restart when the host wanted it off.
-            Cause::PowerOff | Cause::Reboot => self.say_end(Cause::PowerOff),
-            Cause::Exited(0) => {}
+            Cause::PowerOff | Cause::Reboot => {
+                self.say_end(Cause::PowerOff);
+                self.show_output();
+            }
+            Cause::Exited(0) => self.show_output(),
             Cause::Exited(_) | Cause::Killed(_) | Cause::Unknown => {
-                let lines = self.last_lines();
-                let hint = (!lines.is_empty()).then(|| format!("its last output:\n{}", lines.join("\n")));
-                let (step, source) = (format!("subhost {}", self.name), cause.in_words().into());
-                return Err(Error::Step { step, source, hint });
+                self.show_output();
+                return Err(cause.in_words()).step(format!("subhost {}", self.name));
             }
         }
         Ok(0)
@@ -80,15 +82,18 @@ impl Supervisor {
         report::note(self.charge.quiet, &format!("{}: {}", self.name, cause.in_words()));
     }
 
-    /// The last lines of the output, printable.
-    fn last_lines(&self) -> Vec<String> {
+    /// Shows the last output to who waits in vain until the subhost is ready. In the foreground it has been seen.
+    pub(super) fn show_output(&self) {
+        if !self.charge.announce {
+            return;
+        }
         let tail: Vec<u8> = self.tail.iter().copied().collect();
         let text = String::from_utf8_lossy(&tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(TAIL_LINES))
-            .map(|line| report::printable(line))
-            .collect()
+        let last = lines.iter().skip(lines.len().saturating_sub(TAIL_LINES));
+        let last: String = last.map(|line| format!("{}\n", report::printable(line))).collect();
+        if !last.is_empty() {
+            report::say(&format!("its last output:\n{last}"));
+        }
     }
 }

@@ -13,6 +13,7 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 
 use crate::linger::Started;
+use crate::logs::{logged, say};
 use crate::{BRIDGE, MAC, boot, bridge};
 
 pub(crate) const CASES: &[Case] = &[Case {
@@ -83,11 +84,14 @@ fn documented(host: &Host) -> Verdict {
     seen.hold(host, "config show", &[&["config", "show", &name], &["config", "show", "wrong"]])?;
     seen.hold(host, "config eval", &[&["config", "eval", &config], &["config", "eval", &eval]])?;
     seen.hold(host, "partitions", &[&["partitions", &image.to_string_lossy()]])?;
+    say(host, &name, "echo a line; printf 'and none'")?;
+    logged(&name, "and none")?;
     // How it has ended.
     host.done(&["kill", &name])?;
     seen.hold(host, "list", &[&["status", &name]])?;
     seen.hold(host, "inspect", &[&["inspect", &name]])?;
     seen.hold(host, "events", &[&["events"]])?;
+    seen.hold(host, "logs", &[&["logs", &name]])?;
     host.done(&["stop", started])?;
     host.witness("umount", &[&shared])?;
     seen.finish();

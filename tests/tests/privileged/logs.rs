@@ -103,6 +103,13 @@ fn kept(host: &Host) -> Verdict {
     assert_eq!(safe, "plain\n\u{fffd}[2Jcleared\n\u{e9} \u{fffd} end\n");
     let raw = host.done(&["logs", "--raw", "-n", "2", &name])?;
     assert!(raw.starts_with("\u{1b}[2Jcleared\r\n"), "{raw:?}");
+    let json = host.done(&["--json", "logs", "-n", "3", &name])?;
+    assert!(!json.contains('\u{1b}') && json.lines().count() == 3, "{json}");
+    let line: serde_json::Value = serde_json::from_str(json.lines().nth(1).unwrap_or_default())?;
+    assert_eq!(line, serde_json::json!({ "version": 1, "text": "\u{1b}[2Jcleared", "complete": true }));
+    let outcome = host.subhostctl(&["--json", "logs", "--raw", &name])?;
+    assert_eq!(outcome.code, 2, "{outcome}");
+    assert!(outcome.stderr.contains("--json and --raw exclude each other"), "{outcome}");
     // The next run goes on behind it.
     boot(host, &name)?;
     say(host, &name, "echo second run")?;

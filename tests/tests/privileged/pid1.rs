@@ -3,12 +3,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 
 use crate::boot;
 use crate::inits::is_off;
+use crate::logs::{eventually, logged};
 use crate::tiny::insert;
 
 pub(crate) const CASES: &[Case] = &[
@@ -26,6 +28,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "a_pid_1_that_does_not_answer_is_killed_in_time",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: frozen,
+    },
+    Case {
+        name: "a_guest_that_ends_before_it_is_ready_says_what_it_has_said",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: ends_early,
     },
     Case {
         name: "a_guest_with_rcs_alone_boots_and_powers_off",
@@ -47,7 +54,7 @@ fn with_script(host: &Host, settings: &str, place: &str, text: &str) -> std::io:
 
 fn start_hangs(host: &Host) -> Verdict {
     // What hangs is not the script itself.
-    let script = "#!/bin/sh\nsleep 1000\n";
+    let script = "#!/bin/sh\nprintf 'waits \\033[2J for nobody\\n' >/dev/console\nsleep 1000\n";
     let name = with_script(host, "BOOT_TIMEOUT=500ms", "/etc/rc2.d/S50hangs", script)?;
     let outcome = host.subhostctl(&["boot", &name, "--detach"])?;
     assert_eq!(outcome.code, 1, "{outcome}");
@@ -55,12 +62,37 @@ fn start_hangs(host: &Host) -> Verdict {
         outcome.stderr.contains("runlevel 2 hangs (/etc/rc2.d/S50hangs start, in: sleep 1000)"),
         "{outcome}"
     );
+    let said = outcome.stderr.split_once("its last output:\n").map(|(_, said)| said);
+    assert!(said.is_some_and(|said| said.ends_with("waits \u{fffd}[2J for nobody\n")), "{outcome}");
     // It goes on, for somebody to look.
     let guest = host.running(&name)?;
     assert_eq!(host.done(&["enter", &name, "--", "cat", "/var/log/boot"])?, "rcS done\n");
     host.done(&["enter", &name, "--", "sh", "-c", "kill $(pidof sleep)"])?;
     guest.wait_for_line("/var/log/boot", "rc 2 done", PATIENCE)?;
     host.done(&["stop", &name])?;
+    Ok(())
+}
+
+fn ends_early(host: &Host) -> Verdict {
+    let end = "#!/bin/sh\necho no disk, no service\n";
+    let name = with_script(host, "RESTART=no", "/etc/rc2.d/S50ends", &format!("{end}poweroff -f\n"))?;
+    let outcome = host.subhostctl(&["boot", &name, "--detach"])?;
+    assert_eq!(outcome.code, 1, "{outcome}");
+    let last = format!("no disk, no service\nsubhostctl: error: boot {name}: it ended before it was ready\n");
+    assert!(outcome.stderr.contains("its last output:\n") && outcome.stderr.ends_with(&last), "{outcome}");
+    // By a signal that only the host can send.
+    let image = host.folder().join(Fixture::TinyMbr.file_name());
+    fs::write(host.folder().join("script"), format!("{end}sleep 1000\n"))?;
+    insert(host, &image, "script", "/etc/rc2.d/S50ends", 0o100_755)?;
+    let boot = host.start(&["boot", &name, "--detach"])?;
+    eventually("it runs", || Ok(host.guest(&name)?.is_some_and(|guest| guest.state() == "running")))?;
+    logged(&name, "no service\r\nno disk, no service")?;
+    host.running(&name)?.signal_init(Signal::KILL)?;
+    let outcome = boot.finish(PATIENCE)?;
+    assert_eq!(outcome.code, 1, "{outcome}");
+    let last =
+        format!("no disk, no service\nsubhostctl: error: subhost {name}: PID 1 was ended by signal 9\n");
+    assert!(outcome.stderr.contains("its last output:\n") && outcome.stderr.ends_with(&last), "{outcome}");
     Ok(())
 }
 
