@@ -22,7 +22,7 @@ use subhost_mount::staging::Staging;
 use subhost_net::netns::Netns;
 
 use crate::advice;
-use crate::cgroup::CgroupRecord;
+use crate::cgroup::{CgroupRecord, ensure_unified};
 use crate::claim::{await_image, claim, hibernate, pin, sweep, take_back};
 use crate::control;
 use crate::error::{Complaint, Context, Error};
@@ -129,6 +129,7 @@ pub fn boot(request: &Request, layout: &Layout, how: How, kept: Option<Kept>) ->
             Complaint::new(format!("subhost {}: needs root", request.name)).hint("sudo subhostctl …"),
         ));
     }
+    ensure_unified(layout);
     let (held, network) = kept.map(|Kept { lock, network }| (lock, network)).unzip();
     let network = network.flatten();
     let (_name_lock, lingering) = claim(request, layout, held)?;

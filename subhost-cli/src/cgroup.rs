@@ -1,9 +1,12 @@
 //! The cgroup of a subhost: its limits, the devices of the host that it gets, and what of that is not enforced here.
 
+use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::mount::{MountFlags, mount};
 use serde::{Deserialize, Serialize};
 use subhost_config::SubhostConfig;
 use subhost_config::schema::DeviceSpec;
@@ -13,7 +16,8 @@ use subhost_init::cgroup::{
 };
 
 use crate::error::{Complaint, Context, Error};
-use crate::layout::Name;
+use crate::layout::{Layout, Name};
+use crate::lock::make_private_dir;
 use crate::shell;
 
 /// How long processes may take to go on that stood still.
@@ -98,6 +102,23 @@ impl HostDevice {
     }
 }
 
+/// Sees to it that the host has cgroups of version 2 somewhere: without them no group ends or stands still at once. Where they
+/// cannot be mounted, as in a container, all goes on without, and what is then not enforced is said.
+pub fn ensure_unified(layout: &Layout) {
+    let is_there = || Hierarchies::observe_unified().is_ok_and(|found| found.unified.is_some());
+    if is_there() {
+        return;
+    }
+    let place = layout.cgroups();
+    let made = make_private_dir(&layout.run_dir).and_then(|()| make_private_dir(&place));
+    let Ok(folder) = made.and_then(|()| File::open(&place)) else { return };
+    // Of two who are here at once, the second one finds what the first one has mounted.
+    if flock(&folder, FlockOperation::LockExclusive).is_ok() && !is_there() {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let _ = mount("cgroup2", &place, "cgroup2", flags, None);
+    }
+}
+
 /// What was found on the host for it.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -109,7 +130,13 @@ pub struct Found {
 
 impl Found {
     /// Looks at the hierarchies, as far as they are needed, and the devices.
-    pub fn of(wanted: &Wanted, name: &Name, named: bool, complaints: &mut Vec<Complaint>) -> Found {
+    pub fn of(
+        wanted: &Wanted,
+        name: &Name,
+        named: bool,
+        complaints: &mut Vec<Complaint>,
+        notes: &mut Vec<String>,
+    ) -> Found {
         let hierarchies = if wanted.limits == Limits::default() {
             Hierarchies::observe_unified()
         } else {
@@ -119,6 +146,12 @@ impl Found {
             complaints.push(Complaint::new(error.to_string()));
             Hierarchies::default()
         });
+        if hierarchies.unified.is_none() {
+            notes.push(
+                "cgroups of version 2 are not mounted: boot mounts them at /run/subhost/cgroup, if it may"
+                    .to_owned(),
+            );
+        }
         let mut devices = Vec::new();
         for spec in &wanted.devices {
             match HostDevice::find(spec) {

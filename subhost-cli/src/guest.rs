@@ -106,7 +106,7 @@ pub fn no_nesting(init: &str) -> Complaint {
 /// The complaint about systemd on a host that has no cgroups for it.
 pub fn no_cgroups() -> Complaint {
     Complaint::new("the guest's init is systemd, which needs a cgroup of version 2 that it can write to")
-        .hint("mount -t cgroup2 none /sys/fs/cgroup, or /sys/fs/cgroup/unified beside version 1, outside of any container")
+        .hint("boot it outside of any container")
 }
 
 fn is_file(root: &RootDir, path: &str) -> bool {

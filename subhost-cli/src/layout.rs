@@ -127,6 +127,11 @@ impl Layout {
         self.run_dir.join("lock")
     }
 
+    /// Where cgroups of version 2 are mounted on a host that has them nowhere else.
+    pub fn cgroups(&self) -> PathBuf {
+        self.run_dir.join("cgroup")
+    }
+
     /// Subhosts that have a configuration, in order.
     ///
     /// # Errors

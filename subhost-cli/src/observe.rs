@@ -174,8 +174,13 @@ impl Observed {
             let source = bind_source(&spec.host).map_err(|complaint| observed.complaints.push(complaint));
             observed.binds.push(source.ok());
         }
-        observed.cgroup =
-            cgroup::Found::of(&request.cgroup, &request.name, request.named, &mut observed.complaints);
+        observed.cgroup = cgroup::Found::of(
+            &request.cgroup,
+            &request.name,
+            request.named,
+            &mut observed.complaints,
+            &mut observed.notes,
+        );
         if observed.running.is_none() {
             observed
                 .notes

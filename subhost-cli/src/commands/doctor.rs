@@ -161,10 +161,13 @@ fn cgroups(mounts: &MountTable) -> Finding {
     match (has("cgroup2"), has("cgroup")) {
         (true, false) => Finding::new(what, Health::Good, "version 2"),
         (true, true) => Finding::new(what, Health::Good, "hybrid: version 2 beside version 1"),
-        (false, true) => Finding::new(what, Health::Note, "version 1"),
-        (false, false) => {
-            Finding::new(what, Health::Note, "not mounted").advice("mount -t cgroup2 none /sys/fs/cgroup")
+        (false, true) => {
+            Finding::new(what, Health::Good, "version 1; the first boot mounts version 2 beside it")
         }
+        (false, false) => Finding::new(what, Health::Note, "not mounted; the first boot mounts version 2")
+            .advice(
+                "mount -t cgroup2 none /sys/fs/cgroup in the host's init, to have them where others look",
+            ),
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) fn pause(context: &Context, args: &args::Running) -> Result<u8, Error
         if cgroup.unified().step(step())?.is_none() {
             return Err(Error::refused(
                 Complaint::new(format!("subhost {name}: is in no cgroup of version 2, which pausing needs"))
-                    .hint("mount -t cgroup2 none /sys/fs/cgroup/unified, and boot it again"),
+                    .hint("boot it again, outside of any container"),
             ));
         }
         if cgroup.freeze(STILL).step(step())? {

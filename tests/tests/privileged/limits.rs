@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 
 use crate::boot;
+use crate::logs::eventually;
 
 const NEEDS: &[Need] = &[Need::Program, Need::Made(Fixture::TinyMbr)];
 
@@ -22,6 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a_hog_is_killed_at_memory_and_the_guest_goes_on", needs: NEEDS, body: memory_hog },
     Case { name: "cpus_are_in_place_and_shown", needs: NEEDS, body: cpus },
     Case { name: "a_stopped_or_frozen_guest_is_ended_by_force", needs: NEEDS, body: standing_still },
+    Case { name: "cgroups_of_version_2_are_mounted_where_there_are_none", needs: NEEDS, body: mounted },
     Case { name: "a_limit_that_cannot_be_enforced_is_told", needs: NEEDS, body: no_cgroups },
     Case {
         name: "cgroups_go_with_the_guest_also_when_the_supervisor_was_killed",
@@ -37,6 +39,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "devices_of_the_host_are_there_as_configured", needs: NEEDS, body: devices },
 ];
 
+/// Where the program mounts cgroups of version 2.
+const OWN: &str = "/run/subhost/cgroup";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A subhost with one disk and these lines in its configuration.
@@ -170,6 +174,9 @@ fn no_cgroups(host: &Host) -> Verdict {
     for place in &places {
         host.witness("mount", &["-t", "tmpfs", "none", &place.to_string_lossy()])?;
     }
+    // Nor can they be mounted anew.
+    fs::DirBuilder::new().mode(0o700).create("/run/subhost")?;
+    fs::write(OWN, "")?;
     let name = configured(host, "TASKS=20\nMEMORY=32M")?;
     for command in [&["plan", &name][..], &["boot", &name, "--detach"]] {
         let outcome = host.subhostctl(command)?;
@@ -186,9 +193,66 @@ fn no_cgroups(host: &Host) -> Verdict {
     assert_eq!(guest.field("isolation")["device_filter"], false);
     host.done(&["enter", &name, "--", "true"])?;
     host.done(&["stop", &name])?;
+    fs::remove_file(OWN)?;
     for place in &places {
         assert_eq!(fs::read_dir(place)?.count(), 0);
         host.witness("umount", &[&place.to_string_lossy()])?;
+    }
+    Ok(())
+}
+
+/// On a host that has version 1 alone, and on one that has none.
+fn mounted(host: &Host) -> Verdict {
+    let name = configured(host, "TASKS=20")?;
+    let there = fs::read_to_string("/proc/self/mounts")?;
+    let unified = there.lines().filter(|line| line.split(' ').nth(2) == Some("cgroup2"));
+    let unified: Vec<&str> = unified.filter_map(|line| line.split(' ').nth(1)).collect();
+    for place in &unified {
+        host.witness("umount", &[place])?;
+    }
+    let others = hierarchies()?;
+    for alone in [true, false] {
+        let plan = host.subhostctl(&["plan", &name])?;
+        assert!(plan.stderr.contains(&format!("boot mounts them at {OWN}")), "{plan}");
+        let boots: Vec<_> =
+            (0..2).map(|_| host.start(&["boot", "--detach", &name])).collect::<Result<_, _>>()?;
+        for boot in boots {
+            boot.finish(PATIENCE)?;
+        }
+        let guest = host.running(&name)?;
+        assert_eq!(host.witness("findmnt", &["-n", "-o", "FSTYPE", OWN])?, "cgroup2\n");
+        if alone {
+            assert_eq!(value(&name, &["pids.max"])?, "20");
+        }
+        assert_eq!(guest.field("isolation")["device_filter"], true);
+        host.done(&["pause", &name])?;
+        host.done(&["resume", &name])?;
+        // What it has started itself dies with a command whose client is killed.
+        let mut client = host.start(&["exec", &name, "--", "sh", "-c", "setsid sleep 1001 & wait"])?;
+        let runs = || host.subhostctl(&["exec", &name, "--", "pidof", "sleep"]).map(|told| told.code == 0);
+        eventually("it runs", runs)?;
+        client.kill()?;
+        eventually("it is killed", || runs().map(|runs| !runs))?;
+        client.finish(PATIENCE)?;
+        host.done(&["stop", &name])?;
+        assert_eq!(directories(&name)?, Vec::<PathBuf>::new());
+        host.witness("umount", &[OWN])?;
+        fs::remove_dir(OWN)?;
+        if alone {
+            others
+                .iter()
+                .try_for_each(|place| host.witness("umount", &[&place.to_string_lossy()]).map(drop))?;
+        }
+    }
+    // As it was, to be compared.
+    for line in
+        there.lines().filter(|line| line.split(' ').nth(2).is_some_and(|kind| kind.starts_with("cgroup")))
+    {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [source, place, kind, options] = words[..4] else { return Err(line.into()) };
+        if unified.contains(&place) || others.contains(Path::new(place)) {
+            host.witness("mount", &["-t", kind, "-o", options, source, place])?;
+        }
     }
     Ok(())
 }
