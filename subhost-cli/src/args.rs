@@ -330,6 +330,7 @@ Examples:
   subhostctl cp web:/etc/network/interfaces .    out of its first disk
   subhostctl cp ./interfaces web:/etc/network/   into it, as a file of its root's
   subhostctl cp web:/var/log/syslog - | less     to standard output; - reads standard input, too
+What start would start has its folder, over its BASE, in the place of a disk.
 Links are followed inside the subhost, but a link at the end of a target is replaced. A file
 appears whole or not at all. Set-user-id bits do not go along. Of a running one, use subhostctl
 enter NAME -- cat PATH.")]
@@ -432,7 +433,7 @@ pub struct Check {
     /// The language that it is written in; never guessed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Check what start would take, in its folder of trees
+    /// Check what start would take, also where there is something to boot
     #[arg(long, conflicts_with = "format")]
     pub start: bool,
     /// Run the host's fsck on each disk too, read-only and in namespaces of its own
@@ -516,7 +517,7 @@ pub struct Plan {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::subhosts))]
     pub name: Name,
-    /// What start would do
+    /// What start would do, also where there is something to boot
     #[arg(long, conflicts_with_all = ["init", "disks", "filesystems", "cables", "binds", "ephemeral", "read_only"])]
     pub start: bool,
     /// Run this program of the guest as PID 1 (`auto`: the one that is found)

@@ -158,6 +158,11 @@ impl Layout {
         let folder = self.tree(name);
         ["config", "root", &format!("{name}.img")].iter().any(|file| folder.join(file).exists())
     }
+
+    /// True if that is all that there is of this name: nothing to `boot`.
+    pub fn is_tree_alone(&self, name: &Name) -> bool {
+        !self.config(name).is_file() && self.is_tree(name)
+    }
 }
 
 /// The folder of trees: as given, or as the environment has it.

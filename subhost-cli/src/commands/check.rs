@@ -50,20 +50,14 @@ pub(super) fn check(context: &Context, args: &args::Check) -> Result<u8, Error> 
         return check_overlay_boot(context, given);
     }
     let none = Devices::default();
-    let (loaded, name) = match (args.start, target(given)?) {
-        (true, Target::Name(name)) => {
-            let given = context.config.as_deref();
-            (Loaded::of_tree(&context.layout, given, &name, context.how)?, name)
-        }
-        _ => load(context, given, &none)?,
-    };
+    let (loaded, name, starts) = load(context, given, &none, args.start)?;
     let mut complaints = Vec::new();
     let mut checked = None;
     if args.fsck {
         need_root("check --fsck")?;
     }
     if loaded.config.is_some() {
-        let request = match args.start {
+        let request = match starts {
             true => start::request(context, name, &loaded)?,
             false => request(&loaded, name, none, None)?,
         };
@@ -175,12 +169,20 @@ fn parse_name(text: &str) -> Result<Name, Error> {
     text.parse().map_err(|error: NameError| Error::refused(Complaint::new(error.to_string())))
 }
 
-/// The configuration of a subhost by name, or the one at a path.
-pub(super) fn load(context: &Context, given: &OsStr, devices: &Devices) -> Result<(Loaded, Name), Error> {
+/// The configuration of a subhost by name, or the one at a path; true if it is for `start`, as it was said or as there is no
+/// other of that name.
+pub(super) fn load(
+    context: &Context,
+    given: &OsStr,
+    devices: &Devices,
+    starts: bool,
+) -> Result<(Loaded, Name, bool), Error> {
+    let (layout, config) = (&context.layout, context.config.as_deref());
     match target(given)? {
-        Target::File(path) => Ok((Loaded::read(path, context.how)?, parse_name("unnamed")?)),
-        Target::Name(name) => {
-            Ok((Loaded::of(&context.layout, context.config.as_deref(), &name, devices, context.how)?, name))
+        Target::File(path) => Ok((Loaded::read(path, context.how)?, parse_name("unnamed")?, false)),
+        Target::Name(name) if starts || config.is_none() && layout.is_tree_alone(&name) => {
+            Ok((Loaded::of_tree(layout, config, &name, context.how)?, name, true))
         }
+        Target::Name(name) => Ok((Loaded::of(layout, config, &name, devices, context.how)?, name, false)),
     }
 }

@@ -47,7 +47,7 @@ struct ShownOrigin {
 
 /// Shows every setting with its value and its origin.
 pub(super) fn show(context: &Context, args: args::ConfigShow) -> Result<u8, Error> {
-    let (loaded, _) = load(context, &args.name, &args.devices)?;
+    let (loaded, ..) = load(context, &args.name, &args.devices, false)?;
     let config = match &loaded.config {
         Some(config) => Some(under_command_line(config, args.devices, args.init)?),
         None => None,

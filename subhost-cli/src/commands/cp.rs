@@ -12,15 +12,17 @@ use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
 use subhost_mount::loopdev::LoopOptions;
 use subhost_mount::rootdir::RootDir;
 
-use super::{Context, need_root};
+use super::{Context, need_root, start};
 use crate::args::{self, Devices};
 use crate::config::{Loaded, demand_trust, request};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::Name;
+use crate::lock::{Lock, lock_name};
 use crate::network::Wanted;
-use crate::observe::{Observed, Purpose};
+use crate::observe::{Observed, Purpose, State, state_of};
 use crate::plan::Plan;
 use crate::report;
+use crate::request::{Request, Root};
 
 /// What goes with a file: no set-id bits, which would make a stranger's program one of root's, or the other way round.
 const MODE: u32 = 0o777;
@@ -125,19 +127,31 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The root file system of a stopped subhost, mounted nowhere. Its parts go in this order.
+/// The root of a stopped subhost, mounted nowhere. Its parts go in this order.
 struct Mounted {
     root: RootDir,
-    _mount: Mount,
-    _device: Device,
+    _mount: Option<Mount>,
+    _device: Option<Device>,
     _observed: Observed,
+    /// Of a folder, which tells nobody that it is in use.
+    _lock: Option<Lock>,
 }
 
 impl Mounted {
     fn of(context: &Context, name: Name, purpose: Purpose) -> Result<Mounted, Error> {
+        let layout = &context.layout;
+        let config = context.config.as_deref();
         let none = Devices::default();
-        let loaded = Loaded::of(&context.layout, context.config.as_deref(), &name, &none, context.how)?;
-        let mut request = request(&loaded, name, none, None)?;
+        let (loaded, mut request, lock) = if layout.is_tree_alone(&name) {
+            let lock = lock_stopped(context, &name)?;
+            let loaded = Loaded::of_tree(layout, config, &name, context.how)?;
+            let request = start::request(context, name, &loaded)?;
+            (loaded, request, Some(lock))
+        } else {
+            let loaded = Loaded::of(layout, config, &name, &none, context.how)?;
+            let request = request(&loaded, name, none, None)?;
+            (loaded, request, None)
+        };
         // Nothing else of it has to be in order for this.
         request.disks.truncate(1);
         request.cables.clear();
@@ -147,27 +161,60 @@ impl Mounted {
         for note in loaded.diagnostics.iter().filter(|found| !found.is_error()) {
             report::note(context.quiet, &note.message);
         }
-        let observed = Observed::of(&request, &context.layout, purpose).step("look at the images")?;
-        let plan = Plan::make(&request, &observed, &context.layout).map_err(Error::Refused)?;
-        let found = observed.disks.first().and_then(Option::as_ref).zip(plan.disks.first());
-        let (found, disk) = found.ok_or_else(|| Error::refused(Complaint::new("cp: there is no disk")))?;
-        let step = || format!("mount {}", disk.node);
-        let read_only = purpose == Purpose::Read;
-        let image = &observed.images[found.image].image;
-        let options = LoopOptions { read_only, ..LoopOptions::default() };
-        let device = Device::attach(image, found.range, &options).step(step())?;
-        let superblock = found.superblock.as_ref().ok_or("no file system is known in it").step(step())?;
-        let attributes = MountAttributes::NOSUID | MountAttributes::NOEXEC;
-        let mut system = FileSystem::of_image(superblock, device.path(), &request.allowed_types())
-            .step(step())?
-            .attributes(attributes);
-        if read_only {
-            system = system.attributes(attributes | MountAttributes::RDONLY).flag("ro");
-        }
-        let mount = device.mount(system).step(step())?;
-        let root = mount.root().step(step())?;
-        Ok(Mounted { root, _mount: mount, _device: device, _observed: observed })
+        let observed = Observed::of(&request, layout, purpose).step("look at the images")?;
+        let plan = Plan::make(&request, &observed, layout).map_err(Error::Refused)?;
+        let (mount, device) = mount_disk(&request, &observed, &plan, purpose)?.unzip();
+        let (root, mount) = match (&request.root, mount) {
+            (Root::Lingering(tree), mount) => {
+                if purpose == Purpose::Use {
+                    tree.prepare()?.iter().for_each(|note| report::note(context.quiet, note));
+                }
+                tree.open(mount, purpose == Purpose::Use)?
+            }
+            (_, Some(mount)) => (mount.root().step("open the root")?, Some(mount)),
+            (_, None) => return Err(Error::refused(Complaint::new("cp: there is no disk"))),
+        };
+        Ok(Mounted { root, _mount: mount, _device: device, _observed: observed, _lock: lock })
     }
+}
+
+/// Keeps one that is stopped from being started.
+fn lock_stopped(context: &Context, name: &Name) -> Result<Lock, Error> {
+    let refused = |what: &str| Complaint::new(format!("subhost {name}: {what}"));
+    let lock = lock_name(&context.layout, name).step(format!("lock the name {name}"))?;
+    let lock = lock.ok_or_else(|| Error::refused(refused("another command is at work on it")))?;
+    let what = match state_of(&context.layout, name).step(format!("read the record of {name}"))? {
+        State::Stopped | State::Stale(_) => return Ok(lock),
+        State::Running(_) => "runs, and cp is for one that is stopped",
+        State::Lingering(_) => "lingers, and cp is for one that is stopped",
+    };
+    Err(Error::refused(refused(what).hint(format!("subhostctl stop {name}"))))
+}
+
+/// Mounts the first disk, if there is one.
+fn mount_disk(
+    request: &Request,
+    observed: &Observed,
+    plan: &Plan,
+    purpose: Purpose,
+) -> Result<Option<(Mount, Device)>, Error> {
+    let found = observed.disks.first().and_then(Option::as_ref).zip(plan.disks.first());
+    let Some((found, disk)) = found else { return Ok(None) };
+    let step = || format!("mount {}", disk.node);
+    let read_only = purpose == Purpose::Read;
+    let image = &observed.images[found.image].image;
+    let options = LoopOptions { read_only, ..LoopOptions::default() };
+    let device = Device::attach(image, found.range, &options).step(step())?;
+    let superblock = found.superblock.as_ref().ok_or("no file system is known in it").step(step())?;
+    let attributes = MountAttributes::NOSUID | MountAttributes::NOEXEC;
+    let mut system = FileSystem::of_image(superblock, device.path(), &request.allowed_types())
+        .step(step())?
+        .attributes(attributes);
+    if read_only {
+        system = system.attributes(attributes | MountAttributes::RDONLY).flag("ro");
+    }
+    let mount = device.mount(system).step(step())?;
+    Ok(Some((mount, device)))
 }
 
 #[cfg(test)]

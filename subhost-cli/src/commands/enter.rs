@@ -44,9 +44,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
         state => {
             let (what, how) = match state {
                 State::Lingering(_) => ("lingers, and nothing of it runs", "start"),
-                _ if !context.layout.config(name).is_file() && context.layout.is_tree(name) => {
-                    ("does not run", "start")
-                }
+                _ if context.layout.is_tree_alone(name) => ("does not run", "start"),
                 _ => ("does not run", "boot"),
             };
             return Err(Error::refused(

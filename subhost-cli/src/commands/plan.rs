@@ -25,7 +25,8 @@ pub(super) fn shown(plan: &Plan) -> Shown<'_> {
 /// Shows the plan of a boot or a start. Changes nothing, and needs no privileges where the files are readable.
 pub(super) fn plan(context: &Context, args: args::Plan) -> Result<u8, Error> {
     let (layout, given) = (&context.layout, context.config.as_deref());
-    let (loaded, request) = if args.start {
+    let starts = args.start || given.is_none() && layout.is_tree_alone(&args.name);
+    let (loaded, request) = if starts {
         let loaded = Loaded::of_tree(layout, given, &args.name, context.how)?;
         let request = start::request(context, args.name, &loaded)?;
         (loaded, request)

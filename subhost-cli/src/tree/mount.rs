@@ -10,7 +10,7 @@ use subhost_mount::device::Device;
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes, Propagation};
 use subhost_mount::mountinfo::{Census, MountNamespace, Process};
 use subhost_mount::overlay::{Layer, Upper, merge};
-use subhost_mount::rootdir::FileKind;
+use subhost_mount::rootdir::{FileKind, RootDir};
 
 use super::{OWN, Tree};
 use crate::error::{Context, Error};
@@ -101,6 +101,44 @@ impl Tree {
         Ok(views)
     }
 
+    /// Opens the root of one that is stopped: it is mounted nowhere, and its ids are those on the disk. What is returned besides
+    /// keeps it. The image, if there is one, is to be given.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn open(&self, image: Option<Mount>, writable: bool) -> Result<(RootDir, Option<Mount>), Error> {
+        let step = || format!("open the root of {}", self.folder.display());
+        if self.base.is_empty() {
+            let Some(image) = image else { return Ok((RootDir::open(&self.root).step(step())?, None)) };
+            let top = self.demand_own(&image)?;
+            let root = RootDir::from_fd(top.open_path(Path::new(OWN[0])).step(step())?);
+            return Ok((root, Some(image)));
+        }
+        let (above, [root, work]) = match image {
+            Some(image) => {
+                self.demand_own(&image)?;
+                (Layer::detached(image), OWN.map(PathBuf::from))
+            }
+            None => {
+                let above = above_both(&self.root, &self.work);
+                let below = |path: &Path| path.strip_prefix(above).unwrap_or(path).to_owned();
+                (Layer::open(above), [below(&self.root), below(&self.work)])
+            }
+        };
+        let above = above.step(step())?;
+        let base = self.base.iter().map(|base| Layer::open(base)).collect::<Result<Vec<_>, _>>();
+        let (mut lower, own) = (base.step(step())?, above.below(&root).step(step())?);
+        let upper = if writable {
+            Upper::Kept { upper: own, work: above.below(&work).step(step())? }
+        } else {
+            lower.insert(0, own);
+            Upper::Nothing
+        };
+        let merged = merge(lower, upper, "subhost-cp", MountAttributes::NODEV | MountAttributes::NOSUID);
+        let merged = merged.step(step())?;
+        Ok((merged.root().step(step())?, Some(merged)))
+    }
+
     /// Makes a copy of what the host sees what the guest is to have.
     fn enter(&self, mount: &Mount, merged: bool, user_namespace: BorrowedFd<'_>) -> Result<(), Error> {
         let step = || format!("enter {}", self.live().display());
@@ -118,15 +156,20 @@ impl Tree {
         if !self.base.is_empty() {
             self.make_own(&root, &work).step(step())?;
         }
-        // They may be links that lead out of it.
-        let tree = image.root().step(step())?;
+        self.demand_own(image).map(drop)
+    }
+
+    /// The folders in the image may be links that lead out of it.
+    fn demand_own(&self, image: &Mount) -> Result<RootDir, Error> {
+        let step = || format!("mount the image in {}", self.folder.display());
+        let top = image.root().step(step())?;
         for own in OWN.iter().take(if self.base.is_empty() { 1 } else { 2 }) {
-            let kind = tree.symlink_metadata(Path::new(own)).step(step())?.kind;
+            let kind = top.symlink_metadata(Path::new(own)).step(step())?.kind;
             if kind != FileKind::Directory {
                 return Err(format!("/{own} in it is no folder")).step(step());
             }
         }
-        Ok(())
+        Ok(top)
     }
 
     fn bind(&self, root: &Path, user_namespace: BorrowedFd<'_>) -> Result<Mount, Error> {

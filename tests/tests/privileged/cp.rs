@@ -9,14 +9,20 @@ use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 
+use crate::linger::{Started, copy};
 use crate::tiny::insert;
-use crate::{BRIDGE, MAC, boot};
+use crate::{BRIDGE, MAC, boot, bridge};
 
 const NEEDS: &[Need] = &[Need::Program, Need::Made(Fixture::TinyMbr)];
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "cp_takes_files_out_and_puts_them_in", needs: NEEDS, body: both_ways },
     Case { name: "cp_follows_no_link_of_the_guest_out_of_it", needs: NEEDS, body: hostile },
+    Case {
+        name: "cp_knows_what_a_started_subhost_is_made_of",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: trees,
+    },
     Case { name: "cp_is_refused_with_the_reason", needs: NEEDS, body: refused },
 ];
 
@@ -139,5 +145,55 @@ fn refused(host: &Host) -> Verdict {
     host.done(&["stop", &name])?;
     host.done(&["cp", &guest, &out])?;
     assert_eq!(fs::read_to_string(out)?, "x");
+    Ok(())
+}
+
+/// A folder, one over a base, and an image with and without.
+fn trees(host: &Host) -> Verdict {
+    bridge(host)?;
+    let base = host.copy_of(Fixture::TinyTree)?;
+    let content = host.folder().join("content");
+    fs::create_dir_all(content.join("work"))?;
+    copy(host, &base, &content.join("root"))?;
+    let (given, out) = (text(&host.folder().join("given")), text(&host.folder().join("out")));
+    fs::write(&given, "given\n")?;
+    for (short, has_base, has_image) in
+        [("plain", false, false), ("based", true, false), ("image", false, true), ("both", true, true)]
+    {
+        let config = if has_base { format!("BASE={}", base.display()) } else { String::new() };
+        let started = Started::new(host, short, &config)?;
+        let image = started.folder().join(format!("{}.img", started.name));
+        if has_image {
+            fs::rename(host.ext4_of(&content, "content.ext4")?, &image)?;
+        } else {
+            copy(host, &base, &started.folder().join("root"))?;
+        }
+        let name = &started.name;
+        for words in [&["check", name][..], &["config", "show", name], &["plan", name]] {
+            host.done(words)?;
+        }
+        host.done(&["cp", &given, &format!("{name}:/etc/given")])?;
+        assert_eq!(
+            started.run("cat /etc/given; echo said >/etc/said; rm /etc/passwd; stat -c %u /etc/given")?,
+            "given\n0\n"
+        );
+        let refused = host.subhostctl(&["cp", &format!("{name}:/etc/said"), &out])?;
+        assert!(refused.code == 2 && refused.stderr.contains("stop"), "{refused}");
+        started.stop()?;
+        let before = if has_image { Some(fs::read(&image)?) } else { None };
+        host.done(&["cp", &format!("{name}:/etc/said"), &out])?;
+        assert_eq!(fs::read_to_string(&out)?, "said\n");
+        let gone = host.subhostctl(&["cp", &format!("{name}:/etc/passwd"), &out])?;
+        assert!(gone.code == 1 && gone.stderr.contains("No such file"), "{short}: {gone}");
+        if let Some(before) = before {
+            assert!(fs::read(&image)? == before, "{short}: the image has changed");
+        }
+        let restart = host.subhostctl(&["restart", name])?;
+        assert!(
+            restart.code == 2 && restart.stderr.contains(&format!("subhostctl start {name}")),
+            "{restart}"
+        );
+    }
+    assert!(base.join("etc/passwd").is_file() && !base.join("etc/given").exists());
     Ok(())
 }
