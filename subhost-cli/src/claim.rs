@@ -126,6 +126,10 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         Ok(_) => return Ok(()),
         Err(error) => return Err(Error::Left(vec![Complaint::new(format!("record of {name}: {error}"))])),
     }
+    if !record.supervisor.is_of_this_boot() {
+        let forgotten = forget(layout, name).and_then(|()| control::remove(layout, name));
+        return forgotten.step(format!("remove the record of {name}"));
+    }
     let hidden = linger::take_off(record.lingers.as_ref().map_or(&[], |lingers| &lingers.mounts));
     // Without the record, nobody would know those that could not be taken off.
     let is_done = hidden.is_empty();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
+use subhost_init::cgroup::PARENT;
 use subhost_init::process::ProcessIdentity;
 
 use crate::cgroup::CgroupRecord;
@@ -20,6 +21,7 @@ use crate::layout::{Layout, Name};
 use crate::linger::Lingers;
 use crate::lock::make_private_dir;
 use crate::origin::Origin;
+use crate::tree::{LIVE, MNT};
 
 /// Largest record that is read, in bytes.
 const RECORD_MAX_BYTES: u64 = 1 << 20;
@@ -160,6 +162,11 @@ impl Process {
         }
     }
 
+    /// True if it was there since this host was booted. Of what another boot had, nothing is there, and its numbers mean others.
+    pub fn is_of_this_boot(&self) -> bool {
+        Process::of(std::process::id()).is_ok_and(|own| own.boot_id == self.boot_id)
+    }
+
     /// True while that very process lives.
     pub fn is_alive(&self) -> bool {
         matches!(self.identity().open(), Ok(Some(_)))
@@ -264,7 +271,31 @@ fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     if record.version != RECORD_VERSION || record.name != name.as_str() {
         return Err(io::Error::other("is of another version or another name"));
     }
+    if let Some(reason) = record.is_impossible() {
+        return Err(io::Error::other(reason));
+    }
     Ok(Some(record))
+}
+
+impl Record {
+    /// What it says that no record of ours does: who believed it would end, unmount or remove what is not a subhost's.
+    fn is_impossible(&self) -> Option<&'static str> {
+        if self.init.pid_namespace == self.supervisor.pid_namespace {
+            return Some("names a process of the host as PID 1");
+        }
+        let in_parent = |path: &Path| path.parent().is_some_and(|parent| parent.ends_with(PARENT));
+        let is_named = |path: &Path| {
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(self.name.as_bytes()))
+        };
+        if self.cgroup.directories.iter().any(|it| !in_parent(&it.path) || !is_named(&it.path)) {
+            return Some("names a cgroup that is no subhost's");
+        }
+        let is_ours = |place: &Path| place.ends_with(LIVE) || place.ends_with(MNT);
+        if self.lingers.iter().flat_map(|it| &it.mounts).any(|it| !is_ours(&it.place)) {
+            return Some("names a mount that is no subhost's");
+        }
+        None
+    }
 }
 
 /// Removes the record of a name that runs; that it is gone already is success.

@@ -22,6 +22,11 @@ pub use mount::{Parts, View};
 /// The guest's tree, and the overlay's work folder: in the subhost's folder, or at the top of its image.
 const OWN: [&str; 2] = ["root", "work"];
 
+/// Where the host sees the root, and the image, in the subhost's folder.
+pub const LIVE: &str = "live";
+/// See [`LIVE`].
+pub const MNT: &str = "mnt";
+
 /// What the root of the subhost is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tree {
@@ -76,12 +81,12 @@ impl Tree {
 
     /// Where the host sees the root.
     pub fn live(&self) -> PathBuf {
-        self.folder.join("live")
+        self.folder.join(LIVE)
     }
 
     /// Where the host sees the image.
     pub fn mnt(&self) -> PathBuf {
-        self.folder.join("mnt")
+        self.folder.join(MNT)
     }
 
     /// The image as a disk.

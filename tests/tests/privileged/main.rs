@@ -16,6 +16,7 @@ mod escape;
 mod events;
 mod filesystems;
 mod foreign;
+mod forged;
 mod fsck;
 mod heldup;
 mod hostile;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         errors::CASES,
         escape::CASES,
         foreign::CASES,
+        forged::CASES,
         heldup::CASES,
         hostile::CASES,
         autostart::CASES,
