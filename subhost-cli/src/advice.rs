@@ -17,7 +17,8 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         let of_mount = error.downcast_ref().and_then(observe::hint_of);
         let of_launch = || error.downcast_ref().and_then(launch);
         let of_kernel = || error.downcast_ref().and_then(missing_system_call);
-        if let Some(advice) = of_mount.or_else(of_launch).or_else(of_kernel) {
+        let of_limits = || exhausted(error);
+        if let Some(advice) = of_mount.or_else(of_launch).or_else(of_kernel).or_else(of_limits) {
             return Some(advice);
         }
         cause = error.source();
@@ -37,6 +38,23 @@ fn launch(error: &subhost_init::Error) -> Option<String> {
         {
             "there are as many processes as TASKS allows, or the limits of the host"
         }
+        _ => return None,
+    };
+    Some(advice.to_owned())
+}
+
+/// What to do where the host has no more of what a step of ours needs.
+fn exhausted(error: &(dyn Error + 'static)) -> Option<String> {
+    let is_ours = error.is::<subhost_net::Error>()
+        || error.is::<subhost_init::Error>()
+        || error.is::<subhost_mount::Error>();
+    let source: &io::Error = error.source().filter(|_| is_ours)?.downcast_ref()?;
+    let advice = match source.raw_os_error()? {
+        libc::ENOSPC => {
+            "a file system is full, or there are as many namespaces or mounts as the host allows (sysctl user, sysctl fs.mount-max)"
+        }
+        libc::EMFILE => "this process may open no more files (ulimit -n)",
+        libc::ENFILE => "there are as many open files as the host allows (sysctl fs.file-max)",
         _ => return None,
     };
     Some(advice.to_owned())

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rows that have to be there.
-const ROWS: [&str; 41] = [
-    "P1", "P2", "P4", "P5", "P6", "P7", "P8", "M1", "M2", "M3", "M4", "M5", "F1", "F2", "F3", "F4", "F5",
-    "F6", "T1", "T3", "C1", "C2", "C3", "C4", "C6", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9",
-    "L10", "N1", "N2", "N3", "N4", "N5", "S2",
+const ROWS: [&str; 51] = [
+    "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "M1", "M2", "M3", "M4", "M5", "F1", "F2", "F3", "F4",
+    "F5", "F6", "T1", "T2", "T3", "T4", "C1", "C2", "C3", "C4", "C5", "C6", "L1", "L2", "L3", "L4", "L5",
+    "L6", "L7", "L8", "L9", "L10", "N1", "N2", "N3", "N4", "N5", "S1", "S2", "S3", "S4", "S5", "S6", "S7",
 ];
 
 fn workspace() -> PathBuf {

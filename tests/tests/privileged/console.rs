@@ -189,6 +189,13 @@ impl Client {
     }
 }
 
+/// A viewer that never reads, as long as it is kept.
+pub(crate) fn silent_viewer(name: &str) -> io::Result<OwnedFd> {
+    let client = Client::connect(name)?;
+    client.say(b"console\n");
+    Ok(client.0)
+}
+
 fn hostile(host: &Host) -> Verdict {
     let (name, _guest) = tiny(host, "")?;
     let supervisor = host.running(&name)?.field("supervisor_pid").to_string();

@@ -10,6 +10,8 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::program::{self, Outcome};
 
+use crate::logs::eventually;
+
 pub(crate) const CASES: &[Case] = &[
     Case {
         name: "a_missing_system_call_is_named_and_nothing_is_left",
@@ -20,6 +22,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "user_namespaces_that_are_off_are_named_with_their_setting",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: user_namespaces,
+    },
+    Case {
+        name: "a_limit_of_the_host_that_is_reached_is_told_and_nothing_is_left",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: limits,
     },
     Case {
         name: "a_file_system_that_cannot_be_idmapped_is_named",
@@ -118,6 +125,43 @@ fn user_namespaces(host: &Host) -> Verdict {
     assert_eq!(outcome.code, 125, "{outcome}");
     let hint = "hint: user.max_user_namespaces is 0: sysctl -w user.max_user_namespaces=";
     assert!(outcome.stderr.contains("make the user namespace") && outcome.stderr.contains(hint), "{outcome}");
+    Ok(())
+}
+
+/// Row S7 of docs/security.md. As with user namespaces, here with all ids.
+fn limits(host: &Host) -> Verdict {
+    let tree = host.copy_of(Fixture::TinyTree)?.display().to_string();
+    let run = host.command(&["run", "--overlay", &tree, "--", "true"]);
+    let go = host.folder().join("go");
+    for (limit, step) in [("net", "make the network namespace: "), ("mnt", "clone the mount of ")] {
+        host.witness("mkfifo", &[&go.to_string_lossy()])?;
+        let script = format!(
+            "read go <\"$0\"; exec setpriv --reuid 0 --regid 0 --clear-groups sh -c \
+             'mount -t tmpfs run /run && echo 0 >/proc/sys/user/max_{limit}_namespaces && \"$0\" \"$@\"; \
+             status=$?; find /run/subhost/record /run/netns -mindepth 1 2>/dev/null; exit $status' \"$@\""
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--mount", "--net", "--", "sh", "-c", &script]);
+        command.arg(&go).arg(run.get_program()).args(run.get_args());
+        let child = program::Running::start(command)?;
+        let is_apart = || {
+            let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net"));
+            Ok(of(&child.pid().to_string())? != of("self")?)
+        };
+        eventually("it has namespaces of its own", is_apart)?;
+        for map in ["uid_map", "gid_map"] {
+            fs::write(format!("/proc/{}/{map}", child.pid()), "0 0 4294967295")?;
+        }
+        fs::write(&go, "\n")?;
+        fs::remove_file(&go)?;
+        let outcome = child.finish(PATIENCE)?;
+        assert_eq!((outcome.code, &*outcome.stdout), (125, ""), "{limit}: {outcome}");
+        assert!(outcome.stderr.contains(step), "{limit}: {outcome}");
+        assert!(
+            outcome.stderr.contains("hint: a file system is full, or there are as many namespaces"),
+            "{outcome}"
+        );
+    }
     Ok(())
 }
 

@@ -27,6 +27,11 @@ pub(crate) const CASES: &[Case] = &[
         body: bounded,
     },
     Case {
+        name: "a_guest_that_floods_its_console_costs_its_supervisor_no_memory",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: flood,
+    },
+    Case {
         name: "a_full_disk_of_the_log_does_not_stop_the_guest",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: full,
@@ -119,6 +124,34 @@ fn kept(host: &Host) -> Verdict {
     host.done(&["stop", &name])?;
     let outcome = host.subhostctl(&["logs", &host.name("nobody")])?;
     assert_eq!((outcome.code, outcome.stdout.as_str()), (2, ""), "{outcome}");
+    Ok(())
+}
+
+/// Row T2 of docs/security.md.
+fn flood(host: &Host) -> Verdict {
+    let (name, guest) = tiny(host, "LOG_SIZE=64K")?;
+    let supervisor = guest.field("supervisor_pid").as_u64().ok_or("no supervisor")?;
+    let private = || -> Result<u64, Box<dyn std::error::Error>> {
+        let text = fs::read_to_string(format!("/proc/{supervisor}/smaps_rollup"))?;
+        let lines = text.lines().filter(|line| line.starts_with("Private_"));
+        Ok(lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum())
+    };
+    let before = private()?;
+    // A viewer that never reads, too.
+    let _viewer = crate::console::silent_viewer(&name)?;
+    say(
+        host,
+        &name,
+        "dd if=/dev/zero bs=64k count=512 2>/dev/null | tr '\\000' x; echo; echo the end of it",
+    )?;
+    logged(&name, "the end of it")?;
+    let after = private()?;
+    eprintln!(
+        "figure: 32 MiB said; private memory of the supervisor {before} KiB before, {after} KiB behind it"
+    );
+    assert!(after < before + 256, "{before} KiB before, {after} KiB behind it");
+    host.done(&["exec", &name, "--", "true"])?;
+    host.done(&["stop", &name])?;
     Ok(())
 }
 
