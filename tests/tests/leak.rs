@@ -24,6 +24,7 @@ const CASES: &[Case] = &[
     Case { name: "an_altname_is_seen", needs: &[], body: altname },
     Case { name: "a_flag_of_a_bridge_port_is_seen", needs: &[], body: port },
     Case { name: "an_address_is_seen_unless_it_is_link_local", needs: &[], body: address },
+    Case { name: "a_netns_that_nobody_shows_is_seen_by_its_id", needs: &[], body: peer },
     Case { name: "rules_of_nftables_are_seen", needs: &[], body: rules },
     Case { name: "a_queue_its_classes_and_filters_are_seen", needs: &[], body: queues },
     Case { name: "ipc_objects_and_message_queues_are_seen", needs: &[], body: ipc },
@@ -255,6 +256,16 @@ fn address(host: &Host) -> Verdict {
     host.witness("ip", &["address", "flush", "dev", "br0"])?;
     assert_eq!(now(host, &before)?.lost(Kind::Address).len(), 1);
     Ok(())
+}
+
+fn peer(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    host.witness("ip", &["netns", "add", "left"])?;
+    host.witness("ip", &["link", "add", "left0", "type", "veth", "peer", "name", "left1", "netns", "left"])?;
+    let difference = now(host, &before)?;
+    assert_eq!(difference.left(Kind::Peer), ["0"], "{difference}");
+    host.witness("ip", &["netns", "del", "left"])?;
+    case::nothing_left(host, &before)
 }
 
 fn rules(host: &Host) -> Verdict {

@@ -23,7 +23,7 @@ mod observe;
 mod supervisors;
 mod traffic;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,8 @@ pub enum Kind {
     Link,
     /// An address of such a link, unless the kernel gives each link one of its kind by itself.
     Address,
+    /// The id of another network namespace, which is there as long as that, whoever holds it.
+    Peer,
     /// A table, chain, set or rule of nftables in the current network namespace.
     Rule,
     /// A queueing discipline there that was set, one of its classes or filters.
@@ -74,6 +76,7 @@ impl fmt::Display for Kind {
             Self::Loop => "loop device",
             Self::Link => "link",
             Self::Address => "address",
+            Self::Peer => "id of another network namespace",
             Self::Rule => "nftables",
             Self::Queue => "traffic control",
             Self::Ipc => "ipc object",
@@ -136,9 +139,22 @@ pub struct Snapshot {
 impl Snapshot {
     /// Looks at the host. Needs root, so that every process can be read, and `ip`, `tc` and `nft`.
     pub fn take(scope: &Scope) -> io::Result<Self> {
-        let mut things = observe::all(scope)?;
+        Self::complete(observe::all(scope)?)
+    }
+
+    /// With what takes the runs of tools.
+    fn complete(mut things: BTreeSet<Thing>) -> io::Result<Self> {
         things.extend(traffic::all()?);
         Ok(Self { things, supervisors: supervisors::all()?, log: Log::from_now()? })
+    }
+
+    /// How many there are of each kind.
+    pub fn counts(&self) -> BTreeMap<Kind, usize> {
+        let mut counts = BTreeMap::new();
+        for (kind, _) in &self.things {
+            *counts.entry(*kind).or_default() += 1;
+        }
+        counts
     }
 
     /// What changed between this snapshot and `later`.
@@ -159,12 +175,13 @@ impl Snapshot {
     /// what takes long to see, only when the rest is as it was.
     pub fn settle(&self, scope: &Scope, within: Duration) -> io::Result<Difference> {
         let deadline = Instant::now() + within;
-        let seen_late = |kind: Kind| matches!(kind, Kind::Rule | Kind::Queue);
+        let seen_late = |kind: Kind| matches!(kind, Kind::Peer | Kind::Rule | Kind::Queue);
         loop {
             let is_over = Instant::now() >= deadline;
             let early = self.things.iter().filter(|(kind, _)| !seen_late(*kind));
-            if is_over || compare(early, &observe::all(scope)?).is_empty() {
-                let difference = self.difference(&Self::take(scope)?);
+            let things = observe::all(scope)?;
+            if is_over || compare(early, &things).is_empty() {
+                let difference = self.difference(&Self::complete(things)?);
                 if is_over || difference.is_empty() {
                     return Ok(difference);
                 }
@@ -176,7 +193,7 @@ impl Snapshot {
 
 fn compare<'a>(before: impl Iterator<Item = &'a Thing>, later: &BTreeSet<Thing>) -> Difference {
     // A process or a namespace that ended in the meantime is no loss.
-    let may_end = |kind: Kind| matches!(kind, Kind::Process | Kind::Namespace);
+    let may_end = |kind: Kind| matches!(kind, Kind::Process | Kind::Namespace | Kind::Peer);
     let before: BTreeSet<&Thing> = before.collect();
     let later: BTreeSet<&Thing> = later.iter().collect();
     let lost = before.difference(&later).filter(|(kind, _)| !may_end(*kind));

@@ -1,4 +1,5 @@
-//! What is done to the traffic of the current network namespace: rules of nftables, and queues, classes and filters.
+//! What only tools show of the current network namespace: what is done to its traffic (rules of nftables, and queues,
+//! classes and filters), and the ids of the namespaces that it has had cables to, which go only with those.
 //!
 //! Each takes a run of its tool, so this is looked at last.
 
@@ -42,6 +43,9 @@ pub(super) fn all() -> io::Result<BTreeSet<Thing>> {
                 );
             }
         }
+    }
+    for id in list("ip", &["-j", "netns", "list-id"])? {
+        things.insert((Kind::Peer, id["nsid"].to_string()));
     }
     Ok(things)
 }
