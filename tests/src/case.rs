@@ -125,7 +125,8 @@ fn reason_to_skip(case: &Case) -> Option<String> {
     if !Path::new("/dev/loop-control").exists() {
         return Some("no /dev/loop-control".to_owned());
     }
-    for (tool, package) in [("unshare", "util-linux"), ("ip", "iproute2"), ("bridge", "iproute2")] {
+    let tools = [("unshare", "util-linux"), ("ip", "iproute2"), ("bridge", "iproute2"), ("tc", "iproute2")];
+    for (tool, package) in tools.into_iter().chain([("nft", "nftables")]) {
         if Command::new(tool).arg("--version").output().is_err()
             && Command::new(tool).arg("-V").output().is_err()
         {

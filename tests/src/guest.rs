@@ -1,5 +1,6 @@
 //! Witnesses of one running guest: its first process, its supervisor and its files, seen from the host.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -10,7 +11,11 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 
+use crate::host::Host;
 use crate::program::readable;
+
+/// How long a guest may take to come again.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// One guest, as `list --json` described it, held by its first process.
 pub struct Guest {
@@ -38,6 +43,30 @@ impl Process {
     /// Whether it ends in that time.
     pub fn ends(&self, within: Duration) -> io::Result<bool> {
         readable(&self.0, within)
+    }
+}
+
+/// The next life of a guest, with its network up.
+pub fn booted_again(host: &Host, name: &str, before: &Guest) -> Result<Guest, Box<dyn Error>> {
+    if !before.ends(PATIENCE)? {
+        return Err("still there after a reboot".into());
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(guest) = host.guest(name)?
+            && guest.state() == "running"
+            && guest.init_pid() != before.init_pid()
+        {
+            return Ok(guest);
+        }
+        let state = host.guest(name)?.map(|guest| guest.state().to_owned());
+        if state.as_deref() == Some("stopped") {
+            return Err("shown as stopped while it reboots".into());
+        }
+        // Each look is a run of the program, so this is no busy loop.
+        if Instant::now() > deadline {
+            return Err(format!("{name} did not come again").into());
+        }
     }
 }
 

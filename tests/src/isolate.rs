@@ -1,4 +1,4 @@
-//! A host of one's own: network, mount and PID namespaces, with a private `/run` and
+//! A host of one's own: network, mount, PID and IPC namespaces, with a private `/run` and
 //! `/var/log`, that end with their first process.
 //!
 //! A program that wants one calls [`stage`] first thing in `main`, and runs itself again through [`command`]. What
@@ -53,7 +53,7 @@ pub fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> io::Result
     command
         // By itself it lets SIGTERM pass.
         .args(["--pdeathsig", "KILL", "--", "unshare"])
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"])
         .args(["--propagation", "private", "--"])
         .arg(env::current_exe()?)
         .args(args)

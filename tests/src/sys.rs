@@ -38,6 +38,13 @@ pub fn take_away(number: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Gives this thread a UTS namespace of its own.
+pub fn own_host_name() -> io::Result<()> {
+    // SAFETY: no memory is touched, and this namespace belongs to the thread alone.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWUTS) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Puts a byte into the input of a terminal, by `TIOCSTI` with these high bits, which the kernel does not look at.
 pub fn push_input(terminal: BorrowedFd<'_>, byte: u8, high: u64) -> io::Result<()> {
     let request = libc::TIOCSTI | (high << 32);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// All links of the current network namespace with their addresses, as `ip -j -d address` shows them.
 pub fn links() -> io::Result<Vec<Value>> {
-    json("ip", &["-j", "-d", "address"])
+    list("ip", &["-j", "-d", "address"])
 }
 
 /// The link of that name in the current network namespace.
@@ -20,22 +20,36 @@ pub fn link(name: &str) -> io::Result<Option<Value>> {
 
 /// The bridge that the link `name` is a port of, as `bridge -j link` shows it.
 pub fn bridge_of(name: &str) -> io::Result<Option<String>> {
-    let ports: Vec<Value> = json("bridge", &["-j", "link"])?;
+    let ports = list("bridge", &["-j", "link"])?;
     let port = ports.into_iter().find(|port| port["ifname"] == name);
     Ok(port.and_then(|port| port["master"].as_str().map(str::to_owned)))
 }
 
-fn json(program: &str, args: &[&str]) -> io::Result<Vec<Value>> {
+/// What a tool shows as a list.
+pub(crate) fn list(program: &str, args: &[&str]) -> io::Result<Vec<Value>> {
+    match json(program, args)? {
+        Value::Array(list) => Ok(list),
+        // `bridge -j link` prints nothing at all when there is no port.
+        Value::Null => Ok(Vec::new()),
+        other => Err(io::Error::other(format!("{program} {}: is no list: {other}", args.join(" ")))),
+    }
+}
+
+/// What a tool shows; `Null` of nothing.
+pub(crate) fn json(program: &str, args: &[&str]) -> io::Result<Value> {
+    let text = text(program, args)?;
+    if text.trim_ascii().is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text)?) }
+}
+
+/// What a tool that succeeds says.
+pub(crate) fn text(program: &str, args: &[&str]) -> io::Result<String> {
     let output = Command::new(program).args(args).output()?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        return Err(io::Error::other(format!("{program} {}: {}", args.join(" "), text.trim_end())));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
     }
-    // `bridge -j link` prints nothing at all when there is no port.
-    if output.stdout.trim_ascii().is_empty() {
-        return Ok(Vec::new());
-    }
-    serde_json::from_slice(&output.stdout).map_err(io::Error::from)
+    let said = text(&output.stderr);
+    Err(io::Error::other(format!("{program} {}: {}", args.join(" "), said.trim_end())))
 }
 
 /// The body of `http://ADDRESS/`. Tries again until the service answers with status 200, or the deadline.

@@ -1,7 +1,10 @@
 //! The leak check itself: it must see each kind of thing that can be left behind, and nothing else.
 
+use std::env;
 use std::fs;
-use std::process::{Command, ExitCode};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use subhost_tests::case::{self, Case, Verdict};
@@ -15,10 +18,18 @@ const CASES: &[Case] = &[
     Case { name: "a_mount_is_seen", needs: &[], body: mount },
     Case { name: "a_mount_over_an_equal_mount_is_seen", needs: &[], body: stacked_mount },
     Case { name: "a_mount_in_another_namespace_is_seen_with_its_process", needs: &[], body: foreign_mount },
+    Case { name: "a_namespace_of_each_kind_is_seen", needs: &[], body: namespaces },
+    Case { name: "a_namespace_of_a_thread_is_seen", needs: &[], body: thread },
     Case { name: "a_link_is_seen_and_a_lost_one_too", needs: &[], body: link },
     Case { name: "an_altname_is_seen", needs: &[], body: altname },
     Case { name: "a_flag_of_a_bridge_port_is_seen", needs: &[], body: port },
     Case { name: "an_address_is_seen_unless_it_is_link_local", needs: &[], body: address },
+    Case { name: "a_netns_that_nobody_shows_is_seen_by_its_id", needs: &[], body: peer },
+    Case { name: "rules_of_nftables_are_seen", needs: &[], body: rules },
+    Case { name: "a_queue_its_classes_and_filters_are_seen", needs: &[], body: queues },
+    Case { name: "ipc_objects_and_message_queues_are_seen", needs: &[], body: ipc },
+    Case { name: "a_supervisor_that_opens_or_keeps_more_is_seen", needs: &[], body: supervisor },
+    Case { name: "an_error_of_a_file_system_on_a_device_of_ours_is_seen", needs: &[], body: kernel_log },
     Case { name: "a_pinned_netns_is_seen", needs: &[], body: pinned_netns },
     Case { name: "a_process_and_a_zombie_are_seen", needs: &[], body: process },
     Case { name: "a_cgroup_is_seen", needs: &[], body: cgroup },
@@ -28,7 +39,24 @@ const CASES: &[Case] = &[
 ];
 
 fn main() -> ExitCode {
+    if let Some("--supervise") = env::args().nth(1).as_deref() {
+        return pretend_to_supervise();
+    }
     case::main(CASES)
+}
+
+/// Opens or keeps something at each line, and says so.
+fn pretend_to_supervise() -> ExitCode {
+    let (mut open, mut kept) = (Vec::new(), Vec::new());
+    println!("ready");
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        match line.as_str() {
+            "open" => open.push(fs::File::open("/dev/null")),
+            _ => kept.push(vec![1_u8; 4 << 20]),
+        }
+        println!("{} {}", open.len(), kept.len());
+    }
+    ExitCode::SUCCESS
 }
 
 /// What differs at once, without waiting.
@@ -127,6 +155,48 @@ fn foreign_mount(host: &Host) -> Verdict {
     case::nothing_left(host, &before)
 }
 
+/// One process in new namespaces of all kinds.
+fn namespaces(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let kinds = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+    let words = "--cgroup --ipc --mount --net --pid --time --user --uts --fork --kill-child cat".split(' ');
+    let mut child =
+        Command::new("unshare").args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    assert_eq!(ask(&mut child, "there")?, "there");
+    let difference = now(host, &before)?;
+    child.kill()?;
+    child.wait()?;
+    let found = difference.left(Kind::Namespace).into_iter().map(|line| line.split(':').next());
+    assert!(found.eq(kinds.map(Some)), "{difference}");
+    case::nothing_left(host, &before)
+}
+
+/// Writes a line to a child, and gives the one that it answers.
+fn ask(child: &mut Child, line: &str) -> std::io::Result<String> {
+    let (Some(input), Some(output)) = (&mut child.stdin, &mut child.stdout) else { panic!("no pipes") };
+    writeln!(input, "{line}")?;
+    let mut answer = String::new();
+    BufReader::new(output).read_line(&mut answer)?;
+    Ok(answer.trim_end().to_owned())
+}
+
+fn thread(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let (says, said) = std::sync::mpsc::channel();
+    let (ends, ended) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        says.send(subhost_tests::sys::own_host_name()).ok();
+        ended.recv().ok();
+    });
+    said.recv()??;
+    let difference = now(host, &before)?;
+    drop(ends);
+    thread.join().map_err(|_| "the thread failed")?;
+    let [line] = difference.left(Kind::Namespace)[..] else { panic!("{difference}") };
+    assert!(line.starts_with("uts:["), "{line}");
+    case::nothing_left(host, &before)
+}
+
 fn link(host: &Host) -> Verdict {
     host.bridge("br0", "10.80.0.1/16")?;
     let before = snapshot(host)?;
@@ -185,6 +255,129 @@ fn address(host: &Host) -> Verdict {
     assert!(lines[1].starts_with("2001:db8::7/64 of "), "{difference}");
     host.witness("ip", &["address", "flush", "dev", "br0"])?;
     assert_eq!(now(host, &before)?.lost(Kind::Address).len(), 1);
+    Ok(())
+}
+
+fn peer(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    host.witness("ip", &["netns", "add", "left"])?;
+    host.witness("ip", &["link", "add", "left0", "type", "veth", "peer", "name", "left1", "netns", "left"])?;
+    let difference = now(host, &before)?;
+    assert_eq!(difference.left(Kind::Peer), ["0"], "{difference}");
+    host.witness("ip", &["netns", "del", "left"])?;
+    case::nothing_left(host, &before)
+}
+
+fn rules(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    host.witness("nft", &["add", "table", "netdev", "left"])?;
+    let with_table = snapshot(host)?;
+    let difference = before.difference(&with_table);
+    let [line] = difference.left(Kind::Rule)[..] else { panic!("{difference}") };
+    assert!(line.contains("\"name\":\"left\"") && line.contains("\"netdev\""), "{line}");
+    host.witness("nft", &["add", "chain", "netdev", "left", "input"])?;
+    host.witness("nft", &["add", "rule", "netdev", "left", "input", "counter", "drop"])?;
+    let difference = now(host, &with_table)?;
+    assert_eq!(difference.left(Kind::Rule).len(), 2, "{difference}");
+    host.witness("nft", &["delete", "table", "netdev", "left"])?;
+    assert_eq!(now(host, &with_table)?.lost(Kind::Rule).len(), 1);
+    case::nothing_left(host, &before)
+}
+
+fn queues(host: &Host) -> Verdict {
+    host.bridge("br0", "10.80.0.1/16")?;
+    let before = snapshot(host)?;
+    let tc = |words: &str| host.witness("tc", &words.split(' ').collect::<Vec<_>>());
+    tc("qdisc add dev br0 clsact")?;
+    let with_queue = snapshot(host)?;
+    let difference = before.difference(&with_queue);
+    let [line] = difference.left(Kind::Queue)[..] else { panic!("{difference}") };
+    assert!(line.starts_with("qdisc {") && line.contains("\"clsact\""), "{line}");
+    tc("filter add dev br0 egress u32 match u32 0 0 action mirred egress redirect dev lo")?;
+    tc("qdisc add dev br0 root handle 1: tbf rate 1mbit burst 4096 limit 8192")?;
+    let difference = now(host, &with_queue)?;
+    let lines = difference.left(Kind::Queue);
+    for what in ["qdisc {", "class on br0: class tbf", "filter egress on br0: filter protocol all"] {
+        assert!(lines.iter().any(|line| line.starts_with(what)), "{what}: {difference}");
+    }
+    tc("qdisc delete dev br0 root")?;
+    tc("qdisc delete dev br0 clsact")?;
+    assert_eq!(now(host, &with_queue)?.lost(Kind::Queue).len(), 1);
+    case::nothing_left(host, &before)
+}
+
+fn ipc(host: &Host) -> Verdict {
+    let before = snapshot(host)?;
+    let point = host.folder().join("queues");
+    fs::create_dir(&point)?;
+    for (option, kind, removes) in
+        [("--queue", "msg", "-q"), ("--semaphore=1", "sem", "-s"), ("--shmem=4096", "shm", "-m")]
+    {
+        let said = host.witness("ipcmk", &[option])?;
+        let id = said.trim_end().rsplit(' ').next().unwrap_or_default();
+        let difference = now(host, &before)?;
+        host.witness("ipcrm", &[removes, id])?;
+        let [line] = difference.left(Kind::Ipc)[..] else { panic!("{difference}") };
+        assert!(line.starts_with(&format!("{kind} ")) && line.ends_with(&format!(" {id}")), "{line}");
+    }
+    let at = point.to_string_lossy();
+    host.witness("mount", &["-t", "mqueue", "mqueue", &at])?;
+    fs::write(point.join("left"), "")?;
+    host.witness("umount", &[&at])?;
+    let difference = now(host, &before)?;
+    assert_eq!(difference.left(Kind::Ipc), ["queue left"], "{difference}");
+    host.witness("mount", &["-t", "mqueue", "mqueue", &at])?;
+    fs::remove_file(point.join("left"))?;
+    host.witness("umount", &[&at])?;
+    case::nothing_left(host, &before)
+}
+
+fn supervisor(host: &Host) -> Verdict {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg0("subhostctl").args(["--supervise", "web1"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let _ready = ask(&mut child, "open")?;
+    let mut before = snapshot(host)?;
+    let expected = [("open", Kind::Descriptor, ": /dev/null"), ("keep", Kind::Memory, " KiB")];
+    for (order, kind, end) in expected {
+        let unchanged = now(host, &before)?;
+        assert!(unchanged.is_empty(), "{unchanged}");
+        ask(&mut child, order)?;
+        let difference = now(host, &before)?;
+        let [line] = difference.left(kind)[..] else { panic!("{difference}") };
+        assert!(line.starts_with(&format!("{}, supervisor of web1,", child.id())), "{line}");
+        assert!(line.contains(end), "{line}");
+        before = snapshot(host)?;
+    }
+    child.kill()?;
+    child.wait()?;
+    case::nothing_left(host, &before)
+}
+
+/// A folder names an inode that is no more: reading that is an error to the kernel.
+fn kernel_log(host: &Host) -> Verdict {
+    let tree = host.folder().join("tree");
+    fs::create_dir(&tree)?;
+    fs::write(tree.join("file"), "")?;
+    let image = host.ext4_of(&tree, "disk.raw")?;
+    host.witness("debugfs", &["-w", "-R", "clri /file", &image.to_string_lossy()])?;
+    let device = host.witness("losetup", &["--find", "--show", &image.to_string_lossy()])?;
+    let device = device.trim_end();
+    let point = host.folder().join("point");
+    fs::create_dir(&point)?;
+    let at = point.to_string_lossy();
+    host.witness("mount", &["-o", "errors=continue", device, &at])?;
+    let before = snapshot(host)?;
+    let idle = now(host, &before)?;
+    let found = fs::metadata(point.join("file"));
+    let difference = now(host, &before);
+    host.witness("umount", &[&at])?;
+    host.witness("losetup", &["--detach", device])?;
+    let difference = difference?;
+    assert!(idle.is_empty() && found.is_err(), "{idle}");
+    let name = device.trim_start_matches("/dev/");
+    let [line] = difference.left(Kind::KernelLog)[..] else { panic!("{difference}") };
+    assert!(line.starts_with(&format!("EXT4-fs error (device {name}): ")), "{line}");
     Ok(())
 }
 

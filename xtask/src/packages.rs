@@ -48,6 +48,8 @@ pub(crate) const TEST: &[Tool] = &[
     tool("sysctl", "procps"),
     tool("flock", "util-linux"),
     tool("blkid", "util-linux"),
+    tool("ipcmk", "util-linux"),
+    tool("ipcrm", "util-linux"),
     tool("mkswap", "util-linux"),
     tool("partx", "util-linux"),
     tool("fdisk", "fdisk"),

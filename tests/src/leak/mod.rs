@@ -1,8 +1,8 @@
 //! The leak check: what a host holds before and after, compared.
 //!
-//! Made for a host in namespaces of its own (see [`crate::isolate`]): there every process, mount, network
-//! namespace and link is the test's. Loop devices and cgroups belong to the whole machine, so they are narrowed
-//! by the words of a [`Scope`].
+//! Made for a host in namespaces of its own (see [`crate::isolate`]): there every process, mount, namespace, link, rule
+//! and IPC object is the test's. Loop devices and cgroups belong to the whole machine, so they are narrowed by the words
+//! of a [`Scope`]; of the kernel's log only what tells of a defect counts.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -16,22 +16,29 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod ipc;
+mod kernel_log;
 mod links;
 mod observe;
+mod supervisors;
+mod traffic;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kernel_log::Log;
+use supervisors::Supervisors;
+
 /// What kind of thing a host holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A mount in any mount namespace that a process of this host is in.
     Mount,
-    /// A network, mount or user namespace, held by a process, an open file or a pin under `/run/netns`.
+    /// A namespace of any kind, held by a thread or an open file. What is mounted of them is a mount.
     Namespace,
     /// A loop device with a backing file.
     Loop,
@@ -39,12 +46,26 @@ pub enum Kind {
     Link,
     /// An address of such a link, unless the kernel gives each link one of its kind by itself.
     Address,
+    /// The id of another network namespace, which is there as long as that, whoever holds it.
+    Peer,
+    /// A table, chain, set or rule of nftables in the current network namespace.
+    Rule,
+    /// A queueing discipline there that was set, one of its classes or filters.
+    Queue,
+    /// An object of System V IPC, or a message queue, in the current IPC namespace.
+    Ipc,
     /// A directory in a cgroup hierarchy.
     Cgroup,
     /// A process, a zombie too.
     Process,
     /// A file under `/run/subhost`, `/run/netns` or a folder of the scope.
     File,
+    /// An open descriptor of a supervisor that was there before.
+    Descriptor,
+    /// Memory of such a supervisor.
+    Memory,
+    /// A line of the kernel's log that tells of a defect, or of an error of a file system on a loop device of ours.
+    KernelLog,
 }
 
 impl fmt::Display for Kind {
@@ -55,9 +76,16 @@ impl fmt::Display for Kind {
             Self::Loop => "loop device",
             Self::Link => "link",
             Self::Address => "address",
+            Self::Peer => "id of another network namespace",
+            Self::Rule => "nftables",
+            Self::Queue => "traffic control",
+            Self::Ipc => "ipc object",
             Self::Cgroup => "cgroup",
             Self::Process => "process",
             Self::File => "file",
+            Self::Descriptor => "descriptor of",
+            Self::Memory => "memory of",
+            Self::KernelLog => "kernel log",
         })
     }
 }
@@ -101,45 +129,77 @@ impl Scope {
 type Thing = (Kind, String);
 
 /// All that a host holds at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     things: BTreeSet<Thing>,
+    supervisors: Supervisors,
+    log: Log,
 }
 
 impl Snapshot {
-    /// Looks at the host. Needs root, so that every process can be read, and `ip`.
+    /// Looks at the host. Needs root, so that every process can be read, and `ip`, `tc` and `nft`.
     pub fn take(scope: &Scope) -> io::Result<Self> {
-        Ok(Self { things: observe::all(scope)? })
+        Self::complete(observe::all(scope)?)
+    }
+
+    /// With what takes the runs of tools.
+    fn complete(mut things: BTreeSet<Thing>) -> io::Result<Self> {
+        things.extend(traffic::all()?);
+        Ok(Self { things, supervisors: supervisors::all()?, log: Log::from_now()? })
+    }
+
+    /// How many there are of each kind.
+    pub fn counts(&self) -> BTreeMap<Kind, usize> {
+        let mut counts = BTreeMap::new();
+        for (kind, _) in &self.things {
+            *counts.entry(*kind).or_default() += 1;
+        }
+        counts
     }
 
     /// What changed between this snapshot and `later`.
     pub fn difference(&self, later: &Self) -> Difference {
-        // A process or a namespace that ended in the meantime is no loss.
-        let may_end = |kind: Kind| matches!(kind, Kind::Process | Kind::Namespace);
-        Difference {
-            left: later.things.difference(&self.things).cloned().collect(),
-            lost: self
-                .things
-                .difference(&later.things)
-                .filter(|(kind, _)| !may_end(*kind))
-                .cloned()
-                .collect(),
-        }
+        let mut difference = compare(self.things.iter(), &later.things);
+        difference.left.extend(supervisors::grown(&self.supervisors, &later.supervisors));
+        let things = || self.things.iter().chain(&later.things);
+        let loops = things().filter(|(kind, _)| *kind == Kind::Loop);
+        let devices: BTreeSet<_> = loops.filter_map(|(_, line)| line.split(' ').next()).collect();
+        difference.left.extend(self.log.defects(&devices));
+        difference
     }
 
     /// What differs from this snapshot once the host has come to rest, or at the deadline.
     ///
     /// The kernel takes network namespaces and their links, loop devices and mounts away some time after their
-    /// last user has gone. No event says that all of that is over, so this looks again every few milliseconds.
+    /// last user has gone. No event says that all of that is over, so this looks again every few milliseconds; at
+    /// what takes long to see, only when the rest is as it was.
     pub fn settle(&self, scope: &Scope, within: Duration) -> io::Result<Difference> {
         let deadline = Instant::now() + within;
+        let seen_late = |kind: Kind| matches!(kind, Kind::Peer | Kind::Rule | Kind::Queue);
         loop {
-            let difference = self.difference(&Self::take(scope)?);
-            if difference.is_empty() || Instant::now() >= deadline {
-                return Ok(difference);
+            let is_over = Instant::now() >= deadline;
+            let early = self.things.iter().filter(|(kind, _)| !seen_late(*kind));
+            let things = observe::all(scope)?;
+            if is_over || compare(early, &things).is_empty() {
+                let difference = self.difference(&Self::complete(things)?);
+                if is_over || difference.is_empty() {
+                    return Ok(difference);
+                }
             }
             thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+fn compare<'a>(before: impl Iterator<Item = &'a Thing>, later: &BTreeSet<Thing>) -> Difference {
+    // A process or a namespace that ended in the meantime is no loss.
+    let may_end = |kind: Kind| matches!(kind, Kind::Process | Kind::Namespace | Kind::Peer);
+    let before: BTreeSet<&Thing> = before.collect();
+    let later: BTreeSet<&Thing> = later.iter().collect();
+    let lost = before.difference(&later).filter(|(kind, _)| !may_end(*kind));
+    Difference {
+        left: later.difference(&before).map(|thing| (*thing).clone()).collect(),
+        lost: lost.map(|thing| (*thing).clone()).collect(),
     }
 }
 

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Kind, Scope, Thing};
 
+/// As the kernel names their inodes.
+const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+
 /// Everything of every kind.
 pub(super) fn all(scope: &Scope) -> io::Result<BTreeSet<Thing>> {
     let mut things = BTreeSet::new();
@@ -24,6 +27,7 @@ pub(super) fn all(scope: &Scope) -> io::Result<BTreeSet<Thing>> {
     }
     loop_devices(scope, &mut things)?;
     things.extend(super::links::all()?);
+    super::ipc::all(&mut things)?;
     cgroups(scope, &mut things)?;
     for folder in [Path::new("/run/subhost"), Path::new("/run/netns")] {
         files(folder, &mut things)?;
@@ -35,40 +39,57 @@ pub(super) fn all(scope: &Scope) -> io::Result<BTreeSet<Thing>> {
 }
 
 /// Names of files and of processes need not be text, and are seen all the same.
-fn text_of(path: &Path) -> io::Result<String> {
+pub(super) fn text_of(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
-fn pids() -> io::Result<Vec<u32>> {
+pub(super) fn pids() -> io::Result<Vec<u32>> {
     let entries = fs::read_dir("/proc")?.filter_map(Result::ok);
     Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// Pid and start time together are a process's identity.
 fn processes(proc: &Path, pid: u32, things: &mut BTreeSet<Thing>) {
-    let Ok(stat) = text_of(&proc.join("stat")) else { return };
-    // The name stands in parentheses and may hold anything, so count from the last one.
-    let (Some(open), Some(close)) = (stat.find('('), stat.rfind(')')) else { return };
-    let rest: Vec<&str> = stat[close + 1..].split_whitespace().collect();
-    let (state, start) = (rest.first().unwrap_or(&"?"), rest.get(19).unwrap_or(&"?"));
-    let zombie = if *state == "Z" { " (zombie)" } else { "" };
-    let name = &stat[open + 1..close];
+    let Some(Stat { name, state, start }) = stat_of(proc) else { return };
+    let zombie = if state == "Z" { " (zombie)" } else { "" };
     things.insert((Kind::Process, format!("{pid} {name}{zombie}, started at tick {start}")));
 }
 
-/// Namespaces that a process is in or holds open. Its name is not part of the line: the namespace is the thing.
+pub(super) struct Stat {
+    name: String,
+    state: String,
+    pub(super) start: String,
+}
+
+pub(super) fn stat_of(proc: &Path) -> Option<Stat> {
+    let stat = text_of(&proc.join("stat")).ok()?;
+    // The name stands in parentheses and may hold anything, so count from the last one.
+    let (open, close) = (stat.find('(')?, stat.rfind(')')?);
+    let rest: Vec<&str> = stat[close + 1..].split_whitespace().collect();
+    let (state, start) = (rest.first()?, rest.get(19)?);
+    let [state, start] = [state, start].map(|word| (*word).to_owned());
+    Some(Stat { name: stat[open + 1..close].to_owned(), state, start })
+}
+
+/// Namespaces that a thread is in, has ready for its children, or that its process holds open. Whose it is stands not in
+/// the line: the namespace is the thing.
 fn namespaces(proc: &Path, pid: u32, things: &mut BTreeSet<Thing>) {
-    let own = ["net", "mnt", "user"].map(|kind| proc.join("ns").join(kind));
-    let open = fs::read_dir(proc.join("fd")).into_iter().flatten().filter_map(Result::ok).map(|fd| fd.path());
+    let own = entries(&proc.join("task")).flat_map(|thread| entries(&thread.join("ns")));
     // The observer's own descriptors come and go.
-    let open = open.filter(|_| pid != std::process::id());
-    for link in own.into_iter().chain(open) {
+    let open = entries(&proc.join("fd")).filter(|_| pid != std::process::id());
+    for link in own.chain(open) {
         let Ok(target) = fs::read_link(link) else { continue };
         let target = target.to_string_lossy();
-        if ["net:[", "mnt:[", "user:["].iter().any(|kind| target.starts_with(kind)) {
+        if NAMESPACES.iter().any(|kind| target.strip_prefix(kind).is_some_and(|rest| rest.starts_with(":[")))
+        {
             things.insert((Kind::Namespace, target.into_owned()));
         }
     }
+}
+
+/// The paths in a folder; none of one that is not there.
+pub(super) fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path())
 }
 
 /// The mounts of the namespace that `proc` is in; equal ones stacked on each other are numbered.
@@ -84,18 +105,27 @@ fn mounts(proc: &Path, namespace: &str, things: &mut BTreeSet<Thing>) {
             continue;
         };
         let text = format!("{point} ({kind} {source}, root {root}) in {namespace}");
-        let mut numbered = text.clone();
-        let mut number = 1;
-        while !things.insert((Kind::Mount, numbered)) {
-            number += 1;
-            numbered = format!("{text} #{number}");
-        }
+        insert_each(things, Kind::Mount, &text);
+    }
+}
+
+/// Adds one more thing, numbered if an equal one is there.
+pub(super) fn insert_each(things: &mut BTreeSet<Thing>, kind: Kind, text: &str) {
+    let mut numbered = text.to_owned();
+    let mut number = 1;
+    while !things.insert((kind, numbered)) {
+        number += 1;
+        numbered = format!("{text} #{number}");
     }
 }
 
 fn loop_devices(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
-    for entry in fs::read_dir("/sys/block")?.filter_map(Result::ok) {
+    // Where the links of `/sys/block` lead to: there are hundreds, and this is looked at often.
+    for entry in fs::read_dir("/sys/devices/virtual/block")?.filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with("loop") {
+            continue;
+        }
         // The folder `loop` is there only while a file is behind the device.
         let folder = entry.path().join("loop");
         let Ok(file) = text_of(&folder.join("backing_file")) else { continue };

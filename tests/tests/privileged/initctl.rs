@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
-use subhost_tests::guest::Guest;
+pub(crate) use subhost_tests::guest::booted_again;
 use subhost_tests::host::Host;
 use subhost_tests::wire;
 
@@ -111,30 +111,6 @@ fn system_call(host: &Host) -> Verdict {
         assert!(std::time::Instant::now() < deadline, "booted again after poweroff -f");
     }
     Ok(())
-}
-
-/// The next life of a guest, with its network up.
-pub(crate) fn booted_again(
-    host: &Host,
-    name: &str,
-    before: &Guest,
-) -> Result<Guest, Box<dyn std::error::Error>> {
-    assert!(before.ends(PATIENCE)?, "still there after a reboot");
-    let deadline = std::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(guest) = host.guest(name)?
-            && guest.state() == "running"
-            && guest.init_pid() != before.init_pid()
-        {
-            return Ok(guest);
-        }
-        let state = host.guest(name)?.map(|guest| guest.state().to_owned());
-        assert_ne!(state.as_deref(), Some("stopped"), "shown while it reboots");
-        // Each look is a run of the program, so this is no busy loop.
-        if std::time::Instant::now() > deadline {
-            return Err(format!("{name} did not come again").into());
-        }
-    }
 }
 
 /// struct init_request of sysvinit: magic, command, run level, sleep time, data; 384 bytes.
