@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{self, Command, ExitCode};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -30,13 +30,10 @@ pub fn main() -> Option<ExitCode> {
     }
     let what = words.next()?.into_string().ok()?;
     let done = match what.as_str() {
-        "without" => {
-            let number = words.next().and_then(|name| sys::system_call(name.to_str()?));
-            number.ok_or_else(|| io::ErrorKind::InvalidInput.into()).and_then(sys::take_away).and_then(|()| {
-                let program = words.next().ok_or(io::ErrorKind::InvalidInput)?;
-                Err(Command::new(program).args(words).exec())
-            })
-        }
+        "without" => take_away(words.next()?.to_str()?).and_then(|()| {
+            let program = words.next().ok_or(io::ErrorKind::InvalidInput)?;
+            Err(Command::new(program).args(words).exec())
+        }),
         "push" => push(),
         "talk" => talk(),
         _ => Err(io::ErrorKind::InvalidInput.into()),
@@ -50,17 +47,35 @@ pub fn main() -> Option<ExitCode> {
     })
 }
 
-/// A command that runs another one while a system call fails as if the kernel did not have it.
-pub fn without(system_call: &str, command: &Command) -> io::Result<Command> {
-    let mut without = Command::new(env::current_exe()?);
-    without.args([ENEMY, "without", system_call]).arg(command.get_program()).args(command.get_args());
+/// System calls by their names, with commas between.
+fn take_away(names: &str) -> io::Result<()> {
+    for name in names.split(',') {
+        let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("{name}: no such system call"));
+        sys::take_away(sys::system_call(name).ok_or_else(unknown)?)?;
+    }
+    Ok(())
+}
+
+/// The words before a command that run it while system calls fail as if the kernel did not have them. They hold as long as
+/// this process lives.
+pub fn runner(system_calls: &str) -> [String; 4] {
+    // Not its path, where a build may have put another one meanwhile.
+    let program = format!("/proc/{}/exe", process::id());
+    [program, ENEMY.to_owned(), "without".to_owned(), system_calls.to_owned()]
+}
+
+/// A command that runs another one in that way.
+pub fn without(system_calls: &str, command: &Command) -> Command {
+    let [program, words @ ..] = runner(system_calls);
+    let mut without = Command::new(program);
+    without.args(words).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => without.env(name, value),
             None => without.env_remove(name),
         };
     }
-    Ok(without)
+    without
 }
 
 /// The words that run an enemy.

@@ -9,12 +9,19 @@ pub fn system_call(name: &str) -> Option<u32> {
     let number = match name {
         "clone3" => libc::SYS_clone3,
         "close_range" => libc::SYS_close_range,
+        "fsconfig" => libc::SYS_fsconfig,
+        "fsmount" => libc::SYS_fsmount,
         "fsopen" => libc::SYS_fsopen,
+        // These two have no name yet, and one number everywhere.
+        "statmount" => 457,
+        "listmount" => 458,
         "mount_setattr" => libc::SYS_mount_setattr,
         "move_mount" => libc::SYS_move_mount,
         "open_tree" => libc::SYS_open_tree,
         "openat2" => libc::SYS_openat2,
+        "pidfd_getfd" => libc::SYS_pidfd_getfd,
         "pidfd_open" => libc::SYS_pidfd_open,
+        "pidfd_send_signal" => libc::SYS_pidfd_send_signal,
         _ => return None,
     };
     u32::try_from(number).ok()

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
 
 use clap::Args;
+use subhost_tests::enemy;
 use subhost_tests::fixture;
 
 use crate::Outcome;
@@ -15,6 +16,11 @@ use crate::progress::{Steps, in_words};
 use crate::workspace;
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test
+  cargo xtask test -p subhost-tests cable             those with this in their name
+  cargo xtask test --without openat2 -p subhost-mount")]
 pub(crate) struct Options {
     /// Leave out the tests that boot Debian; they count as skipped
     #[arg(long)]
@@ -22,6 +28,9 @@ pub(crate) struct Options {
     /// Only this package's tests (may be given more than once)
     #[arg(short, long, value_name = "PACKAGE")]
     package: Vec<String>,
+    /// Run them as on a kernel that lacks these system calls: a filter is around each test program
+    #[arg(long, value_name = "CALL[,CALL]")]
+    without: Option<String>,
     /// Only tests with this in their name
     filter: Option<String>,
     /// For the test programs, such as `--test-threads=1`
@@ -41,6 +50,10 @@ pub(crate) fn run(options: &Options) -> Outcome<ExitCode> {
     let program = steps.step("build subhostctl", compile::debug)?;
 
     let mut cargo = workspace::cargo();
+    if let Some(system_calls) = &options.without {
+        let runner = enemy::runner(system_calls);
+        cargo.args(["--config", &format!("target.'cfg(all())'.runner = {runner:?}")]);
+    }
     cargo.args(["test", "--no-fail-fast"]);
     if options.package.is_empty() {
         cargo.arg("--workspace");
