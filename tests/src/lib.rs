@@ -14,5 +14,6 @@ pub mod probe;
 pub mod program;
 pub mod random;
 pub mod size;
+pub mod stepper;
 pub mod sys;
 pub mod wire;

@@ -2,7 +2,10 @@
 //!
 //! With every change a part is done; all of it by `cargo xtask torture --long`. `docs/testing.md` has the sizes.
 
+mod acts;
 mod cycles;
+mod failing;
+mod killed;
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +23,7 @@ struct Torture {
 }
 
 /// All that there are.
-const GROUPS: &[&[Torture]] = &[cycles::CASES];
+const GROUPS: &[&[Torture]] = &[cycles::CASES, killed::CASES, failing::CASES];
 
 const PAGE: &str = "docs/testing.md";
 

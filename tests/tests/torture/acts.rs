@@ -1,0 +1,269 @@
+//! The commands that are harmed at each of their system calls: what has to be there before, and what after.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use subhost_tests::case::{self, FIGURE, Verdict};
+use subhost_tests::fixture::Fixture;
+use subhost_tests::host::Host;
+use subhost_tests::leak::Snapshot;
+use subhost_tests::random;
+use subhost_tests::stepper::{self, Harm, Point, Walk};
+
+/// After that a command hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// More is not looked for.
+const ENOUGH: usize = 40;
+
+/// What a payload says.
+const SAID: &str = "here\n";
+
+/// A command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Boot,
+    Start,
+    StopBooted,
+    StopLingering,
+    Exec,
+    Recover,
+}
+
+/// A host with a subhost on which a command is harmed, again and again.
+pub(crate) struct Scene<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) act: Act,
+    name: String,
+    /// What the host holds without the subhost.
+    empty: RefCell<Snapshot>,
+    /// What it holds with it, where one is used for all points.
+    running: RefCell<Option<Snapshot>>,
+    failures: RefCell<Vec<String>>,
+}
+
+impl<'a> Scene<'a> {
+    pub(crate) fn new(host: &'a Host, act: Act) -> Result<Self, Box<dyn Error>> {
+        host.bridge("br0", "10.80.0.1/16")?;
+        let name = host.name("step");
+        let tree = if act.is_of_start() { host.subhost_dir().join(&name).join("root") } else { host.folder().join("tree") };
+        fs::create_dir_all(&tree)?;
+        let from = Fixture::TinyTree.path()?;
+        host.witness("cp", &["-a", &format!("{}/.", from.display()), &tree.to_string_lossy()])?;
+        // It is the host's side that is looked at here.
+        for script in ["rcS", "rc"] {
+            fs::write(tree.join("etc/init.d").join(script), "#!/bin/sh\n")?;
+        }
+        if act.is_of_start() {
+            fs::write(tree.with_file_name("config"), "BRIDGES=( br0: )\n")?;
+        } else {
+            let image = host.ext4_of(&tree, "root.ext4")?;
+            host.config(&name, &format!("DISKS=( vda::{} )\nBRIDGES=( br0: )\nTASKS=200\n", image.display()))?;
+        }
+        let scene = Self {
+            host,
+            act,
+            name,
+            empty: RefCell::default(),
+            running: RefCell::default(),
+            failures: RefCell::default(),
+        };
+        // Folders are made with the first of all.
+        scene.up()?;
+        scene.down()?;
+        scene.empty.replace(Snapshot::take(&host.scope())?);
+        Ok(scene)
+    }
+
+    /// How many calls each process of the command makes, found by a run without harm.
+    pub(crate) fn calls(&self) -> Result<Vec<Vec<i64>>, Box<dyn Error>> {
+        self.prepare()?;
+        let walk = self.walk(None)?;
+        if walk.code != 0 || !self.is_whole(&walk)? {
+            return Err(format!("{:?} without harm: {walk}", self.act).into());
+        }
+        self.end()?;
+        Ok(walk.calls)
+    }
+
+    /// Brings about what the command finds.
+    pub(crate) fn prepare(&self) -> Verdict {
+        match self.act {
+            Act::Boot | Act::Start => {}
+            Act::StopBooted | Act::StopLingering => self.up()?,
+            Act::Exec => {
+                if self.running.borrow().is_none() {
+                    self.up()?;
+                    self.running.replace(Some(Snapshot::take(&self.host.scope())?));
+                }
+            }
+            Act::Recover => {
+                self.up()?;
+                let guest = self.host.running(&self.name)?;
+                guest.supervisor()?.signal(Signal::KILL)?;
+                guest.supervisor()?.ends(PATIENCE)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The command, which may be harmed.
+    pub(crate) fn walk(&self, harm: Option<Harm>) -> io::Result<Walk> {
+        let name = self.name.as_str();
+        let command: Command = match self.act {
+            Act::Boot => self.host.command(&["boot", "--detach", name]),
+            Act::Start => self.host.command(&["start", name, "--", "echo", SAID.trim_end()]),
+            Act::StopBooted | Act::StopLingering => self.host.command(&["stop", name]),
+            Act::Exec => self.host.command(&["exec", name, "--", "echo", SAID.trim_end()]),
+            Act::Recover => self.host.command(&["recover", name]),
+        };
+        stepper::walk(&command, harm, PATIENCE)
+    }
+
+    /// Whether the command has done all that it is for.
+    pub(crate) fn is_whole(&self, walk: &Walk) -> Result<bool, Box<dyn Error>> {
+        let guest = self.host.guest(&self.name)?;
+        let is = |state: &str| guest.as_ref().is_some_and(|guest| guest.state() == state);
+        Ok(match self.act {
+            Act::Boot => is("running"),
+            Act::Start => walk.stdout == SAID && is("lingering"),
+            Act::StopBooted | Act::StopLingering => !is("running") && !is("lingering"),
+            Act::Exec => walk.stdout == SAID && is("running"),
+            Act::Recover => is("running") && guest.is_some_and(|guest| guest.supervisor().is_ok()),
+        })
+    }
+
+    /// One further command, after which all has to be as if the harmed one had done it.
+    pub(crate) fn mend(&self) -> Verdict {
+        match self.act {
+            Act::Boot => {
+                self.host.done(&["boot", "--detach", &self.name])?;
+                self.host.running(&self.name)?.supervisor()?;
+            }
+            Act::Start => self.up()?,
+            Act::StopBooted | Act::StopLingering => self.down()?,
+            Act::Exec => {
+                let said = self.host.done(&["exec", &self.name, "--", "echo", SAID.trim_end()])?;
+                if said != SAID {
+                    return Err(format!("exec says {said:?}").into());
+                }
+            }
+            Act::Recover => {
+                self.host.done(&["recover", &self.name])?;
+                self.host.running(&self.name)?.supervisor()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all, and sees that nothing is left.
+    pub(crate) fn end(&self) -> Verdict {
+        if let (Act::Exec, Some(running)) = (self.act, &*self.running.borrow()) {
+            self.host.running(&self.name)?;
+            return case::nothing_left(self.host, running);
+        }
+        self.down()?;
+        self.nothing_left()
+    }
+
+    /// Sees that nothing is left.
+    pub(crate) fn nothing_left(&self) -> Verdict {
+        case::nothing_left(self.host, &self.empty.borrow())
+    }
+
+    fn up(&self) -> Verdict {
+        if self.act.is_of_start() {
+            self.host.done(&["start", &self.name, "--", "true"])?;
+        } else {
+            self.host.done(&["boot", "--detach", &self.name])?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn down(&self) -> Verdict {
+        self.host.done(&["stop", &self.name])?;
+        Ok(())
+    }
+
+    /// Notes what is wrong at a point, and makes the host as it was, for the next one.
+    pub(crate) fn failed(&self, text: String) -> Verdict {
+        eprintln!("{FIGURE}{text}");
+        self.failures.borrow_mut().push(text);
+        if self.failures.borrow().len() >= ENOUGH {
+            return self.verdict();
+        }
+        self.running.take();
+        let down = self.host.subhostctl(&["stop", &self.name])?;
+        if self.nothing_left().is_err() {
+            eprintln!("{FIGURE}  and then stop: {down}");
+            self.host.subhostctl(&["stop", "--kill", &self.name])?;
+            self.empty.replace(Snapshot::take(&self.host.scope())?);
+        }
+        Ok(())
+    }
+
+    /// What was wrong at all points.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let failures = self.failures.take();
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
+    }
+
+    /// The end of the case.
+    pub(crate) fn close(&self) -> Verdict {
+        self.running.take();
+        self.down()?;
+        self.nothing_left()?;
+        self.verdict()
+    }
+}
+
+impl Act {
+    fn is_of_start(self) -> bool {
+        matches!(self, Self::Start | Self::StopLingering)
+    }
+}
+
+/// All points, in order.
+pub(crate) fn points(calls: &[Vec<i64>]) -> Vec<(Point, i64)> {
+    let of = |(process, calls): (usize, &Vec<i64>)| {
+        calls.iter().enumerate().map(move |(call, number)| (Point { process, call }, *number)).collect::<Vec<_>>()
+    };
+    calls.iter().enumerate().flat_map(of).collect()
+}
+
+/// A number that is another one with every change: so all parts have their turn.
+pub(crate) fn change() -> usize {
+    let git = || {
+        let mut git = Command::new("git");
+        git.args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let told = git.output().ok().filter(|told| told.status.success())?;
+        Some(String::from_utf8_lossy(&told.stdout).trim().to_owned())
+    };
+    let commit = env::var("SUBHOST_COMMIT").ok().or_else(git).unwrap_or_else(|| random::seed().to_string());
+    eprintln!("{FIGURE}SUBHOST_COMMIT={commit} repeats this part");
+    // FNV-1a: any spread will do.
+    let hash = commit.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    usize::try_from(hash >> 33).unwrap_or(0)
+}
+
+/// How many points there were, and what became of them.
+#[derive(Default)]
+pub(crate) struct Count(BTreeMap<&'static str, usize>);
+
+impl Count {
+    pub(crate) fn add(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn show(&self, act: Act, of: usize) {
+        let parts: Vec<_> = self.0.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        eprintln!("{FIGURE}{act:?}: of {of}: {}", parts.join(", "));
+    }
+}
