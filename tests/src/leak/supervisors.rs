@@ -54,16 +54,12 @@ pub(super) fn grown(before: &Supervisors, later: &Supervisors) -> Vec<Thing> {
     things
 }
 
-/// By what each is, without the numbers of inodes: a new run brings new ones.
+/// By what each is, without the numbers of inodes and terminals: a new run brings new ones.
 fn descriptors(proc: &Path, who: &str) -> BTreeSet<Thing> {
     let mut things = BTreeSet::new();
     for link in entries(&proc.join("fd")) {
         let Ok(target) = std::fs::read_link(link) else { continue };
-        let target = target.to_string_lossy();
-        let what = match target.split_once(":[") {
-            Some((kind, number)) if number.starts_with(|c: char| c.is_ascii_digit()) => kind,
-            _ => &target,
-        };
+        let what = target.to_string_lossy().replace(|c: char| c.is_ascii_digit(), "");
         insert_each(&mut things, Kind::Descriptor, &format!("{who}: {what}"));
     }
     things

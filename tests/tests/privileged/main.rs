@@ -39,7 +39,6 @@ mod linger_end;
 mod linger_names;
 mod logs;
 mod look;
-mod many;
 mod mounts;
 mod names;
 mod network;
@@ -122,7 +121,6 @@ fn main() -> ExitCode {
         orphans::CASES,
         paths::CASES,
         pid1::CASES,
-        many::CASES,
         mounts::CASES,
         network::CASES,
         reading::CASES,

@@ -6,6 +6,7 @@ mod acts;
 mod cycles;
 mod failing;
 mod killed;
+mod parallel;
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +24,13 @@ struct Torture {
 }
 
 /// All that there are.
-const GROUPS: &[&[Torture]] = &[cycles::CASES, killed::CASES, failing::CASES];
+#[rustfmt::skip]
+const GROUPS: &[&[Torture]] = &[
+    cycles::CASES,
+    parallel::CASES,
+    killed::CASES,
+    failing::CASES,
+];
 
 const PAGE: &str = "docs/testing.md";
 
