@@ -3,6 +3,7 @@
 //! With every change a part is done; all of it by `cargo xtask torture --long`. `docs/testing.md` has the sizes.
 
 mod cycles;
+mod power;
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +21,7 @@ struct Torture {
 }
 
 /// All that there are.
-const GROUPS: &[&[Torture]] = &[cycles::CASES];
+const GROUPS: &[&[Torture]] = &[cycles::CASES, power::CASES];
 
 const PAGE: &str = "docs/testing.md";
 
