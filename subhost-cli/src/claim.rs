@@ -42,6 +42,7 @@ pub fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(
         let who = held_by_another(layout, name);
         return Err(Error::refused(Complaint::new(format!("subhost {name}: {who}"))));
     };
+    sweep_torn(layout, name)?;
     match state_of(layout, name).step(format!("read the record of {name}"))? {
         State::Stopped => {}
         State::Running(record) => {
@@ -127,8 +128,7 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         Err(error) => return Err(Error::Left(vec![Complaint::new(format!("record of {name}: {error}"))])),
     }
     if !record.supervisor.is_of_this_boot() {
-        let forgotten = forget(layout, name).and_then(|()| control::remove(layout, name));
-        return forgotten.step(format!("remove the record of {name}"));
+        return sweep_files(layout, name);
     }
     let hidden = linger::take_off(record.lingers.as_ref().map_or(&[], |lingers| &lingers.mounts));
     // Without the record, nobody would know those that could not be taken off.
@@ -145,6 +145,38 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         left.push(Complaint::new(format!("remove the record of {name}: {error}")));
     }
     if left.is_empty() { Ok(()) } else { Err(Error::Left(left)) }
+}
+
+/// Removes what is left of one whose record a crash of the host has torn. True if there was one. To be called with the name
+/// locked.
+///
+/// # Errors
+/// Something has its netns, or cannot be removed.
+pub fn sweep_torn(layout: &Layout, name: &Name) -> Result<bool, Error> {
+    if !state::is_torn(layout, name) {
+        return Ok(false);
+    }
+    let step = || format!("look at the network namespace of {name}");
+    match pinned_inode(&layout.netns_dir, name.as_str()).step(step())? {
+        Some(PinState::Leftover) | None => sweep_files(layout, name).map(|()| true),
+        // It was no crash that has torn the record.
+        Some(_) => Err(Error::refused(
+            Complaint::new(format!("subhost {name}: its record is torn, and its network namespace is there"))
+                .hint(format!(
+                    "ip netns pids {name} tells what runs in it, ip netns delete {name} removes it"
+                )),
+        )),
+    }
+}
+
+/// Removes what a crash of the host leaves where `/run` outlives it: files. All else has ended with it.
+fn sweep_files(layout: &Layout, name: &Name) -> Result<(), Error> {
+    let step = || format!("remove what a crash of the host has left of {name}");
+    if pinned_inode(&layout.netns_dir, name.as_str()).step(step())? == Some(PinState::Leftover) {
+        unpin(&layout.netns_dir, name.as_str(), 0).step(step())?;
+    }
+    control::remove(layout, name).step(step())?;
+    forget(layout, name).step(step())
 }
 
 /// Takes the limits of the cables away, and the name of the netns. Returns what is left.

@@ -54,7 +54,7 @@ pub fn open_folder(layout: &Layout) -> io::Result<OwnedFd> {
 /// # Errors
 /// It cannot be made, or is something else than a file of one name.
 pub fn open_to_append(folder: &OwnedFd, name: &str) -> io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = File::from(openat(folder, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))?);
     let meta = file.metadata()?;
     if !meta.is_file() || meta.uid() != 0 || meta.nlink() > 1 {

@@ -1,7 +1,7 @@
 //! What happened to subhosts: lines of JSON in one file, which is only ever appended to.
 
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, FlockOperation, flock, renameat, statat};
@@ -83,6 +83,14 @@ impl Event {
                 renameat(&folder, FILE, &folder, OLDER_FILE)?;
             }
             file = open_to_append(&folder, FILE)?;
+        }
+        // A full disk or a crash of the host may have torn the last one.
+        let mut last = [b'\n'];
+        if let Some(end) = file.metadata()?.len().checked_sub(1) {
+            file.read_exact_at(&mut last, end)?;
+        }
+        if last != *b"\n" {
+            line.insert(0, b'\n');
         }
         // One write, so that lines of several writers never mix.
         file.write_all(&line)

@@ -382,8 +382,8 @@ pub fn recorded(layout: &Layout) -> Option<Vec<Record>> {
         other => other.unwrap_or_default(),
     };
     let records = names.iter().filter_map(|name| state::read(layout, name).ok().flatten());
-    let is_there =
-        |record: &Record| record.lingers.is_some() || !matches!(record.init.identity().open(), Ok(None));
+    let lingers = |record: &Record| record.lingers.is_some() && record.supervisor.is_of_this_boot();
+    let is_there = |record: &Record| lingers(record) || !matches!(record.init.identity().open(), Ok(None));
     Some(records.filter(is_there).collect())
 }
 

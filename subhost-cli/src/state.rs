@@ -29,6 +29,11 @@ const RECORD_MAX_BYTES: u64 = 1 << 20;
 /// Version of the record's format; another one is not read.
 pub const RECORD_VERSION: u32 = 2;
 
+/// What a crash of the host leaves of a record where `/run` outlives it: in any other way each gets its name when it is whole.
+#[derive(Debug, thiserror::Error)]
+#[error("is torn, as by a crash of the host ({0}); subhostctl stop removes it")]
+struct Torn(serde_json::Error);
+
 /// A process, told apart from a later one with the same number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
@@ -255,6 +260,11 @@ pub fn read(layout: &Layout, name: &Name) -> io::Result<Option<Record>> {
     }
 }
 
+/// Whether a crash of the host has torn the record of a name.
+pub fn is_torn(layout: &Layout, name: &Name) -> bool {
+    read(layout, name).is_err_and(|error| error.get_ref().is_some_and(|error| error.is::<Torn>()))
+}
+
 fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
@@ -267,7 +277,10 @@ fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(RECORD_MAX_BYTES)).unwrap_or(0) + 1);
     file.take(RECORD_MAX_BYTES).read_to_end(&mut bytes)?;
-    let record: Record = serde_json::from_slice(&bytes)?;
+    let record: Record = serde_json::from_slice(&bytes).map_err(|error| {
+        let is_torn = error.is_eof() || error.is_syntax();
+        if is_torn { io::Error::new(io::ErrorKind::InvalidData, Torn(error)) } else { error.into() }
+    })?;
     if record.version != RECORD_VERSION || record.name != name.as_str() {
         return Err(io::Error::other("is of another version or another name"));
     }

@@ -4,7 +4,7 @@ use super::{Context, need_root};
 use crate::adopt;
 use crate::args;
 use crate::cgroup::sweep_name;
-use crate::claim::{complete, sweep};
+use crate::claim::{complete, sweep, sweep_torn};
 use crate::control;
 use crate::error::{Complaint, Context as _, Error};
 use crate::events::Event;
@@ -12,7 +12,7 @@ use crate::layout::{Layout, Name};
 use crate::lock::{await_name, name_is_held};
 use crate::observe::{State, state_of};
 use crate::report;
-use crate::state::recorded;
+use crate::state::{self, recorded};
 
 /// Recovers some subhosts, or all that there is something of.
 pub(super) fn recover(context: &Context, args: &args::Recover) -> Result<u8, Error> {
@@ -42,6 +42,12 @@ pub(super) fn recover(context: &Context, args: &args::Recover) -> Result<u8, Err
 /// What was done, if anything was to be done.
 fn recover_one(layout: &Layout, name: &Name) -> Result<Option<String>, Error> {
     let state = || state_of(layout, name).step(format!("read the record of {name}"));
+    if state::is_torn(layout, name) {
+        let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
+        if sweep_torn(layout, name)? {
+            return Ok(Some("had a torn record; its names are removed".to_owned()));
+        }
+    }
     match state()? {
         State::Running(record) if record.supervisor.is_alive() => Ok(None),
         State::Running(record) if record.origin.is_none() => {

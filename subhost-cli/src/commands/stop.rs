@@ -10,7 +10,7 @@ use subhost_net::name::LinkName;
 use super::{Context, at_once, each_job, need_root};
 use crate::args;
 use crate::cgroup::sweep_name;
-use crate::claim::{await_disks, hibernate, sweep};
+use crate::claim::{await_disks, hibernate, sweep, sweep_torn};
 use crate::control::{self, Word};
 use crate::error::{Complaint, Context as _, Error};
 use crate::layout::{Layout, Name};
@@ -19,7 +19,7 @@ use crate::names::expand;
 use crate::observe::{State, state_of};
 use crate::order::{Job, break_circles, reversed};
 use crate::shutdown::{self, Stopped};
-use crate::state::{CableRecord, Process, Record, recorded};
+use crate::state::{CableRecord, Process, Record, is_torn, recorded};
 use crate::supervise::STAY_OFF;
 
 /// When ours is killed, counted from the stop time: later than it ends by itself.
@@ -130,7 +130,7 @@ fn send(layout: &Layout, name: &Name, signal: i32) -> Result<String, Error> {
 
 /// The host ends of its cables.
 fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
-    let (State::Running(record) | State::Lingering(record) | State::Stale(record)) = state(layout, name)?
+    let Ok(State::Running(record) | State::Lingering(record) | State::Stale(record)) = state_of(layout, name)
     else {
         return Ok(Vec::new());
     };
@@ -141,6 +141,12 @@ fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
 /// Ends it, and whatever its supervisor boots after that, until nothing of the name runs while its lock is held: a boot holds
 /// that from its first look until the subhost runs, also between the two runs of one that reboots.
 pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
+    if is_torn(layout, name) {
+        let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
+        if sweep_torn(layout, name)? {
+            return Ok("had a torn record; its names are removed".to_owned());
+        }
+    }
     let mut text = NOT_RUNNING.to_owned();
     let mut supervisor: Option<Process> = None;
     let mut netns_inode = None;

@@ -7,6 +7,7 @@ mod cycles;
 mod failing;
 mod killed;
 mod parallel;
+mod power;
 
 use std::fs;
 use std::path::Path;
@@ -30,6 +31,7 @@ const GROUPS: &[&[Torture]] = &[
     parallel::CASES,
     killed::CASES,
     failing::CASES,
+    power::CASES,
 ];
 
 const PAGE: &str = "docs/testing.md";
