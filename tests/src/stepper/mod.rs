@@ -143,7 +143,10 @@ fn find(program: &OsStr) -> io::Result<std::path::PathBuf> {
 /// The same command, which stands still before it is executed: only then is it traced from its first call on.
 fn stopped(command: &Command) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "kill -STOP $$; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    shell
+        .args(["-c", "kill -STOP $$; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => shell.env(name, value),
@@ -252,7 +255,10 @@ impl Tracer {
                 match harm.fault {
                     Fault::Kill => {
                         self.done = true;
-                        kill_process(Pid::from_raw(thread.pid).ok_or(io::ErrorKind::InvalidInput)?, Signal::KILL)?;
+                        kill_process(
+                            Pid::from_raw(thread.pid).ok_or(io::ErrorKind::InvalidInput)?,
+                            Signal::KILL,
+                        )?;
                     }
                     Fault::Fail(errno) => {
                         thread.answer = Some(errno);

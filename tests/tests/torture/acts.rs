@@ -53,7 +53,11 @@ impl<'a> Scene<'a> {
     pub(crate) fn new(host: &'a Host, act: Act) -> Result<Self, Box<dyn Error>> {
         host.bridge("br0", "10.80.0.1/16")?;
         let name = host.name("step");
-        let tree = if act.is_of_start() { host.subhost_dir().join(&name).join("root") } else { host.folder().join("tree") };
+        let tree = if act.is_of_start() {
+            host.subhost_dir().join(&name).join("root")
+        } else {
+            host.folder().join("tree")
+        };
         fs::create_dir_all(&tree)?;
         let from = Fixture::TinyTree.path()?;
         host.witness("cp", &["-a", &format!("{}/.", from.display()), &tree.to_string_lossy()])?;
@@ -65,13 +69,16 @@ impl<'a> Scene<'a> {
             fs::write(tree.with_file_name("config"), "BRIDGES=( br0: )\n")?;
         } else {
             let image = host.ext4_of(&tree, "root.ext4")?;
-            host.config(&name, &format!("DISKS=( vda::{} )\nBRIDGES=( br0: )\nTASKS=200\n", image.display()))?;
+            host.config(
+                &name,
+                &format!("DISKS=( vda::{} )\nBRIDGES=( br0: )\nTASKS=200\n", image.display()),
+            )?;
         }
         let scene = Self {
             host,
             act,
             name,
-            empty: RefCell::default(),
+            empty: RefCell::new(Snapshot::take(&host.scope())?),
             running: RefCell::default(),
             failures: RefCell::default(),
         };
@@ -233,7 +240,11 @@ impl Act {
 /// All points, in order.
 pub(crate) fn points(calls: &[Vec<i64>]) -> Vec<(Point, i64)> {
     let of = |(process, calls): (usize, &Vec<i64>)| {
-        calls.iter().enumerate().map(move |(call, number)| (Point { process, call }, *number)).collect::<Vec<_>>()
+        calls
+            .iter()
+            .enumerate()
+            .map(move |(call, number)| (Point { process, call }, *number))
+            .collect::<Vec<_>>()
     };
     calls.iter().enumerate().flat_map(of).collect()
 }
@@ -249,7 +260,9 @@ pub(crate) fn change() -> usize {
     let commit = env::var("SUBHOST_COMMIT").ok().or_else(git).unwrap_or_else(|| random::seed().to_string());
     eprintln!("{FIGURE}SUBHOST_COMMIT={commit} repeats this part");
     // FNV-1a: any spread will do.
-    let hash = commit.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = commit
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     usize::try_from(hash >> 33).unwrap_or(0)
 }
 

@@ -58,7 +58,9 @@ fn failing(host: &Host, act: Act) -> Verdict {
                 count.add("failures");
                 let call = name(walk.harmed.unwrap_or(*number));
                 let text = io::Error::from_raw_os_error(errno);
-                scene.failed(format!("{act:?} with an error at {at} ({call}): {text}: {error}\n--- itself: {walk}"))?;
+                scene.failed(format!(
+                    "{act:?} with an error at {at} ({call}): {text}: {error}\n--- itself: {walk}"
+                ))?;
             }
         }
     }

@@ -17,7 +17,9 @@ pub(crate) const CASES: &[Torture] = &[
     of("killed_at_any_call_a_boot_can_be_done_again", |host| killed(host, Act::Boot)),
     of("killed_at_any_call_a_start_can_be_done_again", |host| killed(host, Act::Start)),
     of("killed_at_any_call_a_stop_can_be_done_again", |host| killed(host, Act::StopBooted)),
-    of("killed_at_any_call_a_stop_of_what_lingers_can_be_done_again", |host| killed(host, Act::StopLingering)),
+    of("killed_at_any_call_a_stop_of_what_lingers_can_be_done_again", |host| {
+        killed(host, Act::StopLingering)
+    }),
     of("killed_at_any_call_an_exec_can_be_done_again", |host| killed(host, Act::Exec)),
     of("killed_at_any_call_a_recover_can_be_done_again", |host| killed(host, Act::Recover)),
 ];
