@@ -35,7 +35,8 @@ pub fn stand_in(root: &RootDir, path: &str) -> Option<String> {
     what_it_says(&String::from_utf8_lossy(&script))
 }
 
-fn what_it_says(script: &str) -> Option<String> {
+/// The same of what is in a script.
+pub fn what_it_says(script: &str) -> Option<String> {
     let between = |begin: &str, end: &str| {
         let mut lines = script.lines().skip_while(|line| !line.starts_with(begin));
         let mut block = String::new();
@@ -54,6 +55,8 @@ fn what_it_says(script: &str) -> Option<String> {
         return Some(format!("{first}\n{depend}start() {{ :; }}\nstop() {{ :; }}\n"));
     }
     let header = between("### BEGIN INIT INFO", "### END INIT INFO")?;
+    // What else stands there would be run.
+    let header: String = header.split_inclusive('\n').filter(|line| line.starts_with('#')).collect();
     Some(format!("#!/bin/sh\n{header}exit 0\n"))
 }
 
@@ -152,6 +155,13 @@ mod tests {
             "#!/sbin/openrc-run\ncommand=x\ndepend() {\n\tprovide dev\n}\nstart() {\n\trm -rf /\n}\n";
         let said = "#!/sbin/openrc-run\ndepend() {\n\tprovide dev\n}\nstart() { :; }\nstop() { :; }\n";
         assert_eq!(what_it_says(openrc).unwrap(), said);
+    }
+
+    #[test]
+    fn nothing_in_a_header_is_run() {
+        let odd = "### BEGIN INIT INFO\n# Provides: x\nrm -rf /\n### END INIT INFO\n";
+        let said = "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: x\n### END INIT INFO\nexit 0\n";
+        assert_eq!(what_it_says(odd).unwrap(), said);
     }
 
     #[test]

@@ -277,17 +277,25 @@ fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(RECORD_MAX_BYTES)).unwrap_or(0) + 1);
     file.take(RECORD_MAX_BYTES).read_to_end(&mut bytes)?;
-    let record: Record = serde_json::from_slice(&bytes).map_err(|error| {
+    parse(&bytes, name).map(Some)
+}
+
+/// The record of a name in the bytes of a file.
+///
+/// # Errors
+/// It is none, or that of another name, has another format, or says what none of ours does.
+pub fn parse(bytes: &[u8], name: &Name) -> io::Result<Record> {
+    let record: Record = serde_json::from_slice(bytes).map_err(|error| {
         let is_torn = error.is_eof() || error.is_syntax();
         if is_torn { io::Error::new(io::ErrorKind::InvalidData, Torn(error)) } else { error.into() }
     })?;
     if record.version != RECORD_VERSION || record.name != name.as_str() {
         return Err(io::Error::other("is of another version or another name"));
     }
-    if let Some(reason) = record.is_impossible() {
-        return Err(io::Error::other(reason));
+    match record.is_impossible() {
+        Some(reason) => Err(io::Error::other(reason)),
+        None => Ok(record),
     }
-    Ok(Some(record))
 }
 
 impl Record {

@@ -10,9 +10,6 @@ use crate::error::{Complaint, Context, Error};
 /// The pool; its last id stays below 2^31, as some programs take ids for signed numbers.
 const POOL: Range<u32> = 524_288..0x8000_0000;
 
-/// Both files, as a name and what it says.
-type Files<'a> = [(&'static str, &'a str); 2];
-
 /// The ids of the host that guests may be given, in order.
 ///
 /// # Errors
@@ -26,7 +23,11 @@ pub fn ids_for_guests() -> Result<Vec<Range<u32>>, Error> {
     spans([("/etc/subuid", &uids), ("/etc/subgid", &gids)]).map_err(Error::refused)
 }
 
-fn spans(files: Files<'_>) -> Result<Vec<Range<u32>>, Complaint> {
+/// The same of what both files say, each with its name.
+///
+/// # Errors
+/// What they give root cannot be used.
+pub fn spans(files: [(&'static str, &str); 2]) -> Result<Vec<Range<u32>>, Complaint> {
     let [uids, gids] = [entries(files[0])?, entries(files[1])?];
     let mut spans = match (uids.roots.is_empty(), gids.roots.is_empty()) {
         (true, true) => vec![POOL],

@@ -1,11 +1,13 @@
-//! What holds for any image. The fuzz targets run it on what libFuzzer makes up, `tests/partition_tables/fuzzed.rs` on
+//! What holds for any image and any table of mounts. The fuzz targets run it on what libFuzzer makes up, `tests/partition_tables/fuzzed.rs` on
 //! what was kept.
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Result, Seek, SeekFrom};
 
+use subhost_mount::mountinfo::{MountEntry, MountTable, Source, parse};
 use subhost_mount::partition::Selector;
 use subhost_mount::{Error, PartitionTable, fstype};
 
@@ -193,4 +195,68 @@ pub(crate) fn superblocks(bytes: &[u8]) {
         assert!(found.label.is_none_or(|label| !label.is_empty()));
         assert!(found.uuid.is_none_or(|uuid| !uuid.is_empty()));
     }
+}
+
+/// A table of mounts is read line by line; what is read is written and read again as it was. Every mount has its place
+/// in the order of unmounting, once, and none before one that is on it.
+pub(crate) fn mountinfo(bytes: &[u8]) {
+    let mut entries = parse(bytes);
+    // A line has eight blanks and two numbers at least.
+    assert!(entries.len() <= bytes.len() / 16 + 1);
+    let written: Vec<u8> = entries.iter().flat_map(line).collect();
+    let mut again = parse(&written);
+    // The text of all options is more than they are, as a comma may stand between none.
+    entries.iter_mut().chain(&mut again).for_each(|entry| entry.super_options.clear());
+    assert_eq!(again, entries);
+    for entry in &entries {
+        let _ = entry.propagation();
+        assert!(entry.options.split(',').all(|option| entry.has_option(option)));
+    }
+
+    let table = MountTable { entries, source: Source::Mountinfo };
+    let order = table.unmount_order();
+    assert_eq!(order.len(), table.entries.len());
+    let places: HashMap<*const MountEntry, usize> =
+        order.iter().enumerate().map(|(place, entry)| (std::ptr::from_ref(*entry), place)).collect();
+    assert_eq!(places.len(), order.len());
+    // Only a made-up table has an id twice, or a ring.
+    let ids: BTreeSet<u32> = table.entries.iter().map(|entry| entry.id).collect();
+    for entry in table.entries.iter().filter(|_| ids.len() == order.len()) {
+        let above: Vec<&MountEntry> = std::iter::successors(table.parent(entry), |entry| table.parent(entry))
+            .take(order.len())
+            .collect();
+        if above.len() < order.len() {
+            let place = |entry: &MountEntry| places[&std::ptr::from_ref(entry)];
+            assert!(above.iter().all(|above| place(entry) < place(above)), "{entry:?}");
+        }
+    }
+    // Each puts all in order once more.
+    for entry in table.entries.iter().take(4) {
+        assert!(table.at(&entry.mount_point).any(|found| std::ptr::eq(found, entry)));
+        assert!(table.below(&entry.mount_point).any(|found| std::ptr::eq(found, entry)));
+    }
+}
+
+/// An entry as the kernel writes it.
+fn line(entry: &MountEntry) -> Vec<u8> {
+    let MountEntry { id, parent, device: (major, minor), .. } = entry;
+    let mut line = format!("{id} {parent} {major}:{minor} ").into_bytes();
+    line.extend([escaped(entry.root.as_os_str()), escaped(entry.mount_point.as_os_str())].join(&b' '));
+    line.extend(format!(" {} ", entry.options).into_bytes());
+    line.extend(entry.tags.iter().flat_map(|tag| format!("{tag} ").into_bytes()));
+    line.extend(b"- ");
+    line.extend([escaped(OsStr::new(&entry.kind)), escaped(&entry.source)].join(&b' '));
+    line.push(b' ');
+    let options: Vec<Vec<u8>> = entry.super_option_list.iter().map(|option| escaped(option)).collect();
+    line.extend(options.join(&b','));
+    line.push(b'\n');
+    line
+}
+
+fn escaped(name: &OsStr) -> Vec<u8> {
+    let escape = |&byte: &u8| match byte {
+        b' ' | b'\t' | b'\n' | b'\\' | b',' => format!("\\{byte:03o}").into_bytes(),
+        _ => vec![byte],
+    };
+    name.as_encoded_bytes().iter().flat_map(escape).collect()
 }

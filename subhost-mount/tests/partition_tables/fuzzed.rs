@@ -2,34 +2,26 @@
 
 #[path = "../../fuzz/properties.rs"]
 mod properties;
-
-use std::path::Path;
+#[path = "../../../subhost-config/fuzz/replay.rs"]
+mod replay;
 
 use crate::corpus::corpus;
-use properties::{Image, superblocks, tables};
-
-/// Runs a property on each file of its corpus.
-fn replay(target: &str, property: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus-min").join(target);
-    let mut count = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let path = entry.unwrap().path();
-        // The test's output names the last one.
-        println!("{}", path.display());
-        property(&std::fs::read(&path).unwrap());
-        count += 1;
-    }
-    assert!(count >= 20, "{count} files in {}", folder.display());
-}
+use properties::{Image, mountinfo, superblocks, tables};
+use replay::replay;
 
 #[test]
 fn kept_tables_are_read_safely() {
-    replay("tables", tables);
+    replay("fuzz/corpus-min/tables", 20, tables);
 }
 
 #[test]
 fn kept_superblocks_are_probed_safely() {
-    replay("superblocks", superblocks);
+    replay("fuzz/corpus-min/superblocks", 20, superblocks);
+}
+
+#[test]
+fn kept_tables_of_mounts_are_read_safely() {
+    replay("fuzz/corpus-min/mountinfo", 20, mountinfo);
 }
 
 #[test]

@@ -13,29 +13,43 @@ use crate::workspace;
 struct Target {
     package: &'static str,
     name: &'static str,
-    /// Folders of the package that it begins with too.
-    begin: &'static [&'static str],
-    /// A dictionary in the package.
+    /// A dictionary in the package's folder for all this.
     dictionary: Option<&'static str>,
     /// The longest input that is made up.
     max_len: u32,
+    /// Folders of the package that it begins with too.
+    begin: &'static [&'static str],
+}
+
+const fn target(
+    package: &'static str,
+    name: &'static str,
+    dictionary: Option<&'static str>,
+    max_len: u32,
+) -> Target {
+    Target { package, name, dictionary, max_len, begin: &[] }
 }
 
 const fn of_config(name: &'static str) -> Target {
-    let dictionary = Some("fuzz/bash.dict");
-    Target { package: "subhost-config", name, begin: &["tests/cases"], dictionary, max_len: 1024 }
+    Target { begin: &["tests/cases"], ..target("subhost-config", name, Some("bash.dict"), 1024) }
 }
 
-const fn of_mount(name: &'static str) -> Target {
-    Target { package: "subhost-mount", name, begin: &[], dictionary: None, max_len: 8192 }
-}
-
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 15] = [
     of_config("parser"),
     of_config("evaluator"),
     of_config("quote"),
-    of_mount("tables"),
-    of_mount("superblocks"),
+    target("subhost-mount", "tables", None, 8192),
+    target("subhost-mount", "superblocks", None, 8192),
+    target("subhost-mount", "mountinfo", Some("mountinfo.dict"), 2048),
+    target("subhost-init", "initctl", Some("initctl.dict"), 4096),
+    target("subhost-init", "packets", Some("packets.dict"), 1024),
+    target("subhost-init", "account", Some("account.dict"), 2048),
+    target("subhost-cli", "control", None, 512),
+    target("subhost-cli", "handover", Some("json.dict"), 2048),
+    target("subhost-cli", "state", Some("json.dict"), 2048),
+    target("subhost-cli", "subid", Some("text.dict"), 1024),
+    target("subhost-cli", "fstab", Some("text.dict"), 1024),
+    target("subhost-cli", "scripts", Some("text.dict"), 1024),
 ];
 
 #[derive(Args)]
@@ -43,12 +57,16 @@ const TARGETS: [Target; 5] = [
 Examples:
   cargo xtask proof fuzz                         each target for 10 minutes
   cargo xtask proof fuzz --minutes 60 evaluator  one of them for an hour
+  cargo xtask proof fuzz --seconds 60            each for a minute, as every night
 What is found stays in PACKAGE/fuzz/artifacts, what was learned in PACKAGE/fuzz/corpus.
 Needs `cargo install cargo-fuzz --locked` and `rustup toolchain install nightly`.")]
 pub(crate) struct Options {
     /// Minutes for each target
     #[arg(long, default_value_t = 10)]
     minutes: u64,
+    /// Seconds for each target
+    #[arg(long, conflicts_with = "minutes")]
+    seconds: Option<u64>,
     /// Only this one
     #[arg(value_parser = PossibleValuesParser::new(TARGETS.map(|target| target.name)))]
     target: Option<String>,
@@ -56,11 +74,12 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
+        let seconds = self.seconds.unwrap_or(self.minutes * 60);
         // One that fails does not keep the others from being run.
         let mut failed = Vec::new();
         for target in TARGETS {
             if self.target.as_ref().is_none_or(|wanted| wanted == target.name)
-                && let Err(error) = fuzz(&target, self.minutes * 60)
+                && let Err(error) = fuzz(&target, seconds)
             {
                 failed.push(format!("{}: {error}", target.name));
             }
@@ -71,9 +90,10 @@ impl Options {
 
 fn fuzz(target: &Target, seconds: u64) -> Outcome {
     let package = workspace::root().join(target.package);
+    let folder = package.join("fuzz");
     // What is new is written to the first folder. The others are what it begins with.
-    let learned = package.join("fuzz/corpus").join(target.name);
-    let kept = package.join("fuzz/corpus-min").join(target.name);
+    let learned = folder.join("corpus").join(target.name);
+    let kept = folder.join("corpus-min").join(target.name);
     fs::create_dir_all(&learned)?;
     // The cargo that runs this task is of the stable toolchain.
     let mut cargo = Command::new("rustup");
@@ -84,7 +104,7 @@ fn fuzz(target: &Target, seconds: u64) -> Outcome {
     cargo.args(target.begin.iter().map(|folder| package.join(folder)));
     cargo.arg("--");
     if let Some(dictionary) = target.dictionary {
-        cargo.arg(format!("-dict={}", package.join(dictionary).display()));
+        cargo.arg(format!("-dict={}", folder.join(dictionary).display()));
     }
     cargo.args(["-timeout=10", "-rss_limit_mb=512", "-print_final_stats=1"]);
     cargo.arg(format!("-max_len={}", target.max_len));
