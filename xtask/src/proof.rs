@@ -37,7 +37,7 @@ Examples:
     /// The part of it that runs in namespaces of its own
     #[command(hide = true)]
     PackagesInside(packages::Inside),
-    /// Made-up bytes, for subhost-mount too: no panic, no hang (with cargo-fuzz and a nightly compiler)
+    /// Made-up bytes for all that reads any: no panic, no hang (with cargo-fuzz and a nightly compiler)
     Fuzz(fuzz::Options),
     /// Trees, sources and images that are exchanged all the time while they are used (as root)
     #[command(after_help = "\
