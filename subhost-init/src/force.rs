@@ -126,6 +126,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_name_hides_the_state_behind_it(name: String, garbage: Vec<u8>) {
+            let stat = format!("17 ({name}) D 1 2");
+            proptest::prop_assert_eq!(name_and_state(stat.as_bytes()), Some((name, b'D')));
+            let _ = name_and_state(&garbage);
+        }
+    }
+
     #[test]
     fn the_own_namespace_is_left_alone() {
         kill_namespace(fs::metadata("/proc/self/ns/pid").unwrap().ino());

@@ -299,6 +299,19 @@ mod tests {
         assert_eq!(start_time_ticks(b""), None);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_name_hides_the_fields_behind_it(name: Vec<u8>, garbage: Vec<u8>) {
+            let fields = " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+            let stat = [b"17 (", &*name, b")", fields.as_bytes()].concat();
+            proptest::prop_assert_eq!(start_time_ticks(&stat), Some(4242));
+            let fields = format!(" Z{} 9", " 1".repeat(48));
+            let stat = [b"17 (", &*name, b")", fields.as_bytes()].concat();
+            proptest::prop_assert_eq!(ended_in(&stat), Some(Ended::Killed(9)));
+            let _ = (start_time_ticks(&garbage), ended_in(&garbage));
+        }
+    }
+
     #[test]
     fn opens_signals_and_awaits_the_very_process() {
         let mut child = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap();
