@@ -4,6 +4,7 @@
 
 mod cycles;
 mod parallel;
+mod rounds;
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +22,7 @@ struct Torture {
 }
 
 /// All that there are.
-const GROUPS: &[&[Torture]] = &[cycles::CASES, parallel::CASES];
+const GROUPS: &[&[Torture]] = &[cycles::CASES, parallel::CASES, rounds::CASES];
 
 const PAGE: &str = "docs/testing.md";
 
