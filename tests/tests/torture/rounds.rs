@@ -34,8 +34,6 @@ const ROUNDS: Size = Size { unit: "rounds", short: 100, long: 2000 };
 
 /// How many subhosts there are in each round.
 const SUBHOSTS: usize = 3;
-/// A boot takes about as long, and so does what is killed later.
-const WHOLE: Duration = Duration::from_millis(80);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After an end is waited longer, once in so many rounds, until it is booted again.
 const WAITS: u32 = 10;
@@ -92,20 +90,21 @@ struct Plan {
     victim: Victim,
     /// When it is killed: after the beginning of its boot, or of all loads.
     moment: Duration,
-    /// How long a command has run until it is killed.
+    /// How long a command has run until it is killed, or how late it reboots.
     runs: Duration,
     recovers: bool,
 }
 
 impl Plan {
-    fn draw(random: &mut Random, name: &str) -> Plan {
+    /// At moments within `whole`, which is how long all take to boot.
+    fn draw(random: &mut Random, name: &str, whole: Duration) -> Plan {
         Plan {
             name: name.to_owned(),
             policy: POLICIES[random.index(POLICIES.len())],
             load: LOADS[random.index(LOADS.len())],
             victim: VICTIMS[random.index(VICTIMS.len())],
-            moment: random.below(WHOLE),
-            runs: random.below(WHOLE / 2),
+            moment: random.below(whole),
+            runs: random.below(whole / 2),
             recovers: random.index(2) == 0,
         }
     }
@@ -147,8 +146,10 @@ fn rounds(host: &Host) -> Verdict {
     let seed = seed();
     eprintln!("{FIGURE}SUBHOST_SEED={seed} repeats these rounds, as far as the machine does");
     let (mut random, mut tally, begun) = (Random::new(seed), BTreeMap::new(), Instant::now());
+    let whole = whole(host, &names)?;
     for round in 0..ROUNDS.now() {
-        let plans: Vec<Plan> = names.iter().map(|name| Plan::draw(&mut random, name)).collect();
+        let mut plans: Vec<Plan> = names.iter().map(|name| Plan::draw(&mut random, name, whole)).collect();
+        plans.sort_by_key(|plan| plan.moment);
         let told = play(host, &plans, round % WAITS == 0, &mut random, &mut tally);
         told.and_then(|()| case::nothing_left(host, &before))
             .map_err(|error| format!("round {round} of seed {seed}: {error}\n{plans:#?}"))?;
@@ -157,17 +158,27 @@ fn rounds(host: &Host) -> Verdict {
     Ok(())
 }
 
+/// How long it takes until all are booted, when nothing is killed.
+fn whole(host: &Host, names: &[String]) -> Result<Duration, Box<dyn Error>> {
+    let mut plans = Vec::new();
+    for name in names {
+        let (load, victim, policy) = (Load::Nothing, Victim::Nobody, "no");
+        let (moment, runs) = (Duration::ZERO, Duration::ZERO);
+        plans.push(Plan { name: name.clone(), policy, load, victim, moment, runs, recovers: false });
+    }
+    configure(host, &plans)?;
+    let begun = Instant::now();
+    boot(host, &plans)?;
+    let whole = begun.elapsed();
+    plans.iter().try_for_each(|plan| bring_down(host, plan))?;
+    Ok(whole)
+}
+
 /// How often what ended how.
 type Tally = BTreeMap<String, u32>;
 
 fn play(host: &Host, plans: &[Plan], waits: bool, random: &mut Random, tally: &mut Tally) -> Verdict {
-    for (index, Plan { name, policy, .. }) in plans.iter().enumerate() {
-        let image = host.folder().join(format!("{name}.raw"));
-        // All that has a name of its own somewhere.
-        let network = format!("BRIDGES=br0\nADDRESSES=10.80.9.{index}/16\nRATE=100mbit");
-        let text = format!("DISKS=( vda:1:{} )\nTASKS=200\nRESTART={policy}\n{network}\n", image.display());
-        host.config(name, &text)?;
-    }
+    configure(host, plans)?;
     boot(host, plans)?;
     let mut guests = Vec::new();
     for plan in plans {
@@ -176,16 +187,13 @@ fn play(host: &Host, plans: &[Plan], waits: bool, random: &mut Random, tally: &m
     }
     let mut loads = Vec::new();
     for plan in plans.iter().filter(|plan| plan.victim != Victim::Boot) {
-        loads.extend(load(host, plan, random)?);
+        loads.extend(load(host, plan)?);
     }
     let begun = Instant::now();
-    let mut order: Vec<usize> =
-        (0..plans.len()).filter(|index| plans[*index].victim != Victim::Boot).collect();
-    order.sort_by_key(|index| plans[*index].moment);
-    for index in order {
-        let Some(guest) = &guests[index] else { continue };
-        thread::sleep(plans[index].moment.saturating_sub(begun.elapsed()));
-        strike(host, &plans[index], guest, random)?;
+    for (plan, guest) in plans.iter().zip(&guests) {
+        let Some(guest) = guest else { continue };
+        thread::sleep(plan.moment.saturating_sub(begun.elapsed()));
+        strike(host, plan, guest, random)?;
     }
     for load in &mut loads {
         load.wait(Duration::from_secs(1))?;
@@ -200,26 +208,34 @@ fn play(host: &Host, plans: &[Plan], waits: bool, random: &mut Random, tally: &m
     Ok(())
 }
 
+fn configure(host: &Host, plans: &[Plan]) -> io::Result<()> {
+    for (index, Plan { name, policy, .. }) in plans.iter().enumerate() {
+        let image = host.folder().join(format!("{name}.raw"));
+        // All that has a name of its own somewhere.
+        let network = format!("BRIDGES=br0\nADDRESSES=10.80.9.{}/16\nRATE=100mbit", index + 1);
+        let text = format!("DISKS=( vda:1:{} )\nTASKS=200\nRESTART={policy}\n{network}\n", image.display());
+        host.config(name, &text)?;
+    }
+    Ok(())
+}
+
 /// Boots all at once, some of them not to the end.
 fn boot(host: &Host, plans: &[Plan]) -> Verdict {
     let begun = Instant::now();
-    let mut killed = Vec::new();
-    let mut boots = Vec::new();
-    for plan in plans {
-        match plan.victim {
-            // In the foreground, so that it is the boot itself.
-            Victim::Boot => killed.push((plan.moment, host.start(&["boot", &plan.name])?)),
-            _ => boots.push(host.start(&["boot", "--detach", &plan.name])?),
-        }
-    }
-    killed.sort_by_key(|(moment, _)| *moment);
+    // In the foreground, so that it is the boot itself.
+    let (killed, others): (Vec<&Plan>, Vec<&Plan>) =
+        plans.iter().partition(|plan| plan.victim == Victim::Boot);
+    let killed = killed.into_iter().map(|plan| Ok((plan.moment, host.start(&["boot", &plan.name])?)));
+    let killed: Vec<_> = killed.collect::<io::Result<_>>()?;
+    let others = others.into_iter().map(|plan| host.start(&["boot", "--detach", &plan.name]));
+    let others: Vec<_> = others.collect::<io::Result<_>>()?;
     for (moment, mut boot) in killed {
         if boot.wait(moment.saturating_sub(begun.elapsed()))?.is_some() {
             return Err(format!("boot ended by itself: {}", boot.finish(PATIENCE)?).into());
         }
         boot.kill()?;
     }
-    for boot in boots {
+    for boot in others {
         let outcome = boot.finish(PATIENCE)?;
         if outcome.code != 0 {
             return Err(outcome.to_string().into());
@@ -228,11 +244,11 @@ fn boot(host: &Host, plans: &[Plan]) -> Verdict {
     Ok(())
 }
 
-fn load(host: &Host, plan: &Plan, random: &mut Random) -> io::Result<Option<Running>> {
+fn load(host: &Host, plan: &Plan) -> io::Result<Option<Running>> {
     let script = match plan.load {
         Load::Nothing => return Ok(None),
-        Load::Talks => "seq 20000 >/dev/console".to_owned(),
-        Load::Reboots => format!("sleep {}; reboot -f", random.below(WHOLE / 2).as_secs_f64()),
+        Load::Talks => "seq 5000 >/dev/console".to_owned(),
+        Load::Reboots => format!("sleep {}; reboot -f", plan.runs.as_secs_f64()),
     };
     host.start(&["enter", &plan.name, "--", "sh", "-c", &script]).map(Some)
 }
