@@ -101,9 +101,10 @@ impl Guest {
         self.supervisor.as_ref().ok_or_else(|| io::Error::other("it was listed without a supervisor"))
     }
 
-    /// Sends its first process a signal.
+    /// Sends its first process a signal; that of a later run is another one.
     pub fn signal_init(&self, signal: Signal) -> io::Result<()> {
-        Process::open(self.init)?.signal(signal)
+        let pidfd = self.pidfd.as_ref().ok_or_else(|| io::Error::other("it was listed without a process"))?;
+        Ok(pidfd_send_signal(pidfd, signal)?)
     }
 
     /// A file of the guest as the host reaches it. The guests of these tests set no traps with links.

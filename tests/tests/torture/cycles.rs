@@ -216,10 +216,10 @@ fn grows_not(host: &Host, before: &Snapshot) -> Verdict {
     Ok(())
 }
 
-/// The memory that its supervisor alone has, in KiB.
+/// The memory that its supervisor has written to, in KiB.
 fn private(guest: &Guest) -> Result<u64, Box<dyn Error>> {
     let table = fs::read_to_string(format!("/proc/{}/smaps_rollup", guest.field("supervisor_pid")))?;
-    let lines = table.lines().filter(|line| line.starts_with("Private_"));
+    let lines = table.lines().filter(|line| line.starts_with("Private_Dirty"));
     Ok(lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum())
 }
 

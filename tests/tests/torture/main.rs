@@ -8,6 +8,7 @@ mod failing;
 mod killed;
 mod parallel;
 mod power;
+mod rounds;
 
 use std::fs;
 use std::path::Path;
@@ -31,6 +32,7 @@ const GROUPS: &[&[Torture]] = &[
     parallel::CASES,
     killed::CASES,
     failing::CASES,
+    rounds::CASES,
     power::CASES,
 ];
 
