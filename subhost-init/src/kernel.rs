@@ -2,7 +2,7 @@
 
 use crate::sys;
 
-/// The system calls that starting and entering a guest needs and that fail with `ENOSYS`: the kernel is too old, or a seccomp
+/// The system calls that starting, entering and ending a guest needs and that fail with `ENOSYS`: the kernel is too old, or a seccomp
 /// filter hides them. To be asked after something has failed so.
 ///
 /// ```

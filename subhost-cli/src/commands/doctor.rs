@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::Serialize;
+use subhost_init::kernel::missing_system_calls;
 use subhost_init::userns::{IdMap, UserNamespace};
 use subhost_mount::bind::bind;
 use subhost_mount::fstype::{AllowedTypes, kernel_knows, kernel_type};
@@ -113,6 +114,12 @@ fn kernel() -> Vec<Finding> {
     } else {
         Finding::new(what, Health::Bad, release).advice("subhost needs Linux 6.1 or newer")
     }];
+    // There is another way without openat2.
+    let missing: Vec<_> = missing_system_calls().into_iter().filter(|name| *name != "openat2").collect();
+    if !missing.is_empty() {
+        let advice = "needs Linux 6.1, and a seccomp filter around this program has to let it pass";
+        findings.push(Finding::new("system calls", Health::Bad, missing.join(", ")).advice(advice));
+    }
     let unknown: Vec<String> = AllowedTypes::default()
         .iter()
         .chain(["overlay"])

@@ -145,7 +145,7 @@ pub(super) fn look(context: &Context, name: &Name, links: &Observed) -> Shown {
         Ok(State::Stale(record)) => ("ended", Some(record)),
         // One record that is not ours to read must not hide the other subhosts.
         Err(error) => {
-            report::note(context.quiet, &format!("warning: record {error}"));
+            report::note(context.quiet, &format!("warning: subhost {name}: {error}"));
             ("unreadable", None)
         }
     };

@@ -1,14 +1,19 @@
 //! Kernels, and filters around the program, that lack something.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use subhost_tests::case::{Case, Need, Verdict};
+use rustix::process::Signal;
+use subhost_tests::case::{self, Case, Need, Verdict};
 use subhost_tests::enemy;
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
-use subhost_tests::program::{self, Outcome};
+use subhost_tests::leak::Snapshot;
+use subhost_tests::program;
+
+use crate::{BRIDGE, MAC, bridge};
 
 use crate::logs::eventually;
 
@@ -16,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "a_missing_system_call_is_named_and_nothing_is_left",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr), Need::Made(Fixture::TinyTree)],
-        body: system_calls,
+        body: commands,
     },
     Case {
         name: "user_namespaces_that_are_off_are_named_with_their_setting",
@@ -37,78 +42,148 @@ pub(crate) const CASES: &[Case] = &[
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Each system call, and whether there is another way without it.
-const SYSTEM_CALLS: [(&str, bool); 8] = [
-    ("clone3", false),
-    ("close_range", false),
-    ("fsopen", false),
-    ("mount_setattr", false),
-    ("move_mount", false),
-    ("open_tree", false),
-    ("openat2", true),
-    // Only for what runs already.
-    ("pidfd_open", true),
+/// What the guest is when a command is given.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Before {
+    Stopped,
+    Running,
+    Unsupervised,
+    Lingering,
+}
+
+/// What starting a guest takes, starting it again, entering it, finding it, taking over from its supervisor, ending it, and
+/// looking into its disk.
+const START: &[&str] =
+    &["clone3", "close_range", "fsconfig", "fsmount", "fsopen", "mount_setattr", "move_mount", "open_tree"];
+const AGAIN: &[&str] = &[
+    "clone3",
+    "close_range",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "pidfd_open",
+];
+const ENTER: &[&str] = &["clone3", "close_range", "pidfd_open"];
+const FIND: &[&str] = &["pidfd_open"];
+const TAKE_OVER: &[&str] = &["close_range", "pidfd_open"];
+const SIGNAL: &[&str] = &["pidfd_open", "pidfd_send_signal"];
+const MOUNT: &[&str] = &["fsconfig", "fsmount", "fsopen"];
+const NOTHING: &[&str] = &[];
+
+/// Two that go together are taken away together.
+const EACH: [&str; 13] = [
+    "clone3",
+    "close_range",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "listmount,statmount",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "openat2",
+    "pidfd_getfd",
+    "pidfd_open",
+    "pidfd_send_signal",
 ];
 
-fn system_calls(host: &Host) -> Verdict {
-    let image = host.copy_of(Fixture::TinyMbr)?;
-    let tree = host.copy_of(Fixture::TinyTree)?.display().to_string();
-    let disk = format!("vda:1:{}", image.display());
-    let name = host.name("tiny");
-    host.config(&name, &format!("DISKS=( {disk} )\n"))?;
-    let without = |system_call: &str, words: &[&str]| {
-        program::run(enemy::without(system_call, &host.command(words)), PATIENCE)
-    };
-    let is_named = |system_call: &str, outcome: &Outcome| {
-        let hint = format!("hint: {system_call} is missing: it takes Linux 6.1");
-        assert!(outcome.stderr.contains("Function not implemented"), "{system_call}: {outcome}");
-        assert!(outcome.stderr.contains(&hint) && outcome.stdout.is_empty(), "{system_call}: {outcome}");
-    };
-    for (system_call, is_replaced) in SYSTEM_CALLS {
-        for (option, source) in [("--overlay", &tree), ("--root", &tree), ("--disk", &disk)] {
-            let outcome = without(system_call, &["run", option, source, "--", "echo", "inside"])?;
-            if is_replaced {
-                assert_eq!(
-                    (outcome.code, outcome.stdout.as_str()),
-                    (0, "inside\n"),
-                    "{system_call}: {outcome}"
-                );
-            } else {
-                assert_eq!(outcome.code, 125, "{system_call}: {outcome}");
-                is_named(system_call, &outcome);
+fn commands(host: &Host) -> Verdict {
+    use Before::{Lingering, Running, Stopped, Unsupervised};
+    bridge(host)?;
+    let (image, base) = (host.copy_of(Fixture::TinyMbr)?, host.copy_of(Fixture::TinyTree)?);
+    let (name, tree) = (&*host.name("tiny"), &*host.name("tree"));
+    host.two_lines(name, 1, &image, BRIDGE, MAC)?;
+    fs::create_dir_all(host.subhost_dir().join(tree))?;
+    fs::write(host.subhost_dir().join(tree).join("config"), format!("BASE={}\n", base.display()))?;
+    let (image, disk) = (&*image.to_string_lossy(), &*format!("vda:1:{}", image.display()));
+    let (base, copied) = (&*base.to_string_lossy(), &*format!("{name}:/etc/copied"));
+    let before = Snapshot::take(&host.scope())?;
+    let table: &[(Before, &[&str], &[&str])] = &[
+        (Stopped, START, &["run", "--overlay", base, "--", "true"]),
+        (Stopped, START, &["run", "--root", base, "--", "true"]),
+        (Stopped, START, &["run", "--disk", disk, "--", "true"]),
+        (Stopped, START, &["check", "--fsck", name]),
+        (Stopped, MOUNT, &["cp", "/etc/passwd", copied]),
+        (Stopped, NOTHING, &["check", name]),
+        (Stopped, NOTHING, &["plan", name]),
+        (Stopped, NOTHING, &["config", "show", name]),
+        (Stopped, NOTHING, &["partitions", image]),
+        (Stopped, NOTHING, &["autostart"]),
+        (Stopped, START, &["boot", "--detach", name]),
+        (Stopped, START, &["start", tree, "--", "true"]),
+        (Lingering, AGAIN, &["start", tree, "--", "true"]),
+        (Lingering, NOTHING, &["list"]),
+        (Lingering, FIND, &["stop", tree]),
+        (Running, NOTHING, &["list"]),
+        (Running, NOTHING, &["status", name]),
+        (Running, NOTHING, &["inspect", name]),
+        (Running, NOTHING, &["mounts"]),
+        (Running, NOTHING, &["mounts", image]),
+        (Running, NOTHING, &["logs", name]),
+        (Running, NOTHING, &["events", name]),
+        (Running, NOTHING, &["wait", "--ready", name]),
+        (Running, ENTER, &["enter", name, "--", "true"]),
+        (Running, ENTER, &["exec", name, "--", "true"]),
+        (Running, ENTER, &["exec", "--detach", name, "--", "true"]),
+        (Running, FIND, &["pause", name]),
+        (Running, FIND, &["resume", name]),
+        (Running, SIGNAL, &["kill", "--signal", "CONT", name]),
+        (Running, SIGNAL, &["reboot", name]),
+        (Running, SIGNAL, &["kill", name]),
+        (Running, SIGNAL, &["stop", name]),
+        (Unsupervised, TAKE_OVER, &["recover"]),
+        // It needs no signal.
+        (Unsupervised, FIND, &["stop", name]),
+    ];
+    let mut wrong = Vec::new();
+    for system_calls in EACH {
+        for (when, needed, words) in table {
+            bring(host, *when, name, tree)?;
+            let outcome = program::run(enemy::without(system_calls, &host.command(words)), PATIENCE)?;
+            let hint = format!("hint: {system_calls} is missing: it takes Linux 6.1");
+            let is_named = outcome.code != 0 && outcome.stderr.contains(&hint);
+            if (is_named, outcome.code != 0)
+                != (needed.contains(&system_calls), needed.contains(&system_calls))
+            {
+                wrong.push(format!("{when:?} {words:?} without {system_calls}: {outcome}"));
             }
         }
-        let outcome = without(system_call, &["boot", "--detach", &name])?;
-        if is_replaced {
-            assert_eq!(outcome.code, 0, "{system_call}: {outcome}");
-            host.done(&["stop", &name])?;
-        } else {
-            assert_eq!(outcome.code, 1, "{system_call}: {outcome}");
-            is_named(system_call, &outcome);
+        let doctor = program::run(enemy::without(system_calls, &host.command(&["doctor"])), PATIENCE)?;
+        let is_needed = [START, SIGNAL].concat().contains(&system_calls);
+        let is_told = doctor.stdout.contains(&format!("{system_calls}: needs Linux 6.1"));
+        if (is_told, doctor.code != 0) != (is_needed, is_needed) {
+            wrong.push(format!("doctor without {system_calls}: {doctor}"));
         }
-        assert_ne!(host.guest(&name)?.ok_or("it is not in the list")?.state(), "running");
+        host.done(&["stop", name, tree])?;
+        case::nothing_left(host, &before).map_err(|error| format!("without {system_calls}: {error}"))?;
     }
-    // Commands for one that runs.
-    host.done(&["boot", "--detach", &name])?;
-    for system_call in ["clone3", "close_range", "pidfd_open"] {
-        let outcome = without(system_call, &["exec", &name, "--", "true"])?;
-        assert_eq!(outcome.code, 125, "{system_call}: {outcome}");
-        is_named(system_call, &outcome);
-    }
-    let outcome = without("openat2", &["exec", &name, "-u", "root", "--", "echo", "inside"])?;
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "inside\n"), "{outcome}");
-    host.done(&["stop", &name])?;
-    for (system_call, _) in SYSTEM_CALLS {
-        host.done(&["boot", "--detach", &name])?;
-        let outcome = without(system_call, &["stop", &name])?;
-        if system_call == "pidfd_open" {
-            assert_ne!(outcome.code, 0, "{outcome}");
-            is_named(system_call, &outcome);
-            assert_eq!(host.running(&name)?.state(), "running");
-            host.done(&["stop", &name])?;
-        } else {
-            assert_eq!(outcome.code, 0, "{system_call}: {outcome}");
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+/// Makes the guest of that name what it is to be, and the one of a tree linger.
+fn bring(host: &Host, when: Before, name: &str, tree: &str) -> Verdict {
+    let has = |folder: &str, name: &str| Path::new("/run/subhost").join(folder).join(name).exists();
+    match when {
+        Before::Stopped if has("record", name) || has("lingering", tree) => {
+            host.done(&["stop", name, tree])?;
         }
+        Before::Lingering if !has("lingering", tree) => drop(host.done(&["start", tree, "--", "true"])?),
+        Before::Running | Before::Unsupervised => {
+            if !has("record", name) {
+                host.done(&["boot", "--detach", name])?;
+            }
+            // It has none any more if it was asked for before.
+            if when == Before::Unsupervised
+                && let Ok(supervisor) = host.running(name)?.supervisor()
+            {
+                supervisor.signal(Signal::KILL)?;
+                supervisor.ends(PATIENCE)?;
+            }
+        }
+        Before::Stopped | Before::Lingering => {}
     }
     Ok(())
 }
