@@ -104,7 +104,8 @@ pub(super) fn answer(pid: i32, value: i64) -> io::Result<()> {
 pub(super) fn skip(pid: i32) -> io::Result<()> {
     const NT_ARM_SYSTEM_CALL: usize = 0x404;
     let mut number: i32 = -1;
-    let mut vector = libc::iovec { iov_base: ptr::from_mut(&mut number).cast(), iov_len: size_of_val(&number) };
+    let mut vector =
+        libc::iovec { iov_base: ptr::from_mut(&mut number).cast(), iov_len: size_of_val(&number) };
     request(libc::PTRACE_SETREGSET, pid, NT_ARM_SYSTEM_CALL, ptr::from_mut(&mut vector).addr())
 }
 
