@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use subhost_init::process::close_on_exec_from;
@@ -20,7 +20,6 @@ use crate::observe::{State, state_of};
 use crate::report;
 use crate::state::{self, Process, Record};
 use crate::supervise::Signals;
-use crate::supervisor::READY;
 
 /// How long PID 1 has to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -46,12 +45,29 @@ pub fn start(layout: &Layout, name: &Name) -> Result<bool, Error> {
     // Whatever else we were given, a lock or a pipe, is not to be held as long as the subhost runs.
     close_on_exec_from(3).step("keep the caller's files from the supervisor")?;
     let mut supervisor = command.spawn().step(step())?;
-    let mut answer = [0; READY.len()];
-    if supervisor.stdout.take().is_some_and(|mut out| out.read_exact(&mut answer).is_ok()) {
+    if answer_of(&mut supervisor).step(step())?.is_some() {
         return Ok(true);
     }
     supervisor.wait().step(step())?;
     Ok(false)
+}
+
+/// What a supervisor in the background answers; `None` when it has none, and ends.
+///
+/// # Errors
+/// It cannot be heard, and was killed: nobody would be told what becomes of it.
+pub fn answer_of(supervisor: &mut Child) -> std::io::Result<Option<[u8; 1]>> {
+    let mut answer = [0];
+    let Some(mut out) = supervisor.stdout.take() else { return Ok(None) };
+    match out.read_exact(&mut answer) {
+        Ok(()) => Ok(Some(answer)),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => {
+            supervisor.kill()?;
+            supervisor.wait()?;
+            Err(error)
+        }
+    }
 }
 
 /// Becomes the supervisor in the background of a guest that runs without one; comes back with an error alone.

@@ -46,8 +46,10 @@ use crate::tree::{Parts, Tree, View};
 /// Time between SIGTERM and SIGKILL at the end of a stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a guest that reboots waits for its disks, and how often it looks.
+/// How long a guest that reboots waits for its disks, how long any other for what a boot that was killed has left to the kernel,
+/// and how often it looks.
 const LET_GO: Duration = Duration::from_secs(4);
+const FREED: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How a subhost is booted.
@@ -143,13 +145,18 @@ pub fn boot(request: &Request, layout: &Layout, how: How, kept: Option<Kept>) ->
     }
     let request = &request;
     let purpose = if request.only_reads_disks() { Purpose::Read } else { Purpose::Use };
-    let patience = Instant::now() + if network.is_some() { LET_GO } else { Duration::ZERO };
+    let begun = Instant::now();
     let (observed, plan) = loop {
         let observed = Observed::of(request, layout, purpose).step("list the host's links")?;
+        let patience = match () {
+            // Who has looked into the run that has ended may hold its disks for a moment longer.
+            () if network.is_some() => LET_GO,
+            () if observed.is_left_to_the_kernel => FREED,
+            () => Duration::ZERO,
+        };
         match Plan::make(request, &observed, layout) {
             Ok(plan) => break (observed, plan),
-            // Who has looked into the run that has ended may hold its disks for a moment longer.
-            Err(_) if Instant::now() < patience => std::thread::sleep(LOOK_AGAIN),
+            Err(_) if begun.elapsed() < patience => std::thread::sleep(LOOK_AGAIN),
             Err(complaints) => return Err(Error::Refused(complaints)),
         }
     };
@@ -548,7 +555,7 @@ impl Booted {
     }
 
     /// Leaves it to the lean supervisor, as which this process goes on: comes back only with an error, and the subhost has ended then.
-    pub fn supervise(mut self, manner: Manner) -> Error {
+    pub fn supervise(self, manner: Manner) -> Error {
         Event::now(&self.name, "boot", format!("boots, with init {}", self.record.init_program))
             .of_init(self.record.init.pid)
             .note(&self.layout);
@@ -557,11 +564,17 @@ impl Booted {
             Ok(never) => match never {},
             Err(error) => error,
         };
+        self.give_up(Error::Step { step, source: error.into(), hint: None })
+    }
+
+    /// Ends what cannot be watched over, for this reason; comes back with it, and what is left.
+    pub fn give_up(mut self, reason: Error) -> Error {
         let ended = self.running.kill().and_then(|()| self.running.wait());
-        if let Err(error) = ended.step(&*step).and_then(|_| self.clean_up()) {
-            return error;
+        let ended = ended.step(format!("end {}", self.name));
+        match ended.and_then(|_| self.clean_up()) {
+            Ok(()) => reason,
+            Err(left) => Error::Left([reason.into_complaints(), left.into_complaints()].concat()),
         }
-        Error::Step { step, source: error.into(), hint: None }
     }
 
     fn hand_over(&self, manner: Manner) -> std::io::Result<std::convert::Infallible> {

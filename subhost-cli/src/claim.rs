@@ -96,7 +96,11 @@ pub fn complete(layout: &Layout, name: &Name, record: &Record) -> Result<(), Err
     if !record.pinned || matches!(there, Some(PinState::Netns { .. } | PinState::Foreign)) {
         return Ok(());
     }
-    let file = std::fs::File::open(format!("/proc/{}/ns/net", record.init.pid)).step(step())?;
+    let file = match std::fs::File::open(format!("/proc/{}/ns/net", record.init.pid)) {
+        // It has ended meanwhile, and needs them no more.
+        Err(_) if !record.init.is_alive() => return Ok(()),
+        file => file.step(step())?,
+    };
     let netns = Netns::from_fd(file.into()).step(step())?;
     // The number may have passed to another process meanwhile.
     if netns.inode() == record.netns_inode {

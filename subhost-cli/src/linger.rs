@@ -81,7 +81,7 @@ impl HostMount {
     fn open(&self, table: &MountTable) -> Result<Option<OwnedFd>, Error> {
         let Some(entry) = self.find(table) else { return Ok(None) };
         match open(&entry.mount_point) {
-            Some((fd, id)) if self.is(id) => Ok(Some(fd)),
+            Ok((fd, id)) if self.is(id) => Ok(Some(fd)),
             _ => Err(Error::refused(hidden(&entry.mount_point))),
         }
     }
@@ -92,7 +92,7 @@ impl HostMount {
             let table = MountTable::read(None).step("list the mounts")?;
             let Some(entry) = self.find(&table) else { return Ok(()) };
             let place = &entry.mount_point;
-            let Some((fd, id)) = open(place) else { return Err(Error::refused(hidden(place))) };
+            let (fd, id) = open(place).step(format!("look at {}", place.display()))?;
             // What was mounted over it is on it.
             if !self.is(id) && !is_on(&table, id.id, self.id) {
                 return Err(Error::refused(hidden(place)));
@@ -122,11 +122,11 @@ fn hidden(place: &Path) -> Complaint {
 }
 
 /// What is at a path, and the mount that it is in.
-fn open(path: &Path) -> Option<(OwnedFd, MountId)> {
+fn open(path: &Path) -> Result<(OwnedFd, MountId), Box<dyn std::error::Error + Send + Sync>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).ok()?;
-    let id = MountId::of(&fd).ok()?;
-    Some((fd, id))
+    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    let id = MountId::of(&fd)?;
+    Ok((fd, id))
 }
 
 /// What lingers, to be entered again.
@@ -183,9 +183,9 @@ impl Kept {
 
     /// A mount point that somebody else has taken is not covered, as his mount would go with ours.
     fn refuse_others(&self, tree: &Tree) -> Result<(), Error> {
-        let Some((_, folder)) = open(&tree.folder) else { return Ok(()) };
+        let Ok((_, folder)) = open(&tree.folder) else { return Ok(()) };
         let is_other = |place: &PathBuf| {
-            open(place).is_some_and(|(_, id)| id != folder && !self.mounts.iter().any(|own| own.is(id)))
+            open(place).is_ok_and(|(_, id)| id != folder && !self.mounts.iter().any(|own| own.is(id)))
         };
         let others = [tree.live(), tree.mnt()].into_iter().filter(is_other);
         let complaints: Vec<_> = others.map(|place| taken(&place)).collect();
@@ -228,7 +228,7 @@ pub fn screened(views: Vec<View>, there: &[HostMount]) -> Result<Vec<View>, Erro
     let mut screened = Vec::new();
     for view in views {
         let at = open(&view.place).map(|(_, id)| id);
-        if !there.iter().any(|mount| at.is_some_and(|id| mount.is(id))) {
+        if !there.iter().any(|mount| at.as_ref().is_ok_and(|id| mount.is(*id))) {
             screened.push(View::of(Role::Screen, view.place.clone(), &view.place, false)?);
         }
         screened.push(view);
@@ -251,7 +251,7 @@ pub fn recorded(views: &[View]) -> Result<Vec<HostMount>, Error> {
 pub fn show(views: &[View]) -> Result<(), Error> {
     for View { role, place, mount } in views {
         let step = || format!("attach {}", place.display());
-        let (target, _) = open(place).ok_or("is no folder").step(step())?;
+        let (target, _) = open(place).step(step())?;
         mount.attach(target.as_fd()).step(step())?;
         if *role == Role::Screen {
             // Out of the group that it has got from where it is, and into one of its own.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use subhost_config::schema::{DiskSpec, PartitionChoice};
 use subhost_mount::fstype::{Superblock, probe};
-use subhost_mount::image::{Access, Image};
+use subhost_mount::image::{Access, Holder, Image};
 use subhost_mount::partition::{ByteRange, Selected, Selector};
 use subhost_net::netns::{PinState, pinned_inode};
 
@@ -78,6 +78,8 @@ pub struct Observed {
     pub complaints: Vec<Complaint>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// An image is held by nobody but a loop device: one that was killed may just be leaving it.
+    pub is_left_to_the_kernel: bool,
 }
 
 /// Who holds the name of a link. The text goes on after "is there already: ".
@@ -146,6 +148,7 @@ impl Observed {
             machine_id: machine_id(),
             complaints: Vec::new(),
             notes: Vec::new(),
+            is_left_to_the_kernel: false,
         };
         for spec in &request.disks {
             let disk = observed.disk(spec, purpose);
@@ -213,6 +216,7 @@ impl Observed {
             machine_id: b"0123456789abcdef".to_vec(),
             complaints: Vec::new(),
             notes: Vec::new(),
+            is_left_to_the_kernel: false,
         }
     }
 
@@ -231,10 +235,15 @@ impl Observed {
             complaint_of(&format!("disk {node}: {}", spec.image.display()), &error)
                 .hint(format!("subhostctl partitions {} shows what is there", spec.image.display()))
         };
-        let opening = |error: subhost_mount::Error, running: Option<&Vec<Record>>| {
-            let in_use = matches!(error, subhost_mount::Error::ImageInUse { .. });
+        let opening = |error: subhost_mount::Error, running: Option<&Vec<Record>>, is_left: &mut bool| {
+            let holders = match &error {
+                subhost_mount::Error::ImageInUse { holders, .. } => Some(holders.clone()),
+                _ => None,
+            };
+            let in_use = holders.is_some();
             let mut complaint = object(error);
             let holder = running.into_iter().flatten().find(|record| in_use && uses(record, &spec.image));
+            *is_left |= holder.is_none() && holders.is_some_and(|holders| holders.iter().all(is_bare_loop));
             if let Some(holder) = holder {
                 complaint.message.push_str(&format!(": it is a disk of subhost {}", holder.name));
                 complaint = complaint.hint(format!("subhostctl stop {} gives it back", holder.name));
@@ -249,7 +258,9 @@ impl Observed {
                     Purpose::Read => Image::open(&spec.image, Access::ReadOnly),
                     Purpose::Use => Image::open(&spec.image, Access::ReadWrite),
                 };
-                let image = image.map_err(|error| opening(error, self.running.as_ref()))?;
+                let image = image.map_err(|error| {
+                    opening(error, self.running.as_ref(), &mut self.is_left_to_the_kernel)
+                })?;
                 self.images.push(ObservedImage { path: spec.image.clone(), image });
                 self.images.len() - 1
             }
@@ -359,6 +370,11 @@ fn bind_source(path: &Path) -> Result<BindSource, Complaint> {
 /// Host ends have hardware addresses of a range of their own.
 fn is_host_end(mac: subhost_net::mac::Mac) -> bool {
     mac.octets()[0] == 0xfe
+}
+
+/// A loop device that is mounted nowhere.
+fn is_bare_loop(holder: &Holder) -> bool {
+    matches!(holder, Holder::Loop { mounted_at, .. } if mounted_at.is_empty())
 }
 
 fn uses(record: &Record, image: &Path) -> bool {

@@ -142,9 +142,11 @@ pub fn run(jobs: &[Job], at_once: usize, act: impl Fn(&Job) + Sync) {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..at_once.clamp(1, jobs.len().max(1)) {
-            scope.spawn(work);
+        for _ in 1..at_once.clamp(1, jobs.len().max(1)) {
+            // With fewer threads than could be it is all done, too.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
         }
+        work();
     });
 }
 

@@ -163,8 +163,9 @@ pub fn receive(socket: BorrowedFd<'_>) -> Received {
     match rustix::net::recv(socket, &mut packet, RecvFlags::DONTWAIT) {
         Ok((0, _)) => Received::Closed,
         Ok((len, _)) => Message::decode(&packet[..len]).map_or(Received::Unknown, Received::Message),
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Received::Nothing,
-        Err(_) => Received::Closed,
+        Err(rustix::io::Errno::CONNRESET) => Received::Closed,
+        // Also without memory for it: it is still there the next time.
+        Err(_) => Received::Nothing,
     }
 }
 

@@ -434,9 +434,13 @@ fn show(said: &[u8]) {
 /// Tells who started us how it went, and lets go of his streams.
 ///
 /// # Errors
-/// There is no `/dev/null`.
+/// He cannot be told, or there is no `/dev/null`.
 pub fn leave_caller(answer: &[u8; 1]) -> Result<(), Error> {
-    let _ = rustix::io::write(std::io::stdout(), answer);
+    match rustix::io::retry_on_intr(|| rustix::io::write(std::io::stdout(), answer)) {
+        // He is gone.
+        Err(Errno::PIPE) => {}
+        told => drop(told.step("tell who has started the supervisor")?),
+    }
     let null = std::fs::File::options().read(true).write(true).open("/dev/null").step("open /dev/null")?;
     rustix::stdio::dup2_stdout(&null).step("let go of standard output")?;
     rustix::stdio::dup2_stderr(&null).step("let go of standard error")

@@ -141,8 +141,10 @@ impl Netns {
     }
 
     fn checked(fd: OwnedFd, object: impl FnOnce() -> String) -> Result<Self> {
-        if !sys::is_netns(fd.as_fd()) {
-            return Err(Error::NotANetns { object: object() });
+        match sys::is_netns(fd.as_fd()) {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::NotANetns { object: object() }),
+            Err(error) => return Err(Error::os("look at", object(), error)),
         }
         let inode = fstat(&fd).map_err(|errno| Error::os("stat", "netns", errno))?.st_ino;
         Ok(Self { fd, inode })

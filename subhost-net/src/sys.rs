@@ -141,8 +141,12 @@ pub(crate) fn owning_user_namespace(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Whether `fd` refers to a network namespace.
-pub(crate) fn is_netns(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_netns(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: NS_GET_NSTYPE takes no argument; on anything but a namespace it fails.
     let kind = unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) };
-    kind == libc::CLONE_NEWNET
+    if kind >= 0 {
+        return Ok(kind == libc::CLONE_NEWNET);
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ENOTTY) { Ok(false) } else { Err(error) }
 }

@@ -44,6 +44,7 @@ fn main() {
         [] => table(),
         ["terminal"] => terminal(),
         ["waiting"] => waiting(),
+        ["folders", place] => folders(place),
         ["orphans", count] => orphans(count.parse().expect("orphans takes a number")),
         ["deaf", place] => deaf(place, false),
         ["deaf-child", place] => deaf(place, true),
@@ -195,6 +196,14 @@ fn waiting() {
     let mut count = 0_u32;
     say("FIONREAD", call(IOCTL, [0, 0x541b, &raw mut count as usize, 0, 0, 0]));
     println!("waiting {count}");
+}
+
+/// Five folders, by five calls.
+fn folders(place: &str) {
+    for number in 0..5 {
+        let path = CString::new(format!("{place}/{number}")).expect("no zero byte");
+        say(&number.to_string(), call((258, 34), [NONE, path.as_ptr() as usize, 0o755, 0, 0, 0]));
+    }
 }
 
 /// As fast as it can: children that have ended when their parent does, four at a time.

@@ -1,7 +1,6 @@
 //! `boot`: the main job.
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::process::{Command, Stdio};
 
 use subhost_init::process::close_on_exec_from;
@@ -150,26 +149,28 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
     // Whatever else we were given, a lock or a pipe, is not to be held as long as the subhost runs.
     close_on_exec_from(3).step("keep the caller's files from the supervisor")?;
     let mut supervisor = command.spawn().step("start the supervisor")?;
-    let mut answer = [0; READY.len()];
-    let answered = supervisor.stdout.take().is_some_and(|mut out| out.read_exact(&mut answer).is_ok());
-    if answered && &answer == READY {
-        return Ok(0);
-    }
-    if answered && &answer == LATE {
-        return Ok(1);
+    let answer = adopt::answer_of(&mut supervisor);
+    match &answer {
+        Ok(Some(answer)) if answer == READY => return Ok(0),
+        Ok(Some(answer)) if answer == LATE => return Ok(1),
+        _ => {}
     }
     // It said on our standard error why.
     let status = supervisor.wait().step("wait for the supervisor")?;
+    // What is committed runs, whatever becomes of who has booted it.
+    if let Ok(State::Running(record)) = state_of(&context.layout, &args.name)
+        && adopt::is_wanted(&record)
+    {
+        report::note(
+            context.quiet,
+            &format!("{}: its supervisor has failed, and gets a successor", args.name),
+        );
+        return Ok(u8::from(!adopt::start(&context.layout, &args.name)?));
+    }
+    answer.step("hear of the supervisor")?;
     match status.code() {
         Some(0) => Err("it ended before it was ready").step(format!("boot {}", args.name)),
         Some(code) => Ok(u8::try_from(code).unwrap_or(1)),
-        None if matches!(state_of(&context.layout, &args.name), Ok(State::Running(_))) => {
-            report::note(
-                context.quiet,
-                &format!("{}: runs without a supervisor, which was killed", args.name),
-            );
-            Ok(0)
-        }
         None => Err("its supervisor was killed").step(format!("boot {}", args.name)),
     }
 }

@@ -58,7 +58,10 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
     let init = record.init.identity().open().step(format!("enter {name}"))?.ok_or_else(gone)?;
     let root = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid)));
     // The number is still the same process: what was opened is its root.
-    let root = root.ok().filter(|_| record.init.is_alive()).ok_or_else(gone)?;
+    if !record.init.is_alive() {
+        return Err(gone());
+    }
+    let root = root.step(format!("enter {name}"))?;
     let account = account(&root, args.user.as_deref(), &record)?;
     let argv = if args.command.is_empty() { vec![account.shell.clone()] } else { words(args.command)? };
     let step = || format!("enter {name}");

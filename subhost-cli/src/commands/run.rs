@@ -1,7 +1,7 @@
 //! `run`: one command in a fresh subhost.
 
 use std::ffi::{CString, OsString};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Stdin};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
@@ -12,7 +12,7 @@ use subhost_init::launch::Ended;
 
 use super::{Context, need_root, shell_status};
 use crate::args;
-use crate::boot::{How, Streams, boot as apply};
+use crate::boot::{Booted, How, Streams, boot as apply};
 use crate::error::{Complaint, Context as _, Error};
 use crate::isolation::Isolation;
 use crate::layout::is_plain_absolute;
@@ -43,6 +43,45 @@ pub(super) fn payload(context: &Context, request: &Request, command: &'static st
         report::note(context.quiet, note);
     }
     let input = std::io::stdin();
+    let Attended { mut watch, asked, payload_status, ended, _raw } =
+        match attend(&mut booted, ours, signals, &input) {
+            Ok(attended) => attended,
+            Err(error) => return Err(booted.give_up(error)),
+        };
+    // The terminal keeps what the payload has said as long as it is open.
+    let _pty = booted.pty.take();
+    // The caller's status is the payload's, also where something is left: that is said.
+    if let Err(error) = booted.clean_up() {
+        report::error(&error);
+    }
+    if let Some(signal) = watch.drain()? {
+        return Ok(interrupted(signal));
+    }
+    Ok(match (ended, payload_status) {
+        // Also where it was told to end, and has done so in its own way.
+        (Ended::PowerOff | Ended::Reboot, Some(status)) => status,
+        (Ended::PowerOff | Ended::Reboot, None) if asked => 128 + 15,
+        (other, _) => shell_status(other),
+    })
+}
+
+/// A payload up to its end.
+struct Attended<'a> {
+    watch: Watch,
+    /// Whether a signal has asked for the end.
+    asked: bool,
+    payload_status: Option<u8>,
+    ended: Ended,
+    _raw: Option<RawMode<'a>>,
+}
+
+/// Relays what it says, and passes signals on, until it has ended.
+fn attend<'a>(
+    booted: &mut Booted,
+    ours: Option<Pipes>,
+    signals: Signals,
+    input: &'a Stdin,
+) -> Result<Attended<'a>, Error> {
     let (relay, _raw) = match (ours, &booted.pty) {
         (Some(pipes), _) => (pipes.relay(stdin()?, stdout()?, stderr()?).step("relay")?, None),
         (None, Some(pty)) => {
@@ -73,21 +112,7 @@ pub(super) fn payload(context: &Context, request: &Request, command: &'static st
         }
     }
     let ended = running.wait().step("wait for PID 1")?;
-    // The terminal keeps what the payload has said as long as it is open.
-    let _pty = booted.pty.take();
-    // The caller's status is the payload's, also where something is left: that is said.
-    if let Err(error) = booted.clean_up() {
-        report::error(&error);
-    }
-    if let Some(signal) = watch.drain()? {
-        return Ok(interrupted(signal));
-    }
-    Ok(match (ended, payload_status) {
-        // Also where it was told to end, and has done so in its own way.
-        (Ended::PowerOff | Ended::Reboot, Some(status)) => status,
-        (Ended::PowerOff | Ended::Reboot, None) if asked => 128 + 15,
-        (other, _) => shell_status(other),
-    })
+    Ok(Attended { watch, asked, payload_status, ended, _raw })
 }
 
 fn request(context: &Context, args: args::Run) -> Result<Request, Error> {

@@ -1,12 +1,12 @@
 //! A group for one command of a caller, all of which ends when the caller is killed.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::event::{Timespec, poll};
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, statat, unlinkat};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -25,10 +25,16 @@ const DONE: &[u8] = b"D";
 /// [`Session::end`], however that is, a process that waits for it kills all that is in there.
 #[derive(Debug)]
 pub struct Session {
+    watcher: Watcher,
+    directory: OwnedFd,
+}
+
+/// The process that waits for the caller's end.
+#[derive(Debug)]
+struct Watcher {
     parent: OwnedFd,
     name: CString,
-    directory: OwnedFd,
-    watcher: OwnedFd,
+    pipe: OwnedFd,
 }
 
 impl Cgroup {
@@ -43,39 +49,37 @@ impl Cgroup {
             object: "a group for the command".to_owned(),
             source: errno.into(),
         };
-        let name = make(&parent).map_err(|errno| failed("make", errno))?;
-        let made = Session::watched(&parent, &name);
-        if !matches!(made, Ok(Some(_))) {
-            let _ = unlinkat(&parent, &name, AtFlags::REMOVEDIR);
+        // Who waits is there before the group is: killed at any moment, the caller leaves none.
+        let watcher = Watcher::start(parent).map_err(|errno| failed("watch over", errno))?;
+        match watcher.make() {
+            Ok(Some(directory)) => Ok(Some(Session { watcher, directory })),
+            other => {
+                watcher.end();
+                other.map(|_| None).map_err(|errno| failed("make", errno))
+            }
         }
-        made.map_err(|errno| failed("watch over", errno))
     }
 }
 
-/// Makes a directory that no other has.
-fn make(parent: &OwnedFd) -> std::result::Result<CString, Errno> {
+/// A name that no group has.
+fn free_name(parent: &OwnedFd) -> std::result::Result<CString, Errno> {
     let pid = std::process::id();
     for index in 0..NAMES {
         let name = CString::new(format!("exec-{pid}-{index}")).map_err(|_| Errno::INVAL)?;
-        match mkdirat(parent, &name, Mode::from_raw_mode(0o755)) {
-            Err(Errno::EXIST) => {}
-            made => return made.map(|()| name),
+        match statat(parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(name),
+            found => drop(found?),
         }
     }
     Err(Errno::EXIST)
 }
 
-impl Session {
-    fn watched(parent: &OwnedFd, name: &CString) -> std::result::Result<Option<Session>, Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = openat(parent, name, flags, Mode::empty())?;
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let kill = match openat(&directory, c"cgroup.kill", flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            kill => kill?,
-        };
-        let (caller, watcher) = pipe_with(PipeFlags::CLOEXEC)?;
-        let mut keep = [parent.as_raw_fd(), kill.as_raw_fd(), caller.as_raw_fd()];
+impl Watcher {
+    fn start(parent: OwnedFd) -> std::result::Result<Watcher, Errno> {
+        let name = free_name(&parent)?;
+        let kill = CString::new([name.as_bytes(), b"/cgroup.kill"].concat()).map_err(|_| Errno::INVAL)?;
+        let (caller, pipe) = pipe_with(PipeFlags::CLOEXEC)?;
+        let mut keep = [parent.as_raw_fd(), caller.as_raw_fd()];
         keep.sort_unstable();
         let body = || {
             // With what the caller has, it would wait for itself, and keep others waiting.
@@ -89,8 +93,11 @@ impl Session {
             if retry_on_intr(|| read(&caller, &mut said[..])) == Ok(1) {
                 return 0;
             }
-            let _ = write(&kill, b"1");
-            remove(parent, name);
+            let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            if let Ok(kill) = openat(&parent, &kill, flags, Mode::empty()) {
+                let _ = write(&kill, b"1");
+            }
+            remove(&parent, &name);
             0
         };
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
@@ -99,16 +106,34 @@ impl Session {
             let _ = mask.thread_set_mask();
         }
         forked.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
-        let parent = rustix::io::fcntl_dupfd_cloexec(parent, 0)?;
-        Ok(Some(Session { parent, name: name.clone(), directory, watcher }))
+        Ok(Watcher { parent, name, pipe })
     }
 
+    /// Makes the group; `None` where none can be killed as a whole.
+    fn make(&self) -> std::result::Result<Option<OwnedFd>, Errno> {
+        mkdirat(&self.parent, &self.name, Mode::from_raw_mode(0o755))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = openat(&self.parent, &self.name, flags, Mode::empty())?;
+        match statat(&directory, c"cgroup.kill", AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            found => found.map(|_| Some(directory)),
+        }
+    }
+
+    /// Nobody has to wait any more.
+    fn end(self) {
+        let _ = write(&self.pipe, DONE);
+        let _ = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
+    }
+}
+
+impl Session {
     /// The directory, for [`Enter::cgroup`](crate::enter::Enter::cgroup).
     ///
     /// # Errors
     /// [`Error::System`]: no descriptor is left.
     pub fn directory(&self) -> Result<OwnedFd> {
-        self.directory.as_fd().try_clone_to_owned().map_err(|source| Error::System {
+        self.directory.try_clone().map_err(|source| Error::System {
             operation: "duplicate the descriptor of",
             object: "a group for the command".to_owned(),
             source,
@@ -117,8 +142,7 @@ impl Session {
 
     /// The command has ended. What it has left in the background goes on, in this group, which then goes with the guest.
     pub fn end(self) {
-        let _ = write(&self.watcher, DONE);
-        let _ = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
+        self.watcher.end();
     }
 }
 

@@ -60,10 +60,13 @@ impl Merge {
         }
         // Who a thread is to the file system is the thread's own.
         thread::scope(|scope| {
-            let made = scope.spawn(|| {
+            let creator = || {
                 self.become_creator()?;
                 mount()
-            });
+            };
+            let made = thread::Builder::new()
+                .spawn_scoped(scope, creator)
+                .map_err(|source| Error::system("start thread", "overlay", source))?;
             made.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload))
         })
     }

@@ -174,7 +174,8 @@ impl<'a> Folder<'a> {
         if fstatfs(file)?.filesystem_type() != NSFS_MAGIC {
             return Ok(PinState::Leftover);
         }
-        let is_netns = crate::sys::is_netns(reopen(file)?.as_fd());
+        let is_netns = crate::sys::is_netns(reopen(file)?.as_fd())
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
         Ok(if is_netns { PinState::Netns { inode: stat.st_ino } } else { PinState::Foreign })
     }
 

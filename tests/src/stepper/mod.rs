@@ -290,3 +290,77 @@ impl Tracer {
         exe.is_ok_and(|meta| (meta.dev(), meta.ino()) == self.program)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// A folder with the probe, which makes five folders in it, and says of each how that went.
+    fn folders() -> (tempfile::TempDir, Command) {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("probe");
+        probe::write(&program).unwrap();
+        let mut command = Command::new(&program);
+        command.arg("folders").arg(dir.path());
+        (dir, command)
+    }
+
+    /// The calls by which it does that.
+    fn points(command: &Command) -> Vec<Point> {
+        let walk = walk(command, None, LONG).unwrap();
+        assert_eq!(walk.code, 0, "{walk}");
+        let [calls] = walk.calls.as_slice() else { panic!("more than one process") };
+        let calls = calls.iter().enumerate().filter(|(_, number)| **number == libc::SYS_mkdirat);
+        calls.map(|(call, _)| Point { process: 0, call }).collect()
+    }
+
+    #[test]
+    fn every_call_is_seen() {
+        let (dir, command) = folders();
+        assert_eq!(points(&command).len(), 5);
+        assert!((0..5).all(|number| dir.path().join(number.to_string()).is_dir()));
+    }
+
+    #[test]
+    fn a_kill_comes_before_the_call_and_after_the_one_before() {
+        let (_, command) = folders();
+        let at = points(&command)[2];
+        let (dir, command) = folders();
+        let walk = walk(&command, Some(Harm { at, fault: Fault::Kill }), LONG).unwrap();
+        assert_eq!((walk.code, walk.harmed), (128 + libc::SIGKILL, Some(libc::SYS_mkdirat)));
+        let found = (0..5).filter(|number| dir.path().join(number.to_string()).exists());
+        assert_eq!(found.collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn a_call_that_fails_is_not_made_and_the_next_one_is() {
+        let (_, command) = folders();
+        let at = points(&command)[3];
+        let (dir, command) = folders();
+        let walk = walk(&command, Some(Harm { at, fault: Fault::Fail(libc::ENOSPC) }), LONG).unwrap();
+        assert_eq!(walk.stdout, "0 ok\n1 ok\n2 ok\n3 ENOSPC\n4 ok\n");
+        let found = (0..5).filter(|number| dir.path().join(number.to_string()).exists());
+        assert_eq!(found.collect::<Vec<_>>(), [0, 1, 2, 4]);
+    }
+
+    #[test]
+    fn a_point_beyond_the_end_is_not_reached() {
+        let harm = Harm { at: Point { process: 0, call: 1_000_000 }, fault: Fault::Kill };
+        let walk = walk(&Command::new("true"), Some(harm), LONG).unwrap();
+        assert_eq!((walk.code, walk.harmed), (0, None));
+    }
+
+    #[test]
+    fn another_program_is_let_go_of_and_one_that_hangs_is_killed() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo begun; sleep 4 & wait"]);
+        let walk = walk(&command, None, Duration::from_millis(500)).unwrap();
+        assert!(walk.hung && walk.code == 128 + libc::SIGKILL, "{walk}");
+        assert_eq!(walk.stdout, "begun\n");
+        let [_, child] = walk.calls.as_slice() else { panic!("not two processes") };
+        assert_eq!(child.last(), Some(&libc::SYS_execve));
+    }
+}

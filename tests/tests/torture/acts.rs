@@ -7,7 +7,8 @@ use std::error::Error;
 use std::fs;
 use std::io;
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use subhost_tests::case::{self, FIGURE, Verdict};
@@ -15,7 +16,7 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 use subhost_tests::random;
-use subhost_tests::stepper::{self, Harm, Point, Walk};
+use subhost_tests::stepper::{self, Harm, Point, Walk, name};
 
 /// After that a command hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -151,10 +152,10 @@ impl<'a> Scene<'a> {
     pub(crate) fn mend(&self) -> Verdict {
         match self.act {
             Act::Boot => {
-                self.host.done(&["boot", "--detach", &self.name])?;
+                self.patiently(&["boot", "--detach", &self.name])?;
                 self.host.running(&self.name)?.supervisor()?;
             }
-            Act::Start => self.up()?,
+            Act::Start => self.patiently(&["start", &self.name, "--", "true"])?,
             Act::StopBooted | Act::StopLingering => self.down()?,
             Act::Exec => {
                 let said = self.host.done(&["exec", &self.name, "--", "echo", SAID.trim_end()])?;
@@ -180,9 +181,31 @@ impl<'a> Scene<'a> {
         self.nothing_left()
     }
 
+    /// Whether it lingers.
+    pub(crate) fn lingers(&self) -> Result<bool, Box<dyn Error>> {
+        Ok(self.host.guest(&self.name)?.is_some_and(|guest| guest.state() == "lingering"))
+    }
+
     /// Sees that nothing is left.
     pub(crate) fn nothing_left(&self) -> Verdict {
         case::nothing_left(self.host, &self.empty.borrow())
+    }
+
+    /// Does it, once what is left of the harmed one has done its own part: that is refused, and harms nothing.
+    fn patiently(&self, words: &[&str]) -> Verdict {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.host.subhostctl(words)?;
+            let is_busy = told.stderr.contains("another command is starting or stopping it")
+                || self.act == Act::Start && told.stderr.contains("is running, with init");
+            if told.code == 0 {
+                return Ok(());
+            }
+            if !is_busy || Instant::now() >= deadline {
+                return Err(format!("{words:?}: {told}").into());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn up(&self) -> Verdict {
@@ -237,16 +260,37 @@ impl Act {
     }
 }
 
-/// All points, in order.
-pub(crate) fn points(calls: &[Vec<i64>]) -> Vec<(Point, i64)> {
-    let of = |(process, calls): (usize, &Vec<i64>)| {
-        calls
-            .iter()
-            .enumerate()
-            .map(move |(call, number)| (Point { process, call }, *number))
-            .collect::<Vec<_>>()
+/// A call that the command has made without harm.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) at: Point,
+    pub(crate) name: String,
+    /// By the loader of programs, or by the runtime before `main` or the body of a thread.
+    pub(crate) starting: bool,
+}
+
+/// All calls, in order.
+pub(crate) fn all_made(calls: &[Vec<i64>]) -> Vec<Made> {
+    calls.iter().enumerate().flat_map(|(process, calls)| made(process, calls)).collect()
+}
+
+fn made(process: usize, calls: &[i64]) -> Vec<Made> {
+    let names: Vec<_> = calls.iter().map(|number| name(*number)).collect();
+    // One that was only forked has started before; a thread begins with one of these.
+    let is_new =
+        process == 0 || matches!(names.first().map(String::as_str), Some("rseq" | "set_robust_list"));
+    // The runtime's last step is the stack for its handler of overflows, the second call about that.
+    let mut stacks = if is_new { 0 } else { 2 };
+    let mark = |(call, name): (usize, String)| {
+        let starting = stacks < 2;
+        match name.as_str() {
+            "execve" => stacks = 0,
+            "sigaltstack" => stacks += 1,
+            _ => {}
+        }
+        Made { at: Point { process, call }, name, starting }
     };
-    calls.iter().enumerate().flat_map(of).collect()
+    names.into_iter().enumerate().map(mark).collect()
 }
 
 /// A number that is another one with every change: so all parts have their turn.

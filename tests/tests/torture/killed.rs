@@ -7,7 +7,7 @@ use subhost_tests::size::Size;
 use subhost_tests::stepper::{Fault, Harm, name};
 
 use crate::Torture;
-use crate::acts::{Act, Count, Scene, change, points};
+use crate::acts::{Act, Count, Made, Scene, all_made, change};
 
 const NEEDS: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
 
@@ -30,11 +30,11 @@ const fn of(name: &'static str, body: fn(&Host) -> Verdict) -> Torture {
 
 fn killed(host: &Host, act: Act) -> Verdict {
     let scene = Scene::new(host, act)?;
-    let all = points(&scene.calls()?);
+    let all = all_made(&scene.calls()?);
     let size = usize::try_from(POINTS.now())?;
     let first = change();
     let mut count = Count::default();
-    for (index, (at, number)) in all.iter().enumerate() {
+    for (index, Made { at, name: call, .. }) in all.iter().enumerate() {
         if (index + first) % 10 >= size {
             continue;
         }
@@ -47,7 +47,7 @@ fn killed(host: &Host, act: Act) -> Verdict {
         let verdict = if walk.hung { Err("hangs".into()) } else { scene.mend().and_then(|()| scene.end()) };
         if let Err(error) = verdict {
             count.add("failures");
-            let call = name(walk.harmed.unwrap_or(*number));
+            let call = walk.harmed.map_or_else(|| call.clone(), name);
             scene.failed(format!("{act:?} killed at {at} ({call}): {error}\n--- itself: {walk}"))?;
         }
     }
