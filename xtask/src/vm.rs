@@ -28,7 +28,8 @@ The command sees this host's files, but for /dev, /proc, /run and /sys, in the c
 with the environment of the caller. All that it writes is thrown away; only its output and its \
 status come back. It has no input. TMPDIR is /scratch, an ext4 of its own. The root is an overlay, \
 over which `subhostctl run --overlay /` cannot go: it can over /scratch. The network is `lo`. \
-With KVM it is fast; without, the processor is emulated.
+With KVM it is fast; without, the processor is emulated, and SUBHOST_SLOW=10 gives commands in tests \
+ten times as long.
 Kernels are kept in target/vm; remove it to fetch newer ones.
 
 Examples:
