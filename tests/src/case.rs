@@ -27,6 +27,9 @@ const CASE: (&str, u64) = ("SUBHOST_CASE_SECONDS", 180);
 /// What a line on standard error begins with that is shown of a case that passes, too.
 pub const FIGURE: &str = "figure: ";
 
+/// The type of an overlay, as `statfs` has it.
+const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
+
 /// The argument that makes the test binary run one case inside its namespaces.
 const RUN_CASE: &str = "--run-one-case";
 
@@ -37,6 +40,8 @@ pub enum Need {
     Program,
     /// An image or tree of the fixtures.
     Made(Fixture),
+    /// A root that `run --overlay /` can go over: one that is an overlay itself cannot be idmapped.
+    PlainRoot,
 }
 
 /// One test: what it says, what it needs, what it does.
@@ -136,5 +141,9 @@ fn reason_to_skip(case: &Case) -> Option<String> {
     case.needs.iter().find_map(|need| match need {
         Need::Program => program::path().err(),
         Need::Made(fixture) => fixture.path().err(),
+        Need::PlainRoot => match rustix::fs::statfs("/") {
+            Ok(root) if root.f_type == OVERLAY => Some("/ is an overlay".to_owned()),
+            _ => None,
+        },
     })
 }

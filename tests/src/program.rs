@@ -102,6 +102,7 @@ impl Running {
     /// Its end and all that it said. An error when it runs longer, or when it has ended and something that it left
     /// running still holds its output open.
     pub fn finish(mut self, within: Duration) -> io::Result<Outcome> {
+        let within = within * slowness();
         let Some(status) = self.wait(within)? else {
             self.kill()?;
             self.child.wait()?;
@@ -144,6 +145,11 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
+}
+
+/// How many times as long as usual a command may take, on a machine that is that slow: `$SUBHOST_SLOW`.
+pub fn slowness() -> u32 {
+    env::var("SUBHOST_SLOW").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
 /// Runs `command` to its end.

@@ -19,13 +19,17 @@ use crate::workspace;
 pub(crate) use kernel::Series;
 pub(crate) use machine::Inside;
 
+/// Tells the tests how much more time commands get in a machine that is emulated.
+const SLOW: (&str, &str) = ("SUBHOST_SLOW", "10");
+
 #[derive(Args)]
 #[command(after_help = "\
 The command sees this host's files, but for /dev, /proc, /run and /sys, in the current folder and \
 with the environment of the caller. All that it writes is thrown away; only its output and its \
 status come back. It has no input. TMPDIR is /scratch, an ext4 of its own. The root is an overlay, \
 over which `subhostctl run --overlay /` cannot go: it can over /scratch. The network is `lo`. \
-With KVM it is fast; without, the processor is emulated.
+With KVM it is fast; without, the processor is emulated, and SUBHOST_SLOW=10 gives commands in tests \
+ten times as long.
 Kernels are kept in target/vm; remove it to fetch newer ones.
 
 Examples:
@@ -71,6 +75,9 @@ pub(crate) fn run(options: Options) -> Outcome<ExitCode> {
     let mut inside = isolate::command(["vm-inside"])?;
     inside.arg(kernel).arg(std::env::current_dir()?);
     inside.arg("--minutes").arg(options.minutes.to_string()).arg("--memory").arg(options.memory.to_string());
+    if machine::is_emulated() && std::env::var_os(SLOW.0).is_none() {
+        inside.env(SLOW.0, SLOW.1);
+    }
     let status = inside.arg("--").args(command).status().map_err(|error| format!("setpriv: {error}"))?;
     Ok(u8::try_from(isolate::exit_code(status)).map_or(ExitCode::FAILURE, ExitCode::from))
 }

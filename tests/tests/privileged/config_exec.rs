@@ -9,7 +9,7 @@ use subhost_tests::host::Host;
 
 pub(crate) const CASES: &[Case] = &[Case {
     name: "a_configuration_run_by_bash_sets_variables_and_nothing_else",
-    needs: &[Need::Program],
+    needs: &[Need::Program, Need::PlainRoot],
     body: runs_by_bash,
 }];
 

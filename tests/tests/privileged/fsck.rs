@@ -20,22 +20,22 @@ use crate::filesystems::{dirty, made};
 pub(crate) const CASES: &[Case] = &[
     Case {
         name: "fsck_tells_what_is_clean_from_what_is_not_and_changes_nothing",
-        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        needs: &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyMbr)],
         body: finds,
     },
     Case {
         name: "fsck_reports_a_dirty_journal_and_leaves_it",
-        needs: &[Need::Program, Need::Made(Fixture::TinyBare)],
+        needs: &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyBare)],
         body: journal,
     },
     Case {
         name: "fsck_runs_in_namespaces_of_its_own_as_nobody_and_ends_when_told",
-        needs: &[Need::Program],
+        needs: &[Need::Program, Need::PlainRoot],
         body: jail,
     },
     Case {
         name: "fsck_refuses_an_image_in_use_with_its_holder_named",
-        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        needs: &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyMbr)],
         body: in_use,
     },
     Case {

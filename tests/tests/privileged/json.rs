@@ -18,7 +18,7 @@ use crate::{BRIDGE, MAC, boot, bridge};
 
 pub(crate) const CASES: &[Case] = &[Case {
     name: "json_is_what_its_documentation_says",
-    needs: &[Need::Program, Need::Made(Fixture::TinyMbr), Need::Made(Fixture::TinyTree)],
+    needs: &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyMbr), Need::Made(Fixture::TinyTree)],
     body: documented,
 }];
 

@@ -24,6 +24,11 @@ pub(crate) const CASES: &[Case] = &[
         body: commands,
     },
     Case {
+        name: "fsck_names_a_missing_system_call",
+        needs: &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyMbr)],
+        body: fsck,
+    },
+    Case {
         name: "user_namespaces_that_are_off_are_named_with_their_setting",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: user_namespaces,
@@ -105,7 +110,6 @@ fn commands(host: &Host) -> Verdict {
         (Stopped, START, &["run", "--overlay", base, "--", "true"]),
         (Stopped, START, &["run", "--root", base, "--", "true"]),
         (Stopped, START, &["run", "--disk", disk, "--", "true"]),
-        (Stopped, START, &["check", "--fsck", name]),
         (Stopped, MOUNT, &["cp", "/etc/passwd", copied]),
         (Stopped, NOTHING, &["check", name]),
         (Stopped, NOTHING, &["plan", name]),
@@ -161,6 +165,18 @@ fn commands(host: &Host) -> Verdict {
         case::nothing_left(host, &before).map_err(|error| format!("without {system_calls}: {error}"))?;
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+fn fsck(host: &Host) -> Verdict {
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{} )\n", host.copy_of(Fixture::TinyMbr)?.display()))?;
+    for system_call in START {
+        let command = host.command(&["check", "--fsck", &name]);
+        let outcome = program::run(enemy::without(system_call, &command), PATIENCE)?;
+        let hint = format!("hint: {system_call} is missing: it takes Linux 6.1");
+        assert!(outcome.code != 0 && outcome.stderr.contains(&hint), "{system_call}: {outcome}");
+    }
+    Ok(())
 }
 
 /// Makes the guest of that name what it is to be, and the one of a tree linger.

@@ -23,7 +23,11 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case { name: "reboot_keeps_the_network_also_where_any_byte_powers_off", needs: MBR, body: rebooted },
     Case { name: "reboot_speaks_busybox", needs: MBR, body: busybox },
-    Case { name: "reboot_is_refused_where_nobody_would_boot_it_again", needs: MBR, body: no_supervisor },
+    Case {
+        name: "reboot_is_refused_where_nobody_would_boot_it_again",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr), Need::Made(Fixture::TinyTree)],
+        body: no_supervisor,
+    },
     Case { name: "a_paused_subhost_stands_still_and_goes_on", needs: MBR, body: paused },
     Case { name: "a_command_inside_dies_with_its_client", needs: MBR, body: client },
     Case { name: "a_paused_subhost_is_stopped_in_order_and_killed", needs: MBR, body: paused_end },
@@ -134,7 +138,8 @@ fn no_supervisor(host: &Host) -> Verdict {
     assert!(told.code == 2 && told.stderr.contains("does not run"), "{told}");
 
     let name = host.name("cmd");
-    let running = host.start(&["run", "--name", &name, "--overlay", "/", "--", "sleep", "600"])?;
+    let tree = host.copy_of(Fixture::TinyTree)?.display().to_string();
+    let running = host.start(&["run", "--name", &name, "--overlay", &tree, "--", "sleep", "600"])?;
     let deadline = Instant::now() + PATIENCE;
     while host.running(&name).is_err() {
         assert!(Instant::now() < deadline, "it does not run");

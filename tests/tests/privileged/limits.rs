@@ -35,7 +35,11 @@ pub(crate) const CASES: &[Case] = &[
         needs: NEEDS,
         body: leftovers,
     },
-    Case { name: "guest_root_cannot_write_to_any_cgroup", needs: &[Need::Program], body: release_agent },
+    Case {
+        name: "guest_root_cannot_write_to_any_cgroup",
+        needs: &[Need::Program, Need::PlainRoot],
+        body: release_agent,
+    },
     Case { name: "devices_of_the_host_are_there_as_configured", needs: NEEDS, body: devices },
 ];
 

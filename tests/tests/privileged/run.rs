@@ -36,8 +36,16 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: input,
     },
-    Case { name: "run_overlay_changes_nothing_on_the_host", needs: &[Need::Program], body: overlay },
-    Case { name: "run_overlay_covers_what_only_root_may_read", needs: &[Need::Program], body: covered },
+    Case {
+        name: "run_overlay_changes_nothing_on_the_host",
+        needs: &[Need::Program, Need::PlainRoot],
+        body: overlay,
+    },
+    Case {
+        name: "run_overlay_covers_what_only_root_may_read",
+        needs: &[Need::Program, Need::PlainRoot],
+        body: covered,
+    },
     Case {
         name: "run_overlay_covers_secrets_where_links_lead",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],

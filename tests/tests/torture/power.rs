@@ -52,8 +52,8 @@ const EVENTS: &str = "/var/log/subhost/events";
 /// A subhost of each kind, and what there is of it while it runs.
 struct Kind {
     name: String,
-    /// The words that bring it up.
-    up: Vec<String>,
+    /// The words that bring it up, one or the other.
+    up: [Vec<String>; 2],
     record: Vec<u8>,
     lingering: Vec<u8>,
 }
@@ -68,7 +68,10 @@ impl Crashed {
     fn new(host: &Host) -> Result<Self, Box<dyn std::error::Error>> {
         let [image, tree] = [host.name("image"), host.name("tree")];
         let disk = host.copy_of(Fixture::TinyMbr)?;
-        host.config(&image, &format!("DISKS=( vda:1:{} )\nBRIDGES=( br0 )\n", disk.display()))?;
+        host.config(
+            &image,
+            &format!("DISKS=( vda:1:{} )\nBRIDGES=( br0 )\nAUTOSTART=yes\n", disk.display()),
+        )?;
         let base = host.copy_of(Fixture::TinyTree)?;
         fs::create_dir_all(host.subhost_dir().join(&tree))?;
         let config = format!("BASE={}\nBRIDGES=( br0 )\n", base.display());
@@ -90,25 +93,44 @@ impl Crashed {
         }
         let kinds = [
             Kind {
-                up: up(&["boot", "--detach", &image]),
+                up: [up(&["boot", "--detach", &image]), up(&["autostart"])],
                 record: of_stranger(&record_of(&image), &stranger)?,
                 // None lingers: what is there of another configuration of that name.
                 lingering: of_stranger(&record_of(&image), &stranger)?,
                 name: image,
             },
             Kind {
-                up: up(&["start", &tree, "--", "true"]),
+                up: [up(&["start", &tree, "--", "true"]), up(&["start", &tree, "--", "ls", "/"])],
                 record: of_stranger(&record_of(&tree), &stranger)?,
                 lingering: of_stranger(&lingering, &stranger)?,
                 name: tree,
             },
         ];
+        all_are_known(&kinds)?;
         for kind in &kinds {
             host.done(&["stop", &kind.name])?;
         }
         inside.finish(PATIENCE)?;
         Ok(Self { kinds, stranger })
     }
+}
+
+/// Nothing of the state is left out of what is mixed.
+fn all_are_known(kinds: &[Kind; 2]) -> Verdict {
+    for folder in ["", "record", "lingering", "control"] {
+        for entry in fs::read_dir(Path::new(RUN).join(folder))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let is_known = match folder {
+                "" => {
+                    ["record", "lingering", "control", "lock", "cgroup"].contains(&&*name)
+                        || name.starts_with("pid1-")
+                }
+                _ => kinds.iter().any(|kind| kind.name == name),
+            };
+            assert!(is_known, "{folder}/{name} is new");
+        }
+    }
+    Ok(())
 }
 
 fn record_of(name: &str) -> PathBuf {
@@ -181,7 +203,7 @@ fn mixtures(host: &Host) -> Verdict {
     for number in 0..count {
         let kind = &crashed.kinds[random.index(2)];
         let what = mix(kind, &pid1, &mut random)?;
-        comes_up(host, kind, random.index(3)).map_err(|error| format!("{number}: {what}: {error}"))?;
+        comes_up(host, kind, &mut random).map_err(|error| format!("{number}: {what}: {error}"))?;
         assert!(crashed.stranger.wait(Duration::ZERO)?.is_none(), "{what}: a process of others was ended");
         case::nothing_left(host, &before).map_err(|error| format!("{number}: {what}: {error}"))?;
     }
@@ -222,20 +244,20 @@ fn mix(
 }
 
 /// It is not said to run, and is brought up and down, after nothing or one of the commands that clean up.
-fn comes_up(host: &Host, kind: &Kind, first: usize) -> Verdict {
+fn comes_up(host: &Host, kind: &Kind, random: &mut Random) -> Verdict {
     let list: Vec<Value> = serde_json::from_str(&host.done(&["list", "--json", &kind.name])?)?;
     let state = list.first().and_then(|row| row["state"].as_str()).unwrap_or_default();
     assert!(["stopped", "ended", "unreadable"].contains(&state), "{list:?}");
-    if let Some(words) = [&["stop", &kind.name][..], &["recover"]].get(first) {
+    if let Some(words) = [&["stop", &kind.name][..], &["recover"]].get(random.index(3)) {
         host.done(words)?;
         let list: Vec<Value> = serde_json::from_str(&host.done(&["list", "--json", &kind.name])?)?;
         assert_eq!(list[0]["state"], "stopped");
     }
     let boots_before = boots(host, &kind.name)?;
-    let words: Vec<&str> = kind.up.iter().map(String::as_str).collect();
+    let words: Vec<&str> = kind.up[random.index(2)].iter().map(String::as_str).collect();
     host.done(&words)?;
     let list: Vec<Value> = serde_json::from_str(&host.done(&["list", "--json", &kind.name])?)?;
-    let expected = if words.contains(&"boot") { "running" } else { "lingering" };
+    let expected = if words.contains(&"start") { "lingering" } else { "running" };
     assert_eq!(list[0]["state"], expected);
     let more = usize::from(expected == "running");
     assert_eq!(

@@ -97,8 +97,7 @@ impl Inside {
 
     fn start(&self, scratch: File) -> Outcome<Child> {
         let mut qemu = Command::new("qemu-system-x86_64");
-        // Under the KVM of some virtual machines an ordinary kernel does not run.
-        if ["kvm_intel", "kvm_amd"].iter().any(|name| Path::new("/sys/module").join(name).exists()) {
+        if !is_emulated() {
             qemu.args(["-accel", "kvm"]);
         }
         qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-M", "q35", "-smp", "2"]);
@@ -120,6 +119,11 @@ impl Inside {
         let child = qemu.stdin(scratch).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         child.map_err(|error| format!("qemu-system-x86_64: {error}").into())
     }
+}
+
+/// Under the KVM of some virtual machines an ordinary kernel does not run.
+pub(super) fn is_emulated() -> bool {
+    !["kvm_intel", "kvm_amd"].iter().any(|name| Path::new("/sys/module").join(name).exists())
 }
 
 /// A file without a name, with an empty ext4 in it.
