@@ -15,7 +15,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::{DumpableBehavior, Signal, pidfd_send_signal, set_dumpable_behavior};
 
 use super::report::{Channel, Failure, Report, at};
-use super::wait::{ends, wait};
+use super::wait::{Status, ends, wait};
 use crate::{Error, Result, Step, sys};
 
 /// How long the end of a child that was killed is waited for.
@@ -80,7 +80,11 @@ pub(crate) fn spawn(
         kill(forked.pidfd.as_fd());
         return Err(Error::HeldUp { object: name(Step::Execute) });
     }
-    wait(forked.pidfd.as_fd()).map_err(|e| system("wait for a child of", e))?;
+    let status = wait(forked.pidfd.as_fd()).map_err(|e| system("wait for a child of", e))?;
+    if let Status::Killed(_) = status {
+        // It may not have told whom it has cloned, who then sees that nobody is there any more.
+        return Err(Error::ChildEnded { object: name(Step::Execute) });
+    }
     drop(child_end);
 
     await_ready(parent_end, deadline, name)

@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_kill_comes_before_the_call_and_after_the_one_before() {
-        let (_, command) = folders();
+        let (_first, command) = folders();
         let at = points(&command)[2];
         let (dir, command) = folders();
         let walk = walk(&command, Some(Harm { at, fault: Fault::Kill }), LONG).unwrap();
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_call_that_fails_is_not_made_and_the_next_one_is() {
-        let (_, command) = folders();
+        let (_first, command) = folders();
         let at = points(&command)[3];
         let (dir, command) = folders();
         let walk = walk(&command, Some(Harm { at, fault: Fault::Fail(libc::ENOSPC) }), LONG).unwrap();
