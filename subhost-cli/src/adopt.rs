@@ -99,7 +99,13 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
     }
     complete(layout, name, &record)?;
     let init = record.init.identity().open().step(step())?.ok_or_else(|| refused("has just ended"))?;
-    let file = std::fs::File::open(format!("/proc/{}/ns/net", record.init.pid)).step(step())?;
+    let file = match std::fs::File::open(format!("/proc/{}/ns/net", record.init.pid)) {
+        // One that ends has no namespaces any more before it is seen to have ended, while it waits for its children.
+        Err(_) if init.wait_gone(Instant::now() + ANSWER).unwrap_or(false) => {
+            return Err(refused("has just ended"));
+        }
+        file => file.step(step())?,
+    };
     let netns = Netns::from_fd(file.into()).step(step())?;
     // PID 1 is the guest's, and may have gone elsewhere.
     if netns.inode() != record.netns_inode {

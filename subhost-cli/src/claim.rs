@@ -97,8 +97,10 @@ pub fn complete(layout: &Layout, name: &Name, record: &Record) -> Result<(), Err
         return Ok(());
     }
     let file = match std::fs::File::open(format!("/proc/{}/ns/net", record.init.pid)) {
-        // It has ended meanwhile, and needs them no more.
-        Err(_) if !record.init.is_alive() => return Ok(()),
+        // It is just ending, or has, and needs them no more.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound || !record.init.is_alive() => {
+            return Ok(());
+        }
         file => file.step(step())?,
     };
     let netns = Netns::from_fd(file.into()).step(step())?;

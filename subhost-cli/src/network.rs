@@ -22,8 +22,9 @@ use crate::observe::{LinkOwner, Observed};
 use crate::shell;
 use crate::state::CableRecord;
 
-/// How long the name of a host end that is still dying is waited for.
-const WAIT_FOR_LINK: Duration = Duration::from_secs(2);
+/// How long the name of a host end that is still dying is waited for. One worker of the kernel ends all network namespaces of the
+/// machine: where many end at once it takes seconds.
+const WAIT_FOR_LINK: Duration = Duration::from_secs(20);
 
 /// What a person asked for, beside the cables themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

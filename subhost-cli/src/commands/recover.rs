@@ -57,10 +57,16 @@ fn recover_one(layout: &Layout, name: &Name) -> Result<Option<String>, Error> {
             Err(Error::refused(Complaint::new(message).hint(hint)))
         }
         State::Running(record) => {
-            complete(layout, name, &record)?;
-            if adopt::start(layout, name)? {
+            let taken = complete(layout, name, &record).and_then(|()| adopt::start(layout, name));
+            if let Ok(true) = taken {
                 return Ok(Some(format!("has a supervisor again; its init is {}", record.init.pid)));
             }
+            // It may have ended meanwhile, or somebody else was first.
+            match state()? {
+                State::Running(now) if now.init == record.init && !now.supervisor.is_alive() => {}
+                _ => return recover_one(layout, name),
+            }
+            taken?;
             Err(Error::Left(vec![Complaint::new(format!("subhost {name}: still runs without a supervisor"))]))
         }
         // It is just being started or stopped, or waits to be booted again.
