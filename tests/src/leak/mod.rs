@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::program::slowness;
+
 use kernel_log::Log;
 use supervisors::Supervisors;
 
@@ -174,7 +176,7 @@ impl Snapshot {
     /// last user has gone. No event says that all of that is over, so this looks again every few milliseconds; at
     /// what takes long to see, only when the rest is as it was.
     pub fn settle(&self, scope: &Scope, within: Duration) -> io::Result<Difference> {
-        let deadline = Instant::now() + within;
+        let deadline = Instant::now() + within * slowness();
         let seen_late = |kind: Kind| matches!(kind, Kind::Peer | Kind::Rule | Kind::Queue);
         loop {
             let is_over = Instant::now() >= deadline;

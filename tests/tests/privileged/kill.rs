@@ -6,6 +6,7 @@ use subhost_tests::case::{self, Case, FIGURE, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
+use subhost_tests::program::slowness;
 use subhost_tests::random::{Random, seed};
 use subhost_tests::wire;
 
@@ -71,7 +72,7 @@ fn forty_kills(host: &Host) -> Verdict {
 
 /// What a kill has left, once the host has come to rest: a guest that runs, or nothing at all.
 fn is_running(host: &Host, name: &str, before: &Snapshot) -> Result<bool, Box<dyn std::error::Error>> {
-    let deadline = Instant::now() + case::CLEAN_UP;
+    let deadline = Instant::now() + case::CLEAN_UP * slowness();
     loop {
         if host.guest(name)?.is_some_and(|guest| guest.state() == "running") {
             return Ok(true);
