@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, fchmod};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -235,12 +235,14 @@ impl Client {
 /// It cannot be connected to.
 pub fn ask(layout: &Layout, name: &Name, word: Word) -> io::Result<Option<OwnedFd>> {
     let socket = socket()?;
-    match connect(&socket, &address(layout.control(name))?) {
+    let address = address(layout.control(name))?;
+    match retry_on_intr(|| connect(&socket, &address)) {
         Ok(()) => {}
         Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(None),
         Err(errno) => return Err(errno.into()),
     }
-    match send(&socket, word.encode(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    match retry_on_intr(|| send(&socket, word.encode(), flags)) {
         Ok(_) => Ok(Some(socket)),
         Err(Errno::PIPE | Errno::CONNRESET) => Ok(None),
         Err(errno) => Err(errno.into()),

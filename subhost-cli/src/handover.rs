@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use rustix::io::retry_on_intr;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
@@ -155,7 +156,8 @@ pub fn pack(value: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<OwnedF
         return Err(io::Error::other("too many descriptors"));
     }
     let text = serde_json::to_vec(value)?;
-    sendmsg(&ours, &[IoSlice::new(&text)], &mut ancillary, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    retry_on_intr(|| sendmsg(&ours, &[IoSlice::new(&text)], &mut ancillary, flags))?;
     Ok(theirs)
 }
 
@@ -165,12 +167,12 @@ pub fn pack(value: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<OwnedF
 /// There is nothing of this kind in it.
 pub fn unpack<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<(T, std::vec::IntoIter<OwnedFd>)> {
     let flags = RecvFlags::PEEK | RecvFlags::TRUNC | RecvFlags::DONTWAIT;
-    let (_, length) = recv(&socket, &mut [0_u8; 0][..], flags)?;
+    let (_, length) = retry_on_intr(|| recv(&socket, &mut [0_u8; 0][..], flags))?;
     let mut text = vec![0; length];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    recvmsg(&socket, &mut [IoSliceMut::new(&mut text)], &mut ancillary, flags)?;
+    retry_on_intr(|| recvmsg(&socket, &mut [IoSliceMut::new(&mut text)], &mut ancillary, flags))?;
     let mut fds = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(sent) = message {

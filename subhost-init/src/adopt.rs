@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{socket_domain, socket_type};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
@@ -48,8 +48,8 @@ pub fn adopt(init: &ProcessHandle, deadline: Instant) -> Result<Adopted> {
         }
     };
     let console = take(init, CONSOLE_FD)?.filter(|fd| is_master(fd.as_fd()));
-    send(&socket, &Request::Adopt.encode(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
-        .map_err(|e| error("ask", init, e))?;
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    retry_on_intr(|| send(&socket, &Request::Adopt.encode(), flags)).map_err(|e| error("ask", init, e))?;
     while wait_readable(&socket, deadline) {
         let mut packet = [0; PACKET];
         match recv(&socket, &mut packet, RecvFlags::DONTWAIT) {

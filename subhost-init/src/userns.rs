@@ -129,7 +129,7 @@ fn adopt(pid: u32, map: IdMap) -> Result<UserNamespace> {
 
 fn write_once(path: &str, text: &str) -> io::Result<()> {
     let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    if rustix::io::write(&file, text.as_bytes())? == text.len() {
+    if rustix::io::retry_on_intr(|| rustix::io::write(&file, text.as_bytes()))? == text.len() {
         Ok(())
     } else {
         Err(io::ErrorKind::WriteZero.into())

@@ -103,11 +103,16 @@ impl Socket {
             bytes.extend(request.to_bytes(self.sequence));
         }
         // One send is one datagram: netlink takes all of it or nothing.
-        self.socket.send_to(&bytes, &netlink_sys::SocketAddr::new(0, 0), 0).map_err(|error| {
-            let object = requests.first().map(|request| request.object.clone()).unwrap_or_default();
-            Error::os("send netlink request for", object, error)
-        })?;
-        Ok(())
+        loop {
+            match self.socket.send_to(&bytes, &netlink_sys::SocketAddr::new(0, 0), 0) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let object = requests.first().map(|request| request.object.clone()).unwrap_or_default();
+                    return Err(Error::os("send netlink request for", object, error));
+                }
+            }
+        }
     }
 
     fn acknowledgements(&mut self, first: u32, requests: &[Request]) -> Result<Vec<Answer>> {

@@ -58,7 +58,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
     let init = record.init.identity().open().step(format!("enter {name}"))?.ok_or_else(gone)?;
     let root = RootDir::open(Path::new(&format!("/proc/{}/root", record.init.pid)));
     // The number is still the same process: what was opened is its root.
-    if !record.init.is_alive() {
+    if record.init.identity().open().step(format!("enter {name}"))?.is_none() {
         return Err(gone());
     }
     let root = root.step(format!("enter {name}"))?;

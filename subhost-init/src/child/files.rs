@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 use super::report::{Failure, at};
 use crate::{Step, sys};
@@ -25,7 +26,8 @@ pub(crate) fn null_stdio() -> io::Result<[OwnedFd; 3]> {
 
 /// Moves the calling process into each cgroup whose `cgroup.procs` this is.
 pub(crate) fn join_cgroups(entries: &[OwnedFd]) -> Result<(), Failure> {
-    entries.iter().try_for_each(|entry| at(Step::JoinCgroups, rustix::io::write(entry, b"0")).map(drop))
+    let join = |entry| at(Step::JoinCgroups, retry_on_intr(|| rustix::io::write(entry, b"0"))).map(drop);
+    entries.iter().try_for_each(join)
 }
 
 /// What a child keeps of what it inherited, sorted.

@@ -78,9 +78,10 @@ impl Channel {
         Ok((Channel(super::raise(a)?), Channel(super::raise(b)?)))
     }
 
-    /// For the child. That nobody hears it any more is no error.
-    pub(crate) fn report(&self, report: Report) {
-        let _ = retry_on_intr(|| send(&self.0, &report.encode(), SendFlags::NOSIGNAL));
+    /// For the child: an error is that nobody hears it.
+    pub(crate) fn report(&self, report: Report) -> io::Result<()> {
+        retry_on_intr(|| send(&self.0, &report.encode(), SendFlags::NOSIGNAL))?;
+        Ok(())
     }
 
     /// For the parent: the next message, or `None` when the child has executed its program or ended. The error `TimedOut`
@@ -152,9 +153,9 @@ mod tests {
     fn reports_survive_the_socket() {
         let (parent, child) = Channel::pair().unwrap();
         let failure = Failure { step: Step::PivotRoot, errno: 22 };
-        child.report(Report::Started { pid: 4_000_000_000, pidfd: 17 });
-        child.report(Report::Ready);
-        child.report(Report::Failed(failure));
+        child.report(Report::Started { pid: 4_000_000_000, pidfd: 17 }).unwrap();
+        child.report(Report::Ready).unwrap();
+        child.report(Report::Failed(failure)).unwrap();
         drop(child);
         assert_eq!(parent.next(None, None).unwrap(), Some(Report::Started { pid: 4_000_000_000, pidfd: 17 }));
         assert_eq!(parent.next(None, None).unwrap(), Some(Report::Ready));
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn a_parent_that_leaves_is_no_go_ahead() {
         let (parent, child) = Channel::pair().unwrap();
-        child.report(Report::Ready);
+        child.report(Report::Ready).unwrap();
         drop(parent);
         assert!(!child.await_go().unwrap());
 

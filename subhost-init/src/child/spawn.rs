@@ -8,7 +8,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow};
@@ -60,11 +60,18 @@ pub(crate) fn spawn(
             });
         match result {
             Ok(child) => {
-                // The table of descriptors is the caller's, who becomes the owner.
-                let pidfd = child.pidfd.into_raw_fd();
-                channel.report(Report::Started { pid: child.pid, pidfd });
+                let report = Report::Started { pid: child.pid, pidfd: child.pidfd.as_raw_fd() };
+                match at(Step::Clone, channel.report(report)) {
+                    // The table of descriptors is the caller's, who becomes the owner.
+                    Ok(()) => drop(child.pidfd.into_raw_fd()),
+                    Err(failure) => {
+                        let _ = pidfd_send_signal(&child.pidfd, Signal::KILL);
+                        let _ = channel.report(Report::Failed(failure));
+                    }
+                }
             }
-            Err(failure) => channel.report(Report::Failed(failure)),
+            // Where nobody hears it nobody waits.
+            Err(failure) => drop(channel.report(Report::Failed(failure))),
         }
         0
     };
@@ -147,7 +154,7 @@ fn kill(pidfd: BorrowedFd<'_>) {
 /// The last thing that a child does which did not become its program.
 fn end(channel: &Channel, result: std::result::Result<Infallible, Failure>) -> i32 {
     let Err(failure) = result;
-    channel.report(Report::Failed(failure));
+    let _ = channel.report(Report::Failed(failure));
     if failure.step == Step::Execute && failure.errno == libc::ENOENT { 127 } else { 126 }
 }
 

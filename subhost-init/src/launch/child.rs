@@ -51,7 +51,7 @@ impl Child<'_> {
         self.stdio.place()?;
         sys::signals::reset_dispositions();
 
-        channel.report(Report::Ready);
+        at(Step::AwaitGo, channel.report(Report::Ready))?;
         // Signals stay blocked until here, so that nothing but SIGKILL and end of file ends the wait.
         if !at(Step::AwaitGo, channel.await_go())? && !self.is_committed() {
             sys::clone::exit(0);

@@ -1,6 +1,7 @@
 //! Clocks of the guest's own, which start with it (time_namespaces(7)).
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::retry_on_intr;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::child::{Failure, at};
@@ -21,5 +22,5 @@ const FILE: &str = "/proc/self/timens_offsets";
 pub(super) fn start(offsets: &str) -> Result<(), Failure> {
     at(Step::TimeNamespace, sys::namespace::new_time_namespace())?;
     let file = at(Step::TimeNamespace, open(FILE, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()))?;
-    at(Step::TimeNamespace, rustix::io::write(&file, offsets.as_bytes())).map(drop)
+    at(Step::TimeNamespace, retry_on_intr(|| rustix::io::write(&file, offsets.as_bytes()))).map(drop)
 }

@@ -44,10 +44,13 @@ fn killed(host: &Host, act: Act) -> Verdict {
         if walk.harmed.is_none() {
             count.add("not reached");
         }
-        let verdict = if walk.hung { Err("hangs".into()) } else { scene.mend().and_then(|()| scene.end()) };
-        if let Err(error) = verdict {
+        let call = walk.harmed.map_or_else(|| call.clone(), name);
+        if walk.hung {
+            // What is left of it may hold up all that comes.
+            return Err(format!("{act:?} killed at {at} ({call}) hangs: {walk}").into());
+        }
+        if let Err(error) = scene.mend().and_then(|()| scene.end()) {
             count.add("failures");
-            let call = walk.harmed.map_or_else(|| call.clone(), name);
             scene.failed(format!("{act:?} killed at {at} ({call}): {error}\n--- itself: {walk}"))?;
         }
     }
