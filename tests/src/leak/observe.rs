@@ -146,9 +146,10 @@ fn cgroups(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
         }
         let Some(point) = left.split(' ').nth(4) else { continue };
         walk(Path::new(point), &mut |path, kind| {
-            let text = path.to_string_lossy();
-            if kind.is_dir() && scope.covers(&text) {
-                things.insert((Kind::Cgroup, text.into_owned()));
+            // A hierarchy mounted in a folder of ours is the whole machine's all the same.
+            let below = path.strip_prefix(point).unwrap_or(path);
+            if kind.is_dir() && scope.covers(&below.to_string_lossy()) {
+                things.insert((Kind::Cgroup, path.to_string_lossy().into_owned()));
             }
         })?;
     }
