@@ -89,6 +89,8 @@ const PANICS: &[(&str, &str)] = &[
     ("getrandom", "failed to generate random data"),
     // The standard library, at the end of reading a directory.
     ("close", "unexpected error during closedir"),
+    // The C library, where it waits for a thread.
+    ("futex", "The futex facility returned an unexpected error code"),
     // rustix, which gives the limits and no error.
     ("prlimit64", "called `Result::unwrap()`"),
 ];
