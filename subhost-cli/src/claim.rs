@@ -137,9 +137,10 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         return sweep_files(layout, name);
     }
     let hidden = linger::take_off(record.lingers.as_ref().map_or(&[], |lingers| &lingers.mounts));
-    // Without the record, nobody would know those that could not be taken off.
-    let is_done = hidden.is_empty();
+    let mut is_done = hidden.is_empty();
     let mut left = [hidden, take_back(layout, name, record)].concat();
+    // Without the record, nobody would know what could not be taken off, and whose it is.
+    is_done &= left.is_empty() || !may_be_pinned(layout, name, record);
     let removed = record.cgroup.open().and_then(|mut cgroup| cgroup.remove());
     if let Err(error) = removed {
         left.push(Complaint::new(error.to_string()));
@@ -151,6 +152,15 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         left.push(Complaint::new(format!("remove the record of {name}: {error}")));
     }
     if left.is_empty() { Ok(()) } else { Err(Error::Left(left)) }
+}
+
+/// Whether the netns of a record has its name still, as far as that can be seen.
+fn may_be_pinned(layout: &Layout, name: &Name, record: &Record) -> bool {
+    match pinned_inode(&layout.netns_dir, name.as_str()) {
+        Ok(Some(PinState::Netns { inode })) => record.pinned && inode == record.netns_inode,
+        Ok(_) => false,
+        Err(_) => record.pinned,
+    }
 }
 
 /// Removes what is left of one whose record a crash of the host has torn. True if there was one. To be called with the name

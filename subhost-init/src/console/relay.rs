@@ -86,8 +86,16 @@ impl Relay {
 
     fn with(mut self, source: Option<OwnedFd>, sink: Option<OwnedFd>, kind: Kind) -> Relay {
         let buffer = Box::new([0; BUFFER_BYTES]);
-        let flow =
-            Flow { source, sink, kind, buffer, pending: 0..0, hung_up: false, reads_left: DRAIN_READS };
+        let flow = Flow {
+            source,
+            sink,
+            kind,
+            buffer,
+            pending: 0..0,
+            hung_up: false,
+            reads_left: DRAIN_READS,
+            lost: None,
+        };
         self.flows.push(flow);
         self
     }
@@ -138,7 +146,7 @@ impl Relay {
     /// one of the `others` is readable: then it may be called again, or what is left be given up.
     ///
     /// # Errors
-    /// [`Error::System`] of `poll`.
+    /// [`Error::System`]: some of what the guest has said is lost, as on a full disk; or of `poll`.
     pub fn drain(&mut self, others: &[BorrowedFd<'_>]) -> Result<Wake> {
         loop {
             for flow in self.flows.iter_mut().filter(|flow| flow.kind != Kind::Input) {
@@ -147,7 +155,8 @@ impl Relay {
             let slow = self.flows.iter().filter(|flow| flow.kind != Kind::Input && !flow.pending.is_empty());
             let sinks: Vec<_> = slow.filter_map(|flow| flow.sink.as_ref()).collect();
             if sinks.is_empty() {
-                return Ok(Wake::Ended);
+                let lost = self.flows.iter_mut().find_map(|flow| flow.lost.take());
+                return lost.map_or(Ok(Wake::Ended), |errno| Err(error(errno.into())));
             }
             let mut fds: Vec<_> =
                 others.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
@@ -220,6 +229,8 @@ struct Flow {
     hung_up: bool,
     /// How often it is read after the end.
     reads_left: usize,
+    /// Why not all of it has come through, where somebody would have taken it.
+    lost: Option<Errno>,
 }
 
 impl Flow {
@@ -270,7 +281,10 @@ impl Flow {
                 self.hung_up = true;
                 return false;
             }
-            Err(_) => self.finish(),
+            Err(errno) => {
+                self.lose(errno);
+                self.finish();
+            }
         }
         true
     }
@@ -285,7 +299,11 @@ impl Flow {
             Ok(count) => self.pending.start += count,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return false,
-            Err(_) => {
+            Err(errno) => {
+                // That nobody reads, or has the terminal any more, is no loss.
+                if ![Errno::PIPE, Errno::IO].contains(&errno) {
+                    self.lose(errno);
+                }
                 self.sink = None;
                 // A writer into a pipe learns that nobody reads, as in a shell's pipeline; a terminal has no such end, and
                 // is drained so that its writers never wait.
@@ -296,6 +314,12 @@ impl Flow {
             }
         }
         true
+    }
+
+    fn lose(&mut self, errno: Errno) {
+        if self.kind == Kind::Output {
+            self.lost.get_or_insert(errno);
+        }
     }
 
     fn discard_if_unwanted(&mut self) {
@@ -321,6 +345,16 @@ mod tests {
     use super::*;
     use std::fs::File;
     use std::io::{Read, Write};
+
+    #[test]
+    fn what_a_full_disk_does_not_take_is_an_error() {
+        let (source, mut guest) = std::io::pipe().unwrap();
+        guest.write_all(b"lost").unwrap();
+        drop(guest);
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut relay = Relay::new().output(source.into(), full.into()).unwrap();
+        assert!(relay.drain(&[]).unwrap_err().to_string().contains("No space left on device"));
+    }
 
     #[test]
     fn a_slow_reader_keeps_nobody_waiting_and_loses_nothing() {
