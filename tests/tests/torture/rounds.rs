@@ -332,13 +332,20 @@ fn bring_down(host: &Host, plan: &Plan) -> Verdict {
     let name = plan.name.as_str();
     if plan.recovers {
         let outcome = host.subhostctl(&["recover", name])?;
-        let (state, _, told) = look(host, name)?;
-        // One that stands still is taken over when it goes on.
-        if outcome.code != 0 && state != "paused" {
-            return Err(format!("recover: {outcome}").into());
-        }
-        if state == "ended" || (state == "running" && told.contains("\"unsupervised\"")) {
-            return Err(format!("recover left {told}: {outcome}").into());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (state, _, told) = look(host, name)?;
+            // One that stands still is taken over when it goes on.
+            if outcome.code != 0 && state != "paused" {
+                return Err(format!("recover: {outcome}").into());
+            }
+            // Just now it may be rebooting.
+            if state != "ended" && (state != "running" || !told.contains("\"unsupervised\"")) {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("recover left {told}: {outcome}").into());
+            }
         }
     }
     let outcome = host.subhostctl(&["stop", name])?;
