@@ -114,8 +114,7 @@ fn kernel() -> Vec<Finding> {
     } else {
         Finding::new(what, Health::Bad, release).advice("subhost needs Linux 6.1 or newer")
     }];
-    // There is another way without openat2.
-    let missing: Vec<_> = missing_system_calls().into_iter().filter(|name| *name != "openat2").collect();
+    let missing = missing_system_calls();
     if !missing.is_empty() {
         let advice = "needs Linux 6.1, and a seccomp filter around this program has to let it pass";
         findings.push(Finding::new("system calls", Health::Bad, missing.join(", ")).advice(advice));

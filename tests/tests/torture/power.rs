@@ -108,7 +108,7 @@ impl Crashed {
         ];
         all_are_known(&kinds)?;
         for kind in &kinds {
-            host.done(&["stop", &kind.name])?;
+            host.done(&["stop", "--wait", &kind.name])?;
         }
         inside.finish(PATIENCE)?;
         Ok(Self { kinds, stranger })
@@ -287,7 +287,7 @@ fn torn(host: &Host) -> Verdict {
     host.done(&["boot", "--detach", &name])?;
     let record = record_of(&name);
     let whole = fs::read(&record)?;
-    host.done(&["stop", &name])?;
+    host.done(&["stop", "--wait", &name])?;
     let before = Snapshot::take(&host.scope())?;
     let seed = seed();
     eprintln!("{FIGURE}SUBHOST_SEED={seed} repeats these records");
