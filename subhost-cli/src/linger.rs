@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use subhost_init::userns::UserNamespace;
 use subhost_mount::attached::{MountId, unmount};
@@ -124,7 +125,10 @@ fn hidden(place: &Path) -> Complaint {
 /// What is at a path, and the mount that it is in.
 fn open(path: &Path) -> Result<(OwnedFd, MountId), Box<dyn std::error::Error + Send + Sync>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty())?;
+    let fd = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NOTDIR) => return Err("is no folder".into()),
+        opened => opened?,
+    };
     let id = MountId::of(&fd)?;
     Ok((fd, id))
 }

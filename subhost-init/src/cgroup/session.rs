@@ -123,7 +123,11 @@ impl Watcher {
     /// Nobody has to wait any more.
     fn end(self) {
         let _ = write(&self.pipe, DONE);
-        let _ = unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
+        let remove = || unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
+        // An error that passes is not to leave it, as nobody comes for it any more.
+        if !matches!(remove(), Ok(()) | Err(Errno::BUSY)) {
+            let _ = remove();
+        }
     }
 }
 
