@@ -17,7 +17,7 @@
 //! let long = Duration::from_secs(10);
 //! let walk = stepper::walk(&Command::new("true"), None, long)?;
 //! let last = Point { process: 0, call: walk.calls[0].len() - 1 };
-//! let killed = stepper::walk(&Command::new("true"), Some(Harm { at: last, fault: Fault::Kill }), long)?;
+//! let killed = stepper::walk(&Command::new("true"), Some(Harm::at(last, Fault::Kill)), long)?;
 //! assert_eq!(killed.code, 137);
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -68,12 +68,25 @@ pub enum Fault {
 }
 
 /// A fault, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Harm {
     /// Where.
     pub at: Point,
     /// What.
     pub fault: Fault,
+    /// Whether the call with this number is spared. It is then the next one of that process.
+    pub spares: fn(i64) -> bool,
+}
+
+impl Harm {
+    /// A fault at exactly this point.
+    pub fn at(at: Point, fault: Fault) -> Self {
+        Self { at, fault, spares: |_| false }
+    }
+
+    fn is_due(&self, here: Point, number: i64) -> bool {
+        here.process == self.at.process && here.call >= self.at.call && !(self.spares)(number)
+    }
 }
 
 /// What came of a command.
@@ -250,7 +263,7 @@ impl Tracer {
             Call::Entry(number) => {
                 let here = Point { process: index, call: thread.calls.len() };
                 thread.calls.push(number);
-                let Some(harm) = self.harm.filter(|harm| harm.at == here) else { return Ok(()) };
+                let Some(harm) = self.harm.take_if(|harm| harm.is_due(here, number)) else { return Ok(()) };
                 self.harmed = Some(number);
                 match harm.fault {
                     Fault::Kill => {
@@ -329,7 +342,7 @@ mod tests {
         let (_first, command) = folders();
         let at = points(&command)[2];
         let (dir, command) = folders();
-        let walk = walk(&command, Some(Harm { at, fault: Fault::Kill }), LONG).unwrap();
+        let walk = walk(&command, Some(Harm::at(at, Fault::Kill)), LONG).unwrap();
         assert_eq!((walk.code, walk.harmed), (128 + libc::SIGKILL, Some(libc::SYS_mkdirat)));
         let found = (0..5).filter(|number| dir.path().join(number.to_string()).exists());
         assert_eq!(found.collect::<Vec<_>>(), [0, 1]);
@@ -340,7 +353,7 @@ mod tests {
         let (_first, command) = folders();
         let at = points(&command)[3];
         let (dir, command) = folders();
-        let walk = walk(&command, Some(Harm { at, fault: Fault::Fail(libc::ENOSPC) }), LONG).unwrap();
+        let walk = walk(&command, Some(Harm::at(at, Fault::Fail(libc::ENOSPC))), LONG).unwrap();
         assert_eq!(walk.stdout, "0 ok\n1 ok\n2 ok\n3 ENOSPC\n4 ok\n");
         let found = (0..5).filter(|number| dir.path().join(number.to_string()).exists());
         assert_eq!(found.collect::<Vec<_>>(), [0, 1, 2, 4]);
@@ -348,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_point_beyond_the_end_is_not_reached() {
-        let harm = Harm { at: Point { process: 0, call: 1_000_000 }, fault: Fault::Kill };
+        let harm = Harm::at(Point { process: 0, call: 1_000_000 }, Fault::Kill);
         let walk = walk(&Command::new("true"), Some(harm), LONG).unwrap();
         assert_eq!((walk.code, walk.harmed), (0, None));
     }

@@ -39,7 +39,7 @@ fn killed(host: &Host, act: Act) -> Verdict {
             continue;
         }
         scene.prepare()?;
-        let walk = scene.walk(Some(Harm { at: *at, fault: Fault::Kill }))?;
+        let walk = scene.walk(Some(Harm::at(*at, Fault::Kill)))?;
         count.add("calls");
         if walk.harmed.is_none() {
             count.add("not reached");
