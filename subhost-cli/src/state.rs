@@ -167,9 +167,10 @@ impl Process {
         }
     }
 
-    /// True if it was there since this host was booted. Of what another boot had, nothing is there, and its numbers mean others.
+    /// True unless it was there only before this host was booted: of what another boot had nothing is there, and its numbers mean
+    /// others. Where that cannot be told it is of this one.
     pub fn is_of_this_boot(&self) -> bool {
-        Process::of(std::process::id()).is_ok_and(|own| own.boot_id == self.boot_id)
+        Process::of(std::process::id()).map_or(true, |own| own.boot_id == self.boot_id)
     }
 
     /// True while that very process lives.
