@@ -120,14 +120,14 @@ impl Watcher {
         }
     }
 
-    /// Nobody has to wait any more.
+    /// Nobody has to wait any more, once it is gone.
     fn end(self) {
-        let _ = write(&self.pipe, DONE);
         let remove = || unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
         // An error that passes is not to leave it, as nobody comes for it any more.
         if !matches!(remove(), Ok(()) | Err(Errno::BUSY)) {
             let _ = remove();
         }
+        let _ = write(&self.pipe, DONE);
     }
 }
 
