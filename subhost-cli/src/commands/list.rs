@@ -17,7 +17,7 @@ use crate::state::recorded;
 pub(super) fn list(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("list")?;
     let names = if given.is_empty() { all(context)? } else { expand(given, "subhost", || all(context))? };
-    let shown = look_at(context, &names)?;
+    let shown = look_at(context, &names, given)?;
     if context.json {
         report::print_json_array(&shown)?;
     } else {
@@ -44,7 +44,7 @@ pub(super) fn list(context: &Context, given: &[Names]) -> Result<u8, Error> {
 /// Shows one subhost, or several.
 pub(super) fn status(context: &Context, given: &[Names]) -> Result<u8, Error> {
     need_root("status")?;
-    let mut shown = look_at(context, &expand(given, "subhost", || all(context))?)?;
+    let mut shown = look_at(context, &expand(given, "subhost", || all(context))?, given)?;
     tell_ends(context, &mut shown);
     match (context.json, given) {
         // How much it is shows in what was asked for, and not in what is there.
@@ -72,15 +72,19 @@ fn all(context: &Context) -> Result<Vec<Name>, Error> {
     Ok(names)
 }
 
-/// Looks at each, and once at the links for all of them.
-fn look_at(context: &Context, names: &[Name]) -> Result<Vec<Shown>, Error> {
+/// Looks at each, and once at the links for all of them. One that nobody has named may have gone meanwhile.
+fn look_at(context: &Context, names: &[Name], given: &[Names]) -> Result<Vec<Shown>, Error> {
     let links = Observed::read().step("list the links")?;
     let known = |name: &Name| {
         let shown = look(context, name, &links);
         let is_known = shown.state != "stopped" || context.layout.is_known(name);
-        if is_known { Ok(shown) } else { Err(unknown(name)) }
+        let is_named = || given.iter().any(|given| matches!(given, Names::One(it) if it == name));
+        match is_known {
+            true => Some(Ok(shown)),
+            false => is_named().then(|| Err(unknown(name))),
+        }
     };
-    names.iter().map(known).collect()
+    names.iter().filter_map(known).collect()
 }
 
 fn status_table(context: &Context, shown: Shown) -> String {

@@ -77,6 +77,11 @@ pub(crate) const CASES: &[Case] = &[
         body: slow_reader,
     },
     Case {
+        name: "a_list_goes_on_while_subhosts_come_and_go",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: come_and_go,
+    },
+    Case {
         name: "a_payload_that_ends_itself_when_told_to_keeps_its_status",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: own_status,
@@ -320,6 +325,18 @@ fn killed(host: &Host) -> Verdict {
     let outcome = command.finish(Duration::from_secs(20))?;
     assert_eq!(outcome.code, 143, "{outcome}");
     assert!(guest.ends(Duration::ZERO)?);
+    Ok(())
+}
+
+fn come_and_go(host: &Host) -> Verdict {
+    let disk = format!("vda:1:{}", host.copy_of(Fixture::TinyMbr)?.display());
+    let name = host.name("run");
+    for _ in 0..20 {
+        let mut run = host.start(&["run", "--name", &name, "--disk", &disk, "--", "true"])?;
+        while run.wait(Duration::ZERO)?.is_none() {
+            host.done(&["list", "--json"])?;
+        }
+    }
     Ok(())
 }
 
