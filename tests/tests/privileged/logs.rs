@@ -133,7 +133,8 @@ fn flood(host: &Host) -> Verdict {
     let supervisor = guest.field("supervisor_pid").as_u64().ok_or("no supervisor")?;
     let private = || -> Result<u64, Box<dyn std::error::Error>> {
         let text = fs::read_to_string(format!("/proc/{supervisor}/smaps_rollup"))?;
-        let lines = text.lines().filter(|line| line.starts_with("Private_"));
+        // Pages of the program itself come and go.
+        let lines = text.lines().filter(|line| line.starts_with("Private_Dirty:"));
         Ok(lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum())
     };
     let before = private()?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::time::{Duration, Instant};
 
 use subhost_tests::case::{Case, FIGURE, Need, Verdict};
@@ -103,10 +104,14 @@ fn refused(host: &Host) -> Verdict {
     for place in &places {
         host.witness("mount", &["-t", "tmpfs", "none", &place.to_string_lossy()])?;
     }
+    // Nor can they be mounted anew.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create("/run/subhost")?;
+    fs::write("/run/subhost/cgroup", "")?;
     configured(host, "INIT=auto\nNESTING=yes")?;
     let outcome = host.subhostctl(&["boot", &name, "--detach"])?;
     assert_eq!(outcome.code, 2, "{outcome}");
     assert!(outcome.stderr.contains("systemd, which needs a cgroup of version 2"), "{outcome}");
+    fs::remove_file("/run/subhost/cgroup")?;
     for place in &places {
         assert_eq!(fs::read_dir(place)?.count(), 0);
         host.witness("umount", &[&place.to_string_lossy()])?;
