@@ -83,10 +83,10 @@ impl<'a> Scene<'a> {
             running: RefCell::default(),
             failures: RefCell::default(),
         };
-        // Folders are made with the first of all.
+        // What is made with the first of all is there from now on.
         scene.up()?;
         scene.down()?;
-        scene.empty.replace(Snapshot::take(&host.scope())?);
+        scene.nothing_left()?;
         Ok(scene)
     }
 
