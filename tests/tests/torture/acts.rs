@@ -197,7 +197,7 @@ impl<'a> Scene<'a> {
         loop {
             let told = self.host.subhostctl(words)?;
             let is_busy = told.stderr.contains("another command is starting or stopping it")
-                || self.act == Act::Start && told.stderr.contains("is running, with init");
+                || told.stderr.contains("is running, with init");
             if told.code == 0 {
                 return Ok(());
             }
