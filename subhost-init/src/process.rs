@@ -332,8 +332,9 @@ mod tests {
         for (command, ended) in
             [("exit 7", Ended::Exited(7)), ("kill -9 $$", Ended::Killed(9)), ("kill -2 $$", Ended::PowerOff)]
         {
-            let mut child = Command::new("sh")
-                .args(["-c", &format!("read x; {command}")])
+            // What is run in the background ignores SIGINT, and so would the shell.
+            let mut child = Command::new("env")
+                .args(["--default-signal=INT", "sh", "-c", &format!("read x; {command}")])
                 .stdin(Stdio::piped())
                 .spawn()
                 .unwrap();
