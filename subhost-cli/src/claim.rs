@@ -158,8 +158,9 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
 fn may_be_pinned(layout: &Layout, name: &Name, record: &Record) -> bool {
     match pinned_inode(&layout.netns_dir, name.as_str()) {
         Ok(Some(PinState::Netns { inode })) => record.pinned && inode == record.netns_inode,
+        // Or what the name was made of.
+        Ok(Some(PinState::Leftover)) | Err(_) => record.pinned,
         Ok(_) => false,
-        Err(_) => record.pinned,
     }
 }
 

@@ -241,7 +241,7 @@ fn starts(host: &Host) -> Verdict {
     let start = |script: &str| host.done(&["start", &name, "--", "sh", "-c", script]);
     let identity = || Ok::<_, io::Error>(host.guest(&name)?.map(|guest| guest.field("netns_inode").clone()));
     start("true")?;
-    host.done(&["stop", &name])?;
+    host.done(&["stop", "--wait", &name])?;
     let (before, open) = (Snapshot::take(&host.scope())?, open_here()?);
     let (count, begun) = (STARTS.now(), Instant::now());
     for round in 1..=count {
