@@ -65,7 +65,7 @@ fn a_command_that_the_guest_stops() {
         let guest = IdleGuest::of(stage.script(script));
         let mut given_up = 0;
         // Some are stopped only when they have executed their program.
-        for _ in 0..50 {
+        for _ in 0..500 {
             let command = enter(&guest, &["echo"]).patience(Duration::from_millis(200));
             match command.start() {
                 Err(Error::HeldUp { object }) => {
