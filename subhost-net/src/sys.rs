@@ -140,6 +140,15 @@ pub(crate) fn owning_user_namespace(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(owner) })
 }
 
+/// Takes the exclusive flock(2) of what `fd` has open, if nobody has one. Closing gives it back, which cannot fail.
+pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: flock takes a descriptor and flags, and touches no memory of ours.
+    match unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Whether `fd` refers to a network namespace.
 pub(crate) fn is_netns(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: NS_GET_NSTYPE takes no argument; on anything but a namespace it fails.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::fcntl::{OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
@@ -216,16 +216,17 @@ fn share(dir: &Path) -> Result<()> {
 
 /// The lock that `ip netns add` takes for the same purpose. Without it, two makers could bind the folder over each
 /// other; that is rare enough to go on without it when somebody just holds it.
-fn share_lock(dir: &Path) -> Option<Flock<OwnedFd>> {
+fn share_lock(dir: &Path) -> Option<OwnedFd> {
     let deadline = Instant::now() + SHARE_LOCK_WAIT;
-    let mut fd = open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    let fd = open(dir, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
     loop {
-        match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Some(lock),
-            Err((_, errno)) if errno != Errno::EWOULDBLOCK || Instant::now() >= deadline => return None,
-            Err((unlocked, _)) => fd = unlocked,
+        match crate::sys::try_lock(fd.as_fd()) {
+            Ok(()) => return Some(fd),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= deadline => {
+                return None;
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(2)),
         }
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
