@@ -53,7 +53,7 @@ impl Scripted {
     pub(crate) fn start(host: &Host, tree: &Path, script: &str) -> std::io::Result<Self> {
         let name = host.name("join");
         let script = format!(
-            "rm -f /tmp/stop; echo up >/tmp/up\n{script}\nwhile [ ! -e /tmp/stop ]; do sleep 0.05; done"
+            "rm -rf /tmp/stop; echo up >/tmp/up\n{script}\nwhile [ ! -e /tmp/stop ]; do sleep 0.05; done"
         );
         let path = tree.to_string_lossy();
         fs::create_dir_all(tree.join("tmp"))?;
@@ -79,7 +79,8 @@ impl Scripted {
 
     /// Ends it, and gives what it has said.
     pub(crate) fn finish(self, host: &Host) -> std::io::Result<Outcome> {
-        self.exec(host, &["--", "touch", "/tmp/stop"])?;
+        // A folder: a command that opens a file would be seen with it by a guest that looks for open files.
+        self.exec(host, &["--", "mkdir", "/tmp/stop"])?;
         self.command.finish(PATIENCE)
     }
 }
