@@ -77,7 +77,10 @@ const WAITING: &[&str] = &[
 
 /// Errors that mean something where they come from, which is then told in words of its own.
 const MEANT: &[(&str, i32)] = &[
+    // pthread_create(3) of the C library says EAGAIN then.
+    ("clone3", libc::ENOMEM),
     // A cgroup with processes in it.
+    ("fstatfs", libc::EBUSY),
     ("mkdirat", libc::EBUSY),
     ("openat2", libc::EBUSY),
 ];
