@@ -4,6 +4,7 @@ use super::look::subhost;
 use super::network::Links;
 use super::process::Processes;
 use super::sample::{Kind, Row, Source};
+use super::shown::in_units;
 use super::time::Time;
 use crate::events::{Event, Used};
 use crate::state::Record;
@@ -29,6 +30,20 @@ pub fn figures(record: &Record) -> Used {
         received_bytes: row.received_bytes,
         sent_bytes: row.sent_bytes,
     }
+}
+
+/// The same in words.
+pub fn in_words(used: &Used) -> String {
+    let size = |bytes: Option<u64>, what: &str| Some(format!("{} {what}", in_units(bytes?)));
+    let words = [
+        used.cpu_seconds.map(|seconds| format!("{seconds:.2} s of processor time")),
+        size(used.memory_peak_bytes, "of memory at most"),
+        size(used.read_bytes, "read"),
+        size(used.written_bytes, "written"),
+        size(used.received_bytes, "received"),
+        size(used.sent_bytes, "sent"),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Those that have ended, as rows; only those since a time, if one is given.

@@ -8,7 +8,7 @@ use subhost_init::cgroup::{Cgroup, CgroupDirectory, Usage};
 use super::ended;
 use super::machine::{Machine, io_of_cgroup};
 use super::network::{Links, Traffic};
-use super::process::{Memory, Processes, Used};
+use super::process::{self, Memory, Processes, Used};
 use super::sample::{Kind, Row, Sample, Source};
 use super::time::Time;
 use super::vm::{self, Vm};
@@ -53,11 +53,12 @@ pub fn look(layout: &Layout, since: Option<Time>) -> Sample {
         // What was found is when it began.
         part.age_seconds = part.age_seconds.map(|began| (host.uptime_seconds - began).max(0.0));
     }
-    sample.add_rest();
     if let Some(since) = since {
         let events = events::read(layout).unwrap_or_default();
         sample.rows.extend(ended::rows(&events, Some(since)));
     }
+    // The last row, as who adds up samples knows by then what all others have used.
+    sample.add_rest();
     sample
 }
 
@@ -79,7 +80,7 @@ pub(super) fn subhost(record: &Record, processes: &Processes, links: &Links) -> 
     let init = &record.init;
     let id = format!("{}/{}/{}", init.boot_id, init.pid, init.start_time);
     let mut row = Row::new(Kind::Subhost, &*record.name, id);
-    row.age_seconds = Some(super::process::seconds(init.start_time));
+    row.age_seconds = Some(process::seconds(init.start_time));
     let own = processes.below(init.pid, init.pid_namespace);
     row.processes = Some(own.len() as u64);
     let usage = record.cgroup.open().map(|cgroup| cgroup.usage()).unwrap_or_default();
@@ -91,10 +92,16 @@ pub(super) fn subhost(record: &Record, processes: &Processes, links: &Links) -> 
 fn machine(vm: &Vm, processes: &Processes, links: &Links) -> Row {
     let id = format!("{}/{}", vm.pid, vm.process.start_ticks);
     let mut row = Row::new(Kind::Vm, &*vm.name, id);
-    row.age_seconds = Some(super::process::seconds(vm.process.start_ticks));
+    row.age_seconds = Some(process::seconds(vm.process.start_ticks));
     row.processes = Some(1);
-    // Some machines share their memory with helpers; there is one process that has all of it.
-    row.set_used(processes.used(&[vm.pid], Memory::All), &usage_of_adopted(vm.pid));
+    // Some machines share their memory with helpers; there is one process that has all of it. What it had before it was adopted is
+    // not counted for its cgroup.
+    let usage = Usage {
+        memory_bytes: None,
+        memory_peak_bytes: process::peak_bytes(vm.pid),
+        ..usage_of_adopted(vm.pid)
+    };
+    row.set_used(processes.used(&[vm.pid], Memory::All), &usage);
     row.set_traffic(links.of_names(&vm::links(vm.pid)));
     row
 }

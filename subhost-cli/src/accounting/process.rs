@@ -137,6 +137,13 @@ pub fn arguments(pid: u32) -> Vec<Vec<u8>> {
     text.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
+/// The most that was ever in memory of a process.
+pub fn peak_bytes(pid: u32) -> Option<u64> {
+    let status = file(pid, "status")?;
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"))?;
+    value.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// Ticks as seconds.
 #[expect(clippy::cast_precision_loss, reason = "ticks of a million years are exact")]
 pub fn seconds(ticks: u64) -> f64 {

@@ -189,8 +189,12 @@ impl Sample {
     }
 
     /// Finds the shares: of the time since the sample before, or of each row's age.
-    pub fn find_shares(&mut self, before: Option<(&Sample, f64)>) {
-        let before = before.filter(|(before, seconds)| before.boot_id == self.boot_id && *seconds > 0.0);
+    pub fn find_shares(&mut self, before: Option<&Sample>) {
+        // The host's own clock has ticked beside its counters.
+        let age = |sample: &Sample| sample.rows.iter().find(|row| row.kind == Kind::Host)?.age_seconds;
+        let before = before.filter(|before| before.boot_id == self.boot_id);
+        let before = before.and_then(|before| Some((before, age(self)? - age(before)?)));
+        let before = before.filter(|(_, seconds)| *seconds > 0.0);
         self.interval_seconds = before.map(|(_, seconds)| seconds);
         #[expect(clippy::cast_precision_loss, reason = "no host has that many processors")]
         let processors = self.processors.max(1) as f64;
@@ -278,13 +282,13 @@ mod tests {
             row(Kind::Subhost, "new", 4.0, 5.0),
             row(Kind::Subhost, "unseen before", 400.0, 5000.0),
         ]);
-        second.find_shares(Some((&first, 10.0)));
+        second.find_shares(Some(&first));
         let [host, vm, new, unseen, rest] = shares(&second)[..] else { panic!() };
         assert_eq!((host, vm, new, unseen), (Some(0.5), Some(0.1), Some(0.2), None));
         assert!((rest.unwrap() - 0.2).abs() < 1e-9);
         // Of another boot nothing is known.
         let mut third = Sample { boot_id: "c".to_owned(), ..second.clone() };
-        third.find_shares(Some((&second, 10.0)));
+        third.find_shares(Some(&second));
         assert_eq!((third.interval_seconds, third.rows[0].cpu_share), (None, Some(0.5)));
     }
 

@@ -222,7 +222,7 @@ fn tsv_text(text: &str) -> String {
 
 /// A text between commas, as RFC 4180 has it; what a terminal acts on is U+FFFD.
 pub fn csv_text(text: &str) -> String {
-    let text = harmless(&printable(text));
+    let text = printable(&harmless(text));
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 

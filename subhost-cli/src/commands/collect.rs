@@ -56,7 +56,7 @@ pub(super) fn collect(context: &Context, args: &args::Collect) -> Result<u8, Err
 struct Source<'a> {
     /// Another host than this one.
     host: Option<&'a RemoteHost>,
-    before: Option<(Sample, Instant)>,
+    before: Option<Sample>,
 }
 
 /// Takes a sample of each at the same time. What fails is told.
@@ -100,18 +100,16 @@ impl<'a> Source<'a> {
         let name = self.host.map_or(&*own, RemoteHost::name);
         let step = || format!("take a sample of {name}");
         let last = match &self.before {
-            Some((before, _)) => Time::parse(&before.time),
+            Some(before) => Time::parse(&before.time),
             None => store.last_time(name).step(step())?,
         };
         let since = last.map(|time| time.minus(CLOCKS));
-        let now = Instant::now();
         let mut sample = match self.host {
             Some(host) => host.look(since).step(step())?,
             None => look(layout, since),
         };
-        let before = self.before.as_ref().map(|(before, at)| (before, (now - *at).as_secs_f64()));
-        sample.find_shares(before);
-        self.before = Some((sample.clone(), now));
+        sample.find_shares(self.before.as_ref());
+        self.before = Some(sample.clone());
         Ok(sample)
     }
 }

@@ -55,17 +55,17 @@ pub(super) fn top(context: &Context, args: &args::Top) -> Result<u8, Error> {
     let _raw = RawMode::enter(stdin.as_fd()).step("use the terminal")?;
     let _screen = Screen::enter()?;
     let every = Duration::from_secs(args.every);
-    let mut before: Option<(Sample, Instant)> = None;
+    let mut before: Option<Sample> = None;
     let mut next = Instant::now();
     loop {
         if Instant::now() >= next {
-            let (now, mut sample) = (Instant::now(), look(&context.layout, None));
-            sample.find_shares(before.as_ref().map(|(sample, at)| (sample, (now - *at).as_secs_f64())));
+            let mut sample = look(&context.layout, None);
+            sample.find_shares(before.as_ref());
             sample.rows.sort_by(busier);
-            before = Some((sample, now));
-            next = now + every;
+            before = Some(sample);
+            next = Instant::now() + every;
         }
-        if let Some((sample, _)) = &before {
+        if let Some(sample) = &before {
             draw(sample)?;
         }
         if is_left(&stdin, &signals, next)? {

@@ -39,13 +39,13 @@ pub(super) fn usage(context: &Context, args: &args::Usage) -> Result<u8, Error> 
         return Ok(0);
     }
     let every = args.watch.map(Duration::from_secs);
-    let mut before: Option<(Sample, Instant)> = None;
+    let mut before: Option<Sample> = None;
     let mut next = Instant::now();
     loop {
-        let (now, mut sample) = (Instant::now(), look(&context.layout, args.since));
-        sample.find_shares(before.as_ref().map(|(sample, at)| (sample, (now - *at).as_secs_f64())));
+        let mut sample = look(&context.layout, args.since);
+        sample.find_shares(before.as_ref());
         show(context, format, &sample, every.is_some(), before.is_none())?;
-        before = Some((sample, now));
+        before = Some(sample);
         let Some(every) = every else { return Ok(0) };
         // What was missed, as while we stood still, is not made up for.
         next = (next + every).max(Instant::now());

@@ -64,8 +64,9 @@ impl Cgroup {
     /// What it has used. Of one that is gone, or of what cannot be read, there is nothing.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let all: Vec<Usage> = self.groups.iter().map(Group::usage).collect();
-        // That of version 2 comes first, and counts more.
+        // That of version 2 counts more.
+        let of = |version| self.groups.iter().filter(move |group| group.version == version).map(Group::usage);
+        let all: Vec<Usage> = of(Version::Unified).chain(of(Version::Legacy)).collect();
         let first = |of: fn(&Usage) -> Option<u64>| all.iter().find_map(of);
         Usage {
             cpu: all.iter().find_map(|it| it.cpu),

@@ -59,6 +59,9 @@ mod terminals;
 mod tiny;
 mod told;
 mod tricks;
+mod usage;
+mod usage_store;
+mod usage_witness;
 
 use std::process::ExitCode;
 
@@ -136,6 +139,8 @@ fn main() -> ExitCode {
         tiny::CASES,
         told::CASES,
         tricks::CASES,
+        usage::CASES,
+        usage_store::CASES,
     ];
     let cases: Vec<Case> = groups.concat();
     case::main(&cases)
