@@ -10,7 +10,7 @@ use crate::events::{Event, Used};
 use crate::state::Record;
 
 /// The last figures of one whose PID 1 has ended. Whoever has to reap that has not done so yet, or there is only what its cgroup has
-/// counted: a process that is reaped passes what it has used on to its parent, and in the end to PID 1.
+/// counted: a process whose end its parent hears of passes what it has used on to that, and in the end to PID 1.
 pub fn figures(record: &Record) -> Used {
     let mut processes = Processes::of(record.init.pid);
     processes.all.retain(|_, process| process.start_ticks == record.init.start_time);
