@@ -1,4 +1,4 @@
-//! Cgroups for virtual machines that have none of their own.
+//! Cgroups for virtual machines that have none of their own, and controllers that count for those of subhosts.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,25 @@ use subhost_init::cgroup::Hierarchies;
 use super::process::Processes;
 use super::vm::{self, PARENT, Vm};
 
-/// The controllers that count.
-const COUNTING: [&str; 4] = ["cpu", "memory", "io", "pids"];
+/// The controllers that count. Processor time is counted without one.
+const COUNTING: [&str; 2] = ["memory", "io"];
+/// How often it is tried to enter one that others take away.
+const TRIES: u32 = 100;
 /// Those of version 1.
 const LEGACY: [&str; 3] = ["cpuacct", "memory", "blkio"];
+
+/// The cgroup that those of all subhosts are below, and what does not count for them yet, though this host has it.
+pub fn uncounted(hierarchies: &Hierarchies) -> Option<(PathBuf, Vec<&'static str>)> {
+    let unified = hierarchies.unified.as_ref()?;
+    let parent = unified.mount_point.join(subhost_init::cgroup::PARENT);
+    let on = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
+    let is_off = |it: &&str| {
+        unified.controllers.iter().any(|controller| controller == it)
+            && on.split_whitespace().all(|on| on != *it)
+    };
+    let off: Vec<&str> = COUNTING.into_iter().filter(is_off).collect();
+    (!off.is_empty()).then_some((parent, off))
+}
 
 /// What becomes of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,17 +65,35 @@ pub fn apply(adoption: &Adoption, hierarchies: &Hierarchies) -> Result<(), (Path
         let parent = path.parent().unwrap_or(path);
         step(fs::create_dir(parent).or_else(is_there))?;
         if hierarchies.unified.as_ref().is_some_and(|it| parent.parent() == Some(&it.mount_point)) {
-            count_in(parent);
+            // What is not to be had here is done without.
+            let _ = count_below(parent);
         }
-        step(fs::create_dir(path).or_else(is_there))?;
-        match fs::write(path.join("cgroup.procs"), adoption.vm.pid.to_string()) {
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
-                let _ = fs::remove_dir(path);
-            }
-            entered => step(entered)?,
-        }
+        step(enter(parent, path, adoption.vm.pid))?;
     }
     Ok(())
+}
+
+/// Makes a cgroup and puts a process into it. Somebody else who sweeps takes an empty one away, which is made again.
+fn enter(parent: &Path, path: &Path, pid: u32) -> io::Result<()> {
+    for _ in 0..TRIES {
+        for place in [parent, path] {
+            match fs::create_dir(place).or_else(is_there) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                made => made?,
+            }
+        }
+        match fs::write(path.join("cgroup.procs"), pid.to_string()) {
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
+                // It has ended meanwhile.
+                let _ = fs::remove_dir(path);
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {}
+            entered => return entered,
+        }
+    }
+    Err(io::Error::other("it is taken away again and again"))
 }
 
 /// Removes the directories of machines that have ended: the kernel refuses it for others.
@@ -104,13 +137,18 @@ fn is_alone(place: &Path, pid: u32) -> bool {
     text.lines().all(|line| line.parse() == Ok(pid))
 }
 
-/// Turns on what counts, where it is not. What is not to be had here is done without.
-fn count_in(parent: &Path) {
+/// Turns on what counts below a cgroup, which is made where it is not there.
+///
+/// # Errors
+/// It cannot be made, or the kernel refuses; what is on by then stays on.
+pub fn count_below(parent: &Path) -> io::Result<()> {
+    fs::create_dir(parent).or_else(is_there)?;
     for controller in COUNTING {
         for place in parent.parent().into_iter().chain([parent]) {
-            let _ = fs::write(place.join("cgroup.subtree_control"), format!("+{controller}"));
+            fs::write(place.join("cgroup.subtree_control"), format!("+{controller}"))?;
         }
     }
+    Ok(())
 }
 
 /// A name for a directory that says which machine it is, and is no other's.

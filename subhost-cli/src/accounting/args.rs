@@ -60,7 +60,7 @@ pub struct Usage {
     /// Also those that have ended since then
     #[arg(long, value_name = "T", value_parser = parse_word)]
     pub since: Option<Time>,
-    /// Put virtual machines into cgroups of their own that share theirs with others
+    /// Put virtual machines into cgroups of their own that share theirs with others, and count memory and I/O of all subhosts
     #[arg(long, conflicts_with_all = ["watch", "format", "ended", "since"])]
     pub adopt: bool,
     /// Only show what --adopt would do

@@ -16,6 +16,10 @@ use super::time::Time;
 const SLACK: f64 = 5.0;
 /// After how many seconds without a sample nothing is assumed of the memory in between.
 const GAP: f64 = 3_600.0;
+/// More than all processors of the world have worked.
+const MOST_SECONDS: f64 = 1e15;
+/// How many points are kept of each; of more, each two become one.
+const POINTS: usize = 4_096;
 
 /// What is added up.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -69,6 +73,18 @@ pub struct Point {
     pub processors: f64,
     /// Memory in use.
     pub memory_bytes: Option<u64>,
+}
+
+impl Point {
+    /// One in the place of two; of one, itself.
+    fn mean(points: &[Point]) -> Point {
+        let [one, other] = *points else { return points[0] };
+        let memory_bytes = match (one.memory_bytes, other.memory_bytes) {
+            (Some(one), Some(other)) => Some(one.midpoint(other)),
+            (one, other) => one.or(other),
+        };
+        Point { time: one.time, processors: f64::midpoint(one.processors, other.processors), memory_bytes }
+    }
 }
 
 /// A host between the two times.
@@ -242,7 +258,7 @@ impl Sums {
 
 /// Counters from other hosts may be anything.
 fn sane(seconds: Option<f64>) -> f64 {
-    seconds.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).unwrap_or(0.0)
+    seconds.filter(|seconds| (0.0..MOST_SECONDS).contains(seconds)).unwrap_or(0.0)
 }
 
 impl Account {
@@ -294,6 +310,9 @@ impl Account {
         let processors = elapsed.filter(|elapsed| *elapsed > 0.0).map(|elapsed| used.cpu_seconds / elapsed);
         if let Some(processors) = processors {
             self.points.push(Point { time, processors, memory_bytes: row.memory_bytes });
+        }
+        if self.points.len() >= POINTS {
+            self.points = self.points.chunks(2).map(Point::mean).collect();
         }
     }
 

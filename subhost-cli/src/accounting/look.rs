@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use subhost_init::cgroup::{Cgroup, CgroupDirectory, Usage};
+use subhost_init::cgroup::{Cgroup, CgroupDirectory, Hierarchies, Usage};
 
 use super::ended;
 use super::machine::{Machine, io_of_cgroup};
@@ -23,11 +23,13 @@ pub fn look(layout: &Layout, since: Option<Time>) -> Sample {
     let processes = Processes::observe();
     let links = Links::observe();
     let vms = vm::all(&processes);
+    let hierarchies =
+        if vms.is_empty() { Hierarchies::default() } else { Hierarchies::observe().unwrap_or_default() };
     let parts: Vec<Row> = running(layout)
         .unwrap_or_default()
         .iter()
         .map(|record| subhost(record, &processes, &links))
-        .chain(vms.iter().map(|vm| machine(vm, &processes, &links)))
+        .chain(vms.iter().map(|vm| machine(vm, &processes, &links, &hierarchies)))
         .collect();
     let host = Machine::observe();
     let mut row = Row::new(Kind::Host, &*host.name, &*host.boot_id);
@@ -89,7 +91,7 @@ pub(super) fn subhost(record: &Record, processes: &Processes, links: &Links) -> 
     row
 }
 
-fn machine(vm: &Vm, processes: &Processes, links: &Links) -> Row {
+fn machine(vm: &Vm, processes: &Processes, links: &Links, hierarchies: &Hierarchies) -> Row {
     let id = format!("{}/{}", vm.pid, vm.process.start_ticks);
     let mut row = Row::new(Kind::Vm, &*vm.name, id);
     row.age_seconds = Some(process::seconds(vm.process.start_ticks));
@@ -99,7 +101,7 @@ fn machine(vm: &Vm, processes: &Processes, links: &Links) -> Row {
     let usage = Usage {
         memory_bytes: None,
         memory_peak_bytes: process::peak_bytes(vm.pid),
-        ..usage_of_adopted(vm.pid)
+        ..usage_of_adopted(vm.pid, hierarchies)
     };
     row.set_used(processes.used(&[vm.pid], Memory::All), &usage);
     row.set_traffic(links.of_names(&vm::links(vm.pid)));
@@ -107,8 +109,7 @@ fn machine(vm: &Vm, processes: &Processes, links: &Links) -> Row {
 }
 
 /// What the cgroups have counted that `usage --adopt` has put it into.
-fn usage_of_adopted(pid: u32) -> Usage {
-    let hierarchies = subhost_init::cgroup::Hierarchies::observe().unwrap_or_default();
+fn usage_of_adopted(pid: u32, hierarchies: &Hierarchies) -> Usage {
     let directory = |(point, path): (PathBuf, PathBuf)| {
         let is_ours = path.parent().is_some_and(|parent| parent == Path::new("/").join(vm::PARENT));
         let path = point.join(path.strip_prefix("/").ok().filter(|_| is_ours)?);
@@ -116,7 +117,7 @@ fn usage_of_adopted(pid: u32) -> Usage {
         Some(CgroupDirectory { path, inode })
     };
     let directories: Vec<_> =
-        super::adopt::places(pid, &hierarchies).into_iter().filter_map(directory).collect();
+        super::adopt::places(pid, hierarchies).into_iter().filter_map(directory).collect();
     Cgroup::open(&directories).map(|cgroup| cgroup.usage()).unwrap_or_default()
 }
 
@@ -125,7 +126,8 @@ impl Row {
     fn set_used(&mut self, used: Used, usage: &Usage) {
         self.source = if usage.cpu.is_some() { Source::Cgroup } else { Source::Processes };
         self.cpu_seconds = Some(usage.cpu.map_or(used.cpu_seconds, |cpu| cpu.as_secs_f64()));
-        self.memory_bytes = usage.memory_bytes.or(Some(used.memory_bytes));
+        // What it had before its cgroup was told to count is missing there.
+        self.memory_bytes = usage.memory_bytes.max(Some(used.memory_bytes));
         self.memory_peak_bytes = usage.memory_peak_bytes;
         let (read, written) = usage.io.as_deref().map_or((used.read_bytes, used.written_bytes), io_of_cgroup);
         (self.read_bytes, self.written_bytes) = (Some(read), Some(written));

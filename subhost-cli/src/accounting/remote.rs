@@ -15,7 +15,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long it may take to connect, in seconds.
 const CONNECT_SECONDS: u32 = 10;
 /// More than a host with thousands of subhosts says.
-const ANSWER_MAX_BYTES: u64 = 64 << 20;
+const ANSWER_MAX_BYTES: u64 = 16 << 20;
 /// How much of what ssh complains of is told.
 const COMPLAINT_MAX_BYTES: u64 = 4 << 10;
 

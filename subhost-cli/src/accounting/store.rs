@@ -113,11 +113,12 @@ impl Store {
         Ok(lines.find(|line| line.host == host).and_then(|line| Time::parse(&line.time)))
     }
 
-    /// Reads all lines, the oldest first. What is added meanwhile is not.
+    /// Reads all lines, the oldest first; of files that were full before a time, if one is given, only the last one. What is added
+    /// meanwhile is not read.
     ///
     /// # Errors
     /// A file cannot be read, is not the caller's alone, or somebody else has the store locked for too long.
-    pub fn read(&self, mut take: impl FnMut(Line)) -> io::Result<Passed> {
+    pub fn read(&self, from: Option<Time>, mut take: impl FnMut(Line)) -> io::Result<Passed> {
         let files = {
             let _lock = self.lock(FlockOperation::NonBlockingLockShared)?;
             let open = |name: String| {
@@ -126,6 +127,10 @@ impl Store {
                 Ok((name, file.take(length)))
             };
             let mut names = self.full()?;
+            if let Some(from) = from.map(full_name) {
+                let before = names.iter().take_while(|name| **name < from).count();
+                names.drain(..before.saturating_sub(1));
+            }
             if statat(&self.folder, FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                 names.push(FILE.to_owned());
             }
@@ -213,9 +218,8 @@ impl Store {
 
     fn rotate(&self) -> io::Result<()> {
         let full = self.full()?;
-        let time: String = Time::now().text().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+        let name = full_name(Time::now());
         // Sorted as they were made, also when a clock is set back.
-        let name = format!("usage-{time}.jsonl");
         let name = match full.last() {
             Some(last) if *last >= name => format!("{}_.jsonl", last.trim_end_matches(".jsonl")),
             _ => name,
@@ -228,6 +232,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The name of a file that became full at that time.
+fn full_name(time: Time) -> String {
+    let time: String = time.text().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    format!("usage-{time}.jsonl")
 }
 
 /// Only who uses it may have written there.
@@ -257,7 +267,7 @@ mod tests {
 
     fn names(store: &Store) -> (Vec<String>, Passed) {
         let mut names = Vec::new();
-        let passed = store.read(|line| names.push(line.row.name)).unwrap();
+        let passed = store.read(None, |line| names.push(line.row.name)).unwrap();
         (names, passed)
     }
 
@@ -290,6 +300,10 @@ mod tests {
             store.append(&[line("a", name)]).unwrap();
         }
         assert_eq!(names(&store).0, texts(&["1", "2", "3", "4"]));
+        // What was full before counts no more, but for the last samples there.
+        let mut later = Vec::new();
+        store.read(Time::parse("2100-01-01"), |line| later.push(line.row.name)).unwrap();
+        assert_eq!(later, texts(&["3", "4"]));
         store.keep = Some(2);
         store.append(&[line("a", "5")]).unwrap();
         assert_eq!(names(&store).0, texts(&["3", "4", "5"]));
@@ -314,11 +328,11 @@ mod tests {
         let store = Store::create(&path).unwrap();
         let file = path.join(FILE);
         std::os::unix::fs::symlink("/dev/null", &file).unwrap();
-        assert!(store.append(&[line("a", "x")]).is_err() && store.read(drop).is_err());
+        assert!(store.append(&[line("a", "x")]).is_err() && store.read(None, drop).is_err());
         std::fs::remove_file(&file).unwrap();
         store.append(&[line("a", "x")]).unwrap();
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o622)).unwrap();
-        assert!(store.append(&[line("a", "x")]).is_err() && store.read(drop).is_err());
+        assert!(store.append(&[line("a", "x")]).is_err() && store.read(None, drop).is_err());
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
         assert!(Store::create(&path).is_err());
     }

@@ -10,7 +10,7 @@ use crate::accounting::remote::RemoteHost;
 use crate::accounting::sample::Sample;
 use crate::accounting::store::Store;
 use crate::accounting::time::Time;
-use crate::error::{Context as _, Error};
+use crate::error::{Complaint, Context as _, Error};
 use crate::layout::Layout;
 use crate::lock::make_private_dir;
 use crate::report;
@@ -29,6 +29,14 @@ pub(super) fn collect(context: &Context, args: &args::Collect) -> Result<u8, Err
     let is_local = args.local || args.hosts.is_empty();
     if is_local {
         need_root("collect")?;
+    }
+    let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut names: Vec<&str> = args.hosts.iter().map(RemoteHost::name).collect();
+    names.extend(is_local.then_some(&*own));
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
+        let complaint = Complaint::new(format!("collect: {} is asked twice", twice[0]));
+        return Err(Error::refused(complaint.hint("its samples would be taken for those of one host")));
     }
     let path = args.store.clone().unwrap_or_else(|| usual_store(layout));
     let step = || format!("open the store {}", path.display());

@@ -85,7 +85,7 @@ fn wait_until(deadline: Instant) -> io::Result<bool> {
     }
 }
 
-/// Gives virtual machines cgroups of their own.
+/// Gives virtual machines cgroups of their own, and has those of subhosts count all that they can.
 fn adopt(context: &Context, dry_run: bool) -> Result<u8, Error> {
     let hierarchies = Hierarchies::observe().step("look at cgroups")?;
     if hierarchies.unified.is_none() && hierarchies.legacy.is_empty() {
@@ -95,6 +95,22 @@ fn adopt(context: &Context, dry_run: bool) -> Result<u8, Error> {
         ));
     }
     let mut status = 0;
+    let mut failed = |error: std::io::Error, step: String| {
+        let failed: Result<(), Error> = Err(error).step(step);
+        failed.err().iter().for_each(report::error);
+        status = 1;
+    };
+    if let Some((parent, off)) = adopt::uncounted(&hierarchies) {
+        let (place, what) = (parent.display(), off.join(" and "));
+        if dry_run {
+            report::print(&format!("subhosts: {what} would be counted in {place}\n"))?;
+        } else {
+            match adopt::count_below(&parent) {
+                Ok(()) => report::note(context.quiet, &format!("subhosts: {what} is counted in {place}")),
+                Err(error) => failed(error, format!("count {what} in {place}")),
+            }
+        }
+    }
     for adoption in adopt::plan(&hierarchies) {
         let (name, pid) = (&adoption.vm.name, adoption.vm.pid);
         let into: Vec<String> = adoption.into.iter().map(|path| path.display().to_string()).collect();
@@ -103,17 +119,14 @@ fn adopt(context: &Context, dry_run: bool) -> Result<u8, Error> {
             continue;
         }
         if dry_run {
-            let line = format!("{name}: process {pid} would be put into {}\n", into.join(" "));
-            report::print(&format!("{}\n", report::printable(line.trim_end())))?;
+            let line = format!("{name}: process {pid} would be put into {}", into.join(" "));
+            report::print(&format!("{}\n", report::printable(&line)))?;
             continue;
         }
         match adopt::apply(&adoption, &hierarchies) {
             Ok(()) => report::note(context.quiet, &format!("{name}: process {pid} is in {}", into.join(" "))),
             Err((path, error)) => {
-                let failed: Result<(), Error> =
-                    Err(error).step(format!("put {name}, process {pid}, into {}", path.display()));
-                failed.err().iter().for_each(report::error);
-                status = 1;
+                failed(error, format!("put {name}, process {pid}, into {}", path.display()));
             }
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn report(context: &Context, args: &args::Report) -> Result<u8, Error
         store => store.step(step())?,
     };
     let mut ledger = Ledger::new(args.from.unwrap_or(Time(-1)), to);
-    let passed = store.read(|line| ledger.take(&line)).step(step())?;
+    let passed = store.read(args.from, |line| ledger.take(&line)).step(step())?;
     for place in passed.over.iter().take(NAMED) {
         report::note(context.quiet, &format!("{place}: is torn or no sample, and is passed over"));
     }

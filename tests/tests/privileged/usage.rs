@@ -318,7 +318,17 @@ fn adopted(host: &Host) -> Verdict {
     let again = host.subhostctl(&["usage", "--adopt"])?;
     assert!(again.code == 0 && again.stderr.contains("is alone in its cgroup"), "{again}");
     assert_eq!(cgroups_of(vm.pid())?, adopted);
-    assert_eq!(host.done(&["usage", "--adopt", "--dry-run"])?, "");
+    let nothing = host.done(&["usage", "--adopt", "--dry-run"])?;
+    assert_eq!(nothing, "");
+    // The controllers that this host has of version 2 count for subhosts, too.
+    let unified = hierarchies()?.into_iter().find(|point| point.join("cgroup.controllers").exists());
+    let unified = unified.ok_or("no cgroups of version 2")?;
+    let words = |path: &str| fs::read_to_string(unified.join(path));
+    for controller in ["memory", "io"] {
+        let has = words("cgroup.controllers")?.split_whitespace().any(|word| word == controller);
+        let counts = words("subhost/cgroup.subtree_control").unwrap_or_default();
+        assert_eq!(has, counts.split_whitespace().any(|word| word == controller), "{controller}: {counts}");
+    }
 
     let files: Vec<_> = hierarchies()?.into_iter().map(|point| point.join("subhost-vm").join(&own)).collect();
     let stat = files.iter().map(|path| path.join("cpu.stat")).find(|path| path.exists());

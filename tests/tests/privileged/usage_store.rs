@@ -394,6 +394,10 @@ fn by_ssh(host: &Host) -> Verdict {
         assert_eq!(outcome.code, 2, "{outcome}");
     }
     assert!(!Path::new("/run/harm").exists());
+    for twice in [["--host=a", "--host=root@a"], ["--local", &format!("--host={own}")]] {
+        let outcome = host.subhostctl(&[&["collect", "--count", "1"], &twice[..]].concat())?;
+        assert!(outcome.code == 2 && outcome.stderr.contains("is asked twice"), "{outcome}");
+    }
     daemon.terminate()?;
     daemon.finish(PATIENCE)?;
     host.witness("umount", &["/etc/ssh/ssh_config"])?;

@@ -166,3 +166,26 @@ fn hosts_are_kept_apart_also_where_their_samples_are_mixed() {
         report(-1, 1_000, &lines).0.into_iter().map(|account| (account.host, account.cpu_seconds)).collect();
     assert_eq!(sums, [("alpha".to_owned(), 1.0), ("beta".to_owned(), 50.0)]);
 }
+
+#[test]
+fn a_long_time_has_a_bounded_number_of_points_with_the_same_mean() {
+    let lines: Vec<Line> = (0..10_000)
+        .map(|at| line(at * 60, "b", Kind::Vm, "v", "b/1", f64::from(i32::try_from(at).unwrap()) * 30.0, 1e6))
+        .collect();
+    let (accounts, _) = report(-1, i64::MAX / 1_000, &lines);
+    let points = &accounts[0].points;
+    assert!((1_000..POINTS).contains(&points.len()), "{}", points.len());
+    assert!(
+        points.iter().all(|point| (point.processors - 0.5).abs() < 1e-9 && point.memory_bytes == Some(100))
+    );
+}
+
+#[test]
+fn no_counter_is_so_large_that_there_is_no_sum() {
+    let lines: Vec<Line> = [0.0, 1e308, f64::INFINITY, -1e308, 5.0]
+        .into_iter()
+        .zip(0..)
+        .map(|(cpu, at)| line(at * 60, "b", Kind::Vm, "v", "b/1", cpu, 1e6))
+        .collect();
+    assert_eq!(cpu(&report(-1, 1_000, &lines).0, "v"), 5.0);
+}
