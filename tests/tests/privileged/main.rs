@@ -60,6 +60,8 @@ mod tiny;
 mod told;
 mod tricks;
 mod usage;
+mod usage_machines;
+mod usage_ssh;
 mod usage_store;
 mod usage_witness;
 
@@ -140,6 +142,8 @@ fn main() -> ExitCode {
         told::CASES,
         tricks::CASES,
         usage::CASES,
+        usage_machines::CASES,
+        usage_ssh::CASES,
         usage_store::CASES,
     ];
     let cases: Vec<Case> = groups.concat();

@@ -1,7 +1,9 @@
-//! What is used, on the real kernel: by subhosts, with cgroups and without, and by what looks like virtual machines.
+//! What is used, on the real kernel: by subhosts, with cgroups and without, and by the host.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -13,9 +15,7 @@ use subhost_tests::program;
 use crate::adopt::{kill_supervisor, last_event};
 use crate::limits::hierarchies;
 use crate::logs::{eventually, tiny};
-use crate::usage_witness::{
-    Result, Shell, cgroup_cpu, cgroups_of, machine, prometheus, real, row, usage, whole,
-};
+use crate::usage_witness::{Result, Shell, cgroup_cpu, prometheus, real, row, usage, whole};
 use crate::{BRIDGE, MAC, address, bridge};
 
 const NEEDS: &[Need] = &[Need::Program, Need::Made(Fixture::TinyMbr)];
@@ -23,24 +23,16 @@ const NEEDS: &[Need] = &[Need::Program, Need::Made(Fixture::TinyMbr)];
 pub(crate) const CASES: &[Case] = &[
     Case { name: "usage_of_a_subhost_is_what_the_kernel_has_counted", needs: NEEDS, body: counted },
     Case { name: "usage_without_cgroups_is_that_of_the_processes", needs: NEEDS, body: uncounted },
+    Case {
+        name: "usage_with_cgroups_of_version_1_alone_is_theirs_and_the_processes",
+        needs: NEEDS,
+        body: legacy,
+    },
     Case { name: "usage_with_limits_is_that_of_their_cgroups", needs: NEEDS, body: limited },
     Case { name: "usage_of_the_host_is_what_others_say", needs: &[Need::Program], body: whole_host },
-    Case {
-        name: "a_virtual_machine_is_found_and_its_name_harms_nobody",
-        needs: &[Need::Program],
-        body: hostile_machine,
-    },
-    Case {
-        name: "virtual_machines_are_adopted_once_and_keep_their_account",
-        needs: &[Need::Program],
-        body: adopted,
-    },
     Case { name: "the_last_figures_of_a_subhost_outlive_it", needs: NEEDS, body: ended },
     Case { name: "top_gives_the_terminal_back_as_it_was", needs: &[Need::Program], body: top },
 ];
-
-/// What is nothing but a name: a formula, an end of a line, a tag, a colour, and what turns the writing around.
-const EVIL: &str = "=1+1,\"'\t\n<b>\\\u{1b}[31m\u{202e}";
 
 /// A subhost with a cable.
 fn cabled(host: &Host, more: &str) -> Result<String> {
@@ -107,15 +99,25 @@ fn counted(host: &Host) -> Verdict {
     Ok(())
 }
 
-/// Cgroups are out of reach, and cannot be mounted either.
-fn uncounted(host: &Host) -> Verdict {
-    let places = hierarchies()?;
-    for place in &places {
+/// Puts these cgroups out of reach, and sees to it that those of version 2 cannot be mounted anew.
+fn hide(host: &Host, places: &[PathBuf]) -> Result<()> {
+    for place in places {
         host.witness("mount", &["-t", "tmpfs", "none", &place.to_string_lossy()])?;
     }
-    fs::create_dir("/run/subhost")?;
-    fs::set_permissions("/run/subhost", std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    fs::write("/run/subhost/cgroup", "")?;
+    fs::DirBuilder::new().mode(0o700).create("/run/subhost")?;
+    Ok(fs::write("/run/subhost/cgroup", "")?)
+}
+
+fn show(host: &Host, places: &[PathBuf]) -> Result<()> {
+    for place in places {
+        host.witness("umount", &[&place.to_string_lossy()])?;
+    }
+    Ok(fs::remove_file("/run/subhost/cgroup")?)
+}
+
+fn uncounted(host: &Host) -> Verdict {
+    let places: Vec<PathBuf> = hierarchies()?.into_iter().collect();
+    hide(host, &places)?;
     let name = cabled(host, "")?;
     let mut shell = Shell::inside(host, &name)?;
     let begun = row(&usage(host, &[])?, "subhost", &name)?;
@@ -138,11 +140,33 @@ fn uncounted(host: &Host) -> Verdict {
     // PID 1 has started what runs at a start, and it has heard of the end of that.
     assert_eq!((&used["by_cgroup"], &used["id"]), (&false.into(), &running["id"]), "{used:#}");
     assert!(whole(used, "read_bytes") > 0, "{used:#}");
-    for place in &places {
-        host.witness("umount", &[&place.to_string_lossy()])?;
+    show(host, &places)
+}
+
+fn legacy(host: &Host) -> Verdict {
+    let is_unified = |place: &PathBuf| place.join("cgroup.controllers").exists();
+    let places: Vec<PathBuf> = hierarchies()?.into_iter().filter(is_unified).collect();
+    hide(host, &places)?;
+    let name = cabled(host, "MEMORY=100M")?;
+    let mut shell = Shell::inside(host, &name)?;
+    let begun = row(&usage(host, &[])?, "subhost", &name)?;
+    shell.run("text=$(head -c 20000000 /dev/zero | tr '\\0' x)")?;
+    let burnt = shell.burn(30)?;
+    let shown = row(&usage(host, &[])?, "subhost", &name)?;
+    // The cgroup that MEMORY made knows of memory alone.
+    let counted = crate::limits::value(&name, &["memory.max_usage_in_bytes"]);
+    assert_eq!(shown["memory_peak_bytes"].is_null(), counted.is_err(), "{shown:#}");
+    if let Ok(counted) = counted {
+        let (shown, counted) = (whole(&shown, "memory_peak_bytes"), counted.parse::<u64>()?);
+        assert!(20_000_000 <= shown && shown <= counted, "{shown} {counted}");
     }
-    fs::remove_file("/run/subhost/cgroup")?;
-    Ok(())
+    assert!(whole(&shown, "memory_bytes") >= 20_000_000, "{shown:#}");
+    assert_eq!(shown["source"], "processes");
+    let worked = real(&shown, "cpu_seconds") - real(&begun, "cpu_seconds");
+    assert!(worked >= burnt - 0.05, "{worked} {burnt}");
+    shell.end()?;
+    host.done(&["stop", &name])?;
+    show(host, &places)
 }
 
 /// The host's number of the shell that was entered last.
@@ -238,113 +262,6 @@ fn whole_host(host: &Host) -> Verdict {
     {
         assert_eq!(host.subhostctl(words)?.code, 2);
     }
-    Ok(())
-}
-
-/// Reads what `usage --format tsv` says as csv of Python does, whose fields end at tabs and whose quotes mean nothing.
-const READ_TSV: &str = "import csv, sys, json
-rows = list(csv.DictReader(sys.stdin, delimiter='\\t', quoting=csv.QUOTE_NONE, strict=True))
-assert all(None not in row and None not in row.values() for row in rows)
-print(json.dumps(rows))";
-
-fn hostile_machine(host: &Host) -> Verdict {
-    let name = host.name(EVIL);
-    let mut vm = machine(host, &name)?;
-    let begun = row(&usage(host, &[])?, "vm", &name)?;
-    let burnt = vm.burn(60)?;
-    let shown = row(&usage(host, &[])?, "vm", &name)?;
-    let listed: f64 = host.witness("ps", &["-o", "times=", &vm.pid().to_string()])?.trim().parse()?;
-    let cpu = real(&shown, "cpu_seconds");
-    assert!(
-        cpu - real(&begun, "cpu_seconds") >= burnt - 0.05 - 0.05 && (cpu - listed).abs() <= 1.1,
-        "{cpu} {listed} {burnt}"
-    );
-    let resident: u64 = host.witness("ps", &["-o", "rss=", &vm.pid().to_string()])?.trim().parse()?;
-    assert!(whole(&shown, "memory_bytes").abs_diff(resident * 1024) < 1 << 20, "{shown:#} {resident}");
-    // One that runs in a subhost is a part of that, and its command line is not even looked at.
-    let text = host.done(&["usage", "--format", "tsv"])?;
-    assert!(
-        text.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()) && !text.contains('\u{202e}'),
-        "{text:?}"
-    );
-    let python = format!("python3 -c \"$1\" <<'END'\n{text}END\n");
-    let rows: Value = serde_json::from_str(&host.witness("bash", &["-c", &python, "bash", READ_TSV])?)?;
-    let rows = rows.as_array().ok_or("no rows")?;
-    let machines: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "vm").collect();
-    assert_eq!(machines.len(), 1, "{rows:?}");
-    let tag = name.strip_prefix(EVIL).unwrap_or_default();
-    assert_eq!(
-        machines[0]["name"],
-        *format!("'=1+1,\"'\\t\\n<b>\\\\\\u001b[31m\\u202e{tag}"),
-        "{machines:?}"
-    );
-    let metrics = prometheus(&host.done(&["usage", "--format", "prometheus"])?)?;
-    let labelled = |(_, labels, _): &&(String, Vec<(String, String)>, f64)| {
-        labels.iter().any(|(_, value)| value.ends_with(tag))
-    };
-    let labelled: Vec<_> = metrics.iter().filter(labelled).collect();
-    assert!(labelled.len() > 3, "{metrics:?}");
-    let safe = format!("=1+1,\"'\u{fffd}\u{fffd}<b>\\\u{fffd}[31m\u{fffd}{tag}");
-    assert!(
-        labelled.iter().all(|(_, labels, _)| labels.contains(&("name".to_owned(), safe.clone()))),
-        "{labelled:?}"
-    );
-    let table = host.done(&["usage"])?;
-    assert!(table.contains(&safe), "{table}");
-    // A second one of that name has another.
-    let twin = machine(host, &name)?;
-    let sample = usage(host, &[])?;
-    for pid in [vm.pid(), twin.pid()] {
-        row(&sample, "vm", &format!("{name} ({pid})"))?;
-    }
-    prometheus(&host.done(&["usage", "--format", "prometheus"])?)?;
-    twin.end()?;
-    vm.end()?;
-    Ok(())
-}
-
-fn adopted(host: &Host) -> Verdict {
-    let name = host.name("we/b ");
-    let mut vm = machine(host, &name)?;
-    let own = format!("we_b_{}-{}", host.name(""), vm.pid());
-    let before = cgroups_of(vm.pid())?;
-    let would = host.done(&["usage", "--adopt", "--dry-run"])?;
-    assert!(would.contains(&own) && cgroups_of(vm.pid())? == before, "{would}");
-    assert_eq!(row(&usage(host, &[])?, "vm", &name)?["source"], "processes");
-    let first = host.subhostctl(&["usage", "--adopt"])?;
-    assert!(first.code == 0 && first.stderr.contains(&own), "{first}");
-    let adopted = cgroups_of(vm.pid())?;
-    assert!(adopted.iter().any(|path| path.ends_with(&own)), "{adopted:?}");
-    let again = host.subhostctl(&["usage", "--adopt"])?;
-    assert!(again.code == 0 && again.stderr.contains("is alone in its cgroup"), "{again}");
-    assert_eq!(cgroups_of(vm.pid())?, adopted);
-    let nothing = host.done(&["usage", "--adopt", "--dry-run"])?;
-    assert_eq!(nothing, "");
-    // The controllers that this host has of version 2 count for subhosts, too.
-    let unified = hierarchies()?.into_iter().find(|point| point.join("cgroup.controllers").exists());
-    let unified = unified.ok_or("no cgroups of version 2")?;
-    let words = |path: &str| fs::read_to_string(unified.join(path));
-    for controller in ["memory", "io"] {
-        let has = words("cgroup.controllers")?.split_whitespace().any(|word| word == controller);
-        let counts = words("subhost/cgroup.subtree_control").unwrap_or_default();
-        assert_eq!(has, counts.split_whitespace().any(|word| word == controller), "{controller}: {counts}");
-    }
-
-    let files: Vec<_> = hierarchies()?.into_iter().map(|point| point.join("subhost-vm").join(&own)).collect();
-    let stat = files.iter().map(|path| path.join("cpu.stat")).find(|path| path.exists());
-    let stat = stat.ok_or("no cpu.stat: it is in no cgroup of version 2")?;
-    let kernel = || -> Result<f64> {
-        let text = fs::read_to_string(&stat)?;
-        let micros = text.lines().find_map(|line| line.strip_prefix("usage_usec ")).ok_or("no usage_usec")?;
-        Ok(micros.parse::<f64>()? / 1e6)
-    };
-    vm.burn(30)?;
-    let (least, shown, most) = (kernel()?, row(&usage(host, &[])?, "vm", &name)?, kernel()?);
-    let cpu = real(&shown, "cpu_seconds");
-    assert!(shown["source"] == "cgroup" && least <= cpu && cpu <= most, "{least} {shown:#} {most}");
-    vm.end()?;
-    host.done(&["usage", "--adopt"])?;
-    assert!(files.iter().all(|path| !path.exists()), "{files:?}");
     Ok(())
 }
 

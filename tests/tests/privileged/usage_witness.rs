@@ -71,12 +71,17 @@ impl Shell {
 
 /// A virtual machine to all who look at its program and its arguments; in truth a shell.
 pub(crate) fn machine(host: &Host, name: &str) -> Result<Shell> {
+    machine_in(host, name, &["env"])
+}
+
+/// The same, started by a command that takes a command.
+pub(crate) fn machine_in(host: &Host, name: &str, starter: &[&str]) -> Result<Shell> {
     let program = host.folder().join("qemu-system-made-up");
     if !program.exists() {
         fs::copy("/bin/bash", &program)?;
     }
-    let mut command = Command::new(program);
-    command.args([
+    let mut command = Command::new(starter[0]);
+    command.args(&starter[1..]).arg(program).args([
         "-s",
         "--",
         "-m",
