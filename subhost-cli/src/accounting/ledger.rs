@@ -1,6 +1,6 @@
 //! Makes sums of samples: who has used how much between two times.
 //!
-//! Counters are of one run each (its id and its boot): what is more than in the sample before was used since. A run that was not there
+//! Counters are of one run each, whose id no other boot has either: what is more than in the sample before was used since. A run that was not there
 //! in the sample before is counted from its beginning, if it has begun since, and otherwise from now on. So a reboot of the host costs
 //! what was used between the last sample and the end, and nothing else; and what was used between two samples stands at the later
 //! one, so that the sums of two months are the sum of both together.
@@ -152,10 +152,7 @@ impl Ledger {
             if counts {
                 host.see(line);
             }
-            if host.boot_id != line.boot_id {
-                host.boot_id.clone_from(&line.boot_id);
-                host.runs.clear();
-            }
+            host.boot_id.clone_from(&line.boot_id);
         }
         let is_rest = line.row.kind == Kind::Rest;
         let used = if is_rest { Some((host.rest, false)) } else { host.used(line, counts) };

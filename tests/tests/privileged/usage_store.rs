@@ -125,8 +125,8 @@ const SQLITE: &str = "import json, sqlite3, sys
 db = sqlite3.connect(':memory:')
 db.execute('CREATE TABLE usage (line TEXT)')
 db.executemany('INSERT INTO usage VALUES (?)', [(line,) for line in open(sys.argv[1])])
-rows = db.execute('''SELECT line->>'kind', count(*), max(line->>'cpu_seconds') FROM usage
-    GROUP BY line->>'host', line->>'kind' ORDER BY 1''').fetchall()
+rows = db.execute('''SELECT json_extract(line, '$.kind'), count(*) FROM usage
+    GROUP BY 1 ORDER BY 1''').fetchall()
 print(json.dumps(rows))";
 
 const CSV: &str = "import csv, json, sys

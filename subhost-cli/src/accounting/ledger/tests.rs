@@ -57,14 +57,21 @@ fn a_reboot_begins_all_counters_anew_and_none_runs_backwards() {
         line(0, "b", Kind::Subhost, "web", "b/1", 70.0, 90.0),
         line(60, "b", Kind::Host, "alpha", "b", 1_010.0, 560.0),
         line(60, "b", Kind::Subhost, "web", "b/1", 77.0, 150.0),
-        // Booted 40 seconds ago; the same numbers of processes mean others.
+        // Booted 40 seconds ago. It was stopped before, in order, and is told of still.
         line(120, "c", Kind::Host, "alpha", "c", 4.0, 40.0),
-        line(120, "c", Kind::Subhost, "web", "b/1", 3.0, 30.0),
+        line(120, "c", Kind::Subhost, "web", "c/1", 3.0, 30.0),
+        Line {
+            row: Row {
+                ended: Some("t".to_owned()),
+                ..line(0, "c", Kind::Subhost, "web", "b/1", 78.0, 170.0).row
+            },
+            ..line(120, "c", Kind::Subhost, "web", "b/1", 0.0, 0.0)
+        },
         line(180, "c", Kind::Host, "alpha", "c", 14.0, 100.0),
-        line(180, "c", Kind::Subhost, "web", "b/1", 8.0, 90.0),
+        line(180, "c", Kind::Subhost, "web", "c/1", 8.0, 90.0),
     ];
     let (accounts, hosts) = report(-1, 1_000, &lines);
-    assert_eq!((cpu(&accounts, "alpha"), cpu(&accounts, "web")), (10.0 + 4.0 + 10.0, 7.0 + 3.0 + 5.0));
+    assert_eq!((cpu(&accounts, "alpha"), cpu(&accounts, "web")), (10.0 + 4.0 + 10.0, 7.0 + 3.0 + 1.0 + 5.0));
     assert_eq!(hosts[0].reboots, 1);
 }
 
