@@ -14,7 +14,8 @@ use crate::state::Record;
 pub fn figures(record: &Record) -> Used {
     let mut processes = Processes::of(record.init.pid);
     processes.all.retain(|_, process| process.start_ticks == record.init.start_time);
-    let row = subhost(record, &processes, &Links::observe());
+    let links = if record.cables.is_empty() { Links::default() } else { Links::observe() };
+    let row = subhost(record, &processes, &links);
     let is_counted = row.source == Source::Cgroup || !processes.all.is_empty();
     let age =
         Time::now().seconds_since(Time(i64::try_from(record.started).unwrap_or(0).saturating_mul(1_000)));

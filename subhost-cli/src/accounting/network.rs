@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 
+use rustix::net::netdevice::index_to_name;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use subhost_net::observe::Observed;
 
 use crate::state::CableRecord;
@@ -33,25 +36,27 @@ impl Traffic {
 /// The links of the host.
 #[derive(Debug, Default)]
 pub struct Links {
-    links: Observed,
+    /// By their names.
     counters: HashMap<String, Traffic>,
+    /// What names are asked by.
+    socket: Option<OwnedFd>,
 }
 
 impl Links {
-    /// Looks at them.
+    /// Looks at them, without the lock that the kernel holds while it takes links away.
     pub fn observe() -> Links {
         let text = fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-        Links { links: Observed::read().unwrap_or_default(), counters: counters_of(&text) }
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None);
+        Links { counters: counters_of(&text), socket: socket.ok() }
     }
 
     /// What a subhost has got and sent; `None` where it has no cable whose end is still there.
     pub fn of_cables(&self, cables: &[CableRecord]) -> Option<Traffic> {
+        // Somebody may have given it another name.
         let end = |cable: &CableRecord| {
-            let link = self
-                .links
-                .by_index(cable.host_ifindex)
-                .filter(|link| link.kind.as_deref() == Some("veth"))?;
-            self.counters.get(&link.name).copied()
+            let name = index_to_name(self.socket.as_ref()?, cable.host_ifindex).ok()?;
+            self.counters.get(&name).copied()
         };
         sum(cables.iter().filter_map(end)).map(Traffic::turned)
     }
@@ -63,7 +68,8 @@ impl Links {
 
     /// What the host has got and sent: by its physical interfaces.
     pub fn of_host(&self) -> Option<Traffic> {
-        let physical = self.links.links.iter().filter(|link| link.kind.is_none() && !link.loopback);
+        let links = Observed::read().unwrap_or_default().links;
+        let physical = links.iter().filter(|link| link.kind.is_none() && !link.loopback);
         sum(physical.filter_map(|link| self.counters.get(&link.name).copied()))
     }
 }
