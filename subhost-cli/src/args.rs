@@ -205,6 +205,22 @@ Examples:
 Events: boot, ready, late, stop, reboot, ended, restart, adopted, failed. They are in
 /var/log/subhost/events.")]
     Events(Events),
+    /// Show what the host, subhosts and virtual machines use
+    #[cfg(feature = "accounting")]
+    #[command(after_help = crate::accounting::args::USAGE_HELP)]
+    Usage(crate::accounting::args::Usage),
+    /// Keep samples of what is used, on this host or several
+    #[cfg(feature = "accounting")]
+    #[command(after_help = crate::accounting::args::COLLECT_HELP)]
+    Collect(crate::accounting::args::Collect),
+    /// Report what was used in a time, from the samples that are kept
+    #[cfg(feature = "accounting")]
+    #[command(after_help = crate::accounting::args::REPORT_HELP)]
+    Report(crate::accounting::args::Report),
+    /// Show on the terminal who uses most
+    #[cfg(feature = "accounting")]
+    #[command(after_help = crate::accounting::args::TOP_HELP)]
+    Top(crate::accounting::args::Top),
     /// Make whole what a crash has left
     #[command(after_help = "\
 Examples:

@@ -63,7 +63,7 @@ pub fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(
         }
         State::Stale(record) => {
             if adopt::is_wanted(&record) {
-                Event::unseen_end(name, record.init.pid).note(layout);
+                Event::unseen_end(name, &record).note(layout);
             }
             sweep(layout, name, &record)?;
             await_disks(&record.disks);

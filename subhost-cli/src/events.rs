@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::console_log::{self, open_folder, open_to_append};
 use crate::layout::{Layout, Name};
+use crate::state::Record;
 
 /// The newer events.
 pub const FILE: &str = "events";
@@ -18,7 +19,7 @@ pub const OLDER_FILE: &str = "events.1";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When, in UTC, as RFC 3339 writes it.
     pub time: String,
@@ -37,6 +38,46 @@ pub struct Event {
     /// Of `ended`: the exit status or the signal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<i32>,
+    /// Of `ended`: what it has used, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Used>,
+}
+
+/// What a subhost has used from its beginning to its end. What nobody has counted is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Used {
+    /// The run: no other one has that.
+    pub id: String,
+    /// Whether its processor time is that of its cgroup, and not of its processes.
+    pub by_cgroup: bool,
+    /// How long it has run.
+    pub age_seconds: f64,
+    /// Processor time.
+    pub cpu_seconds: Option<f64>,
+    /// The most memory that it had.
+    pub memory_peak_bytes: Option<u64>,
+    /// Read from disks.
+    pub read_bytes: Option<u64>,
+    /// Written to disks.
+    pub written_bytes: Option<u64>,
+    /// Come in over its cables.
+    pub received_bytes: Option<u64>,
+    /// Gone out over them.
+    pub sent_bytes: Option<u64>,
+}
+
+impl Used {
+    /// What a subhost has used whose PID 1 has ended; before its cgroup and its cables are gone, and best before PID 1 is reaped.
+    #[cfg(feature = "accounting")]
+    pub fn of(record: &Record) -> Option<Used> {
+        Some(crate::accounting::ended::figures(record))
+    }
+
+    /// Nobody looks.
+    #[cfg(not(feature = "accounting"))]
+    pub fn of(_: &Record) -> Option<Used> {
+        None
+    }
 }
 
 impl Event {
@@ -50,6 +91,7 @@ impl Event {
             init_pid: None,
             cause: None,
             status: None,
+            usage: None,
         }
     }
 
@@ -61,9 +103,10 @@ impl Event {
     }
 
     /// The end of one that nobody was there to see.
-    pub fn unseen_end(name: &Name, init_pid: u32) -> Event {
+    pub fn unseen_end(name: &Name, record: &Record) -> Event {
         let text = "had ended without a supervisor, and nobody has told why";
-        Event { cause: Some("unknown".to_owned()), ..Event::now(name, "ended", text).of_init(init_pid) }
+        let event = Event::now(name, "ended", text).of_init(record.init.pid);
+        Event { cause: Some("unknown".to_owned()), usage: Used::of(record), ..event }
     }
 
     /// Writes it down. Nothing waits for that or fails because of it: events are there to be read, and decide nothing.
@@ -129,7 +172,7 @@ pub fn parse(line: &[u8]) -> Option<Event> {
 }
 
 /// A time in UTC, to the millisecond.
-fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     // Years that begin in March have their leap day last; eras of 400 of them have the same number of days.

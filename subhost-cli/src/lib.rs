@@ -4,6 +4,8 @@
 //! makes hangs on file descriptors, so the kernel frees it whatever becomes of us; the few names come last.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "accounting")]
+pub mod accounting;
 pub mod adopt;
 pub mod advice;
 pub mod args;

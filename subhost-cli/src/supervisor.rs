@@ -17,7 +17,7 @@ use crate::console_log::ConsoleLog;
 use crate::control::{Answers, Control, OUTPUT_BYTES};
 use crate::culprit;
 use crate::error::{Context, Error};
-use crate::events::Event;
+use crate::events::{Event, Used};
 use crate::handover::{self, Charge, Task, Watched};
 use crate::layout::{Layout, Name};
 use crate::lock::Lock;
@@ -82,6 +82,8 @@ struct Supervisor {
     end: Option<End>,
     /// Whether it has said that its end, or its start, takes too long.
     late: [bool; 2],
+    /// What the guest has used, once it has ended.
+    used: Option<Used>,
 }
 
 /// What there is to wait for.
@@ -155,6 +157,7 @@ pub fn main() -> Result<u8, Error> {
         asked_here: false,
         end: None,
         late: [false; 2],
+        used: None,
     };
     let cause = supervisor.watch()?;
     supervisor.finish(cause)
@@ -209,6 +212,7 @@ impl Supervisor {
                 break;
             }
         }
+        self.used = self.record().ok().flatten().and_then(|record| Used::of(&record));
         if self.guest.is_child {
             return Ok(Cause::from(self.init.reap().step("wait for PID 1")?));
         }

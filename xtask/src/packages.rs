@@ -71,6 +71,11 @@ pub(crate) const TEST: &[Tool] = &[
     tool("tc", "iproute2"),
     tool("nft", "nftables"),
     tool("dnsmasq", "dnsmasq-base"),
+    // What reads samples of usage, and brings them from other hosts.
+    tool("jq", "jq"),
+    tool("python3", "python3"),
+    tool("ssh", "openssh-client"),
+    tool("sshd", "openssh-server"),
     tool("shellcheck", "shellcheck"),
     tool("systemd-analyze", "systemd"),
 ];

@@ -103,6 +103,10 @@ fn status_table(context: &Context, shown: Shown) -> String {
     }
     if let Some(event) = shown.last_end {
         row("last end", format!("{}, {}", event.text, event.time));
+        #[cfg(feature = "accounting")]
+        if let Some(used) = &event.usage {
+            row("used", crate::accounting::ended::in_words(used));
+        }
     }
     if let Some(inode) = shown.netns_inode {
         row("netns", format!("{} (inode {inode})", shown.netns.unwrap_or_else(|| "not pinned".to_owned())));

@@ -3,6 +3,8 @@
 mod autostart;
 mod boot;
 mod check;
+#[cfg(feature = "accounting")]
+mod collect;
 mod config;
 mod console;
 mod cp;
@@ -23,6 +25,12 @@ mod run;
 mod shown;
 mod start;
 mod stop;
+#[cfg(feature = "accounting")]
+mod top;
+#[cfg(feature = "accounting")]
+mod usage;
+#[cfg(feature = "accounting")]
+mod usage_report;
 mod wait;
 
 use std::ffi::{OsStr, OsString};
@@ -97,6 +105,14 @@ pub fn main() -> ExitCode {
         Command::Console(args) => console::console(&context, &args),
         Command::Logs(args) => logs::logs(&context, &args),
         Command::Events(args) => events::events(&context, &args),
+        #[cfg(feature = "accounting")]
+        Command::Usage(args) => usage::usage(&context, &args),
+        #[cfg(feature = "accounting")]
+        Command::Collect(args) => collect::collect(&context, &args),
+        #[cfg(feature = "accounting")]
+        Command::Report(args) => usage_report::report(&context, &args),
+        #[cfg(feature = "accounting")]
+        Command::Top(args) => top::top(&context, &args),
         Command::Recover(args) => recover::recover(&context, &args),
         Command::Enter(args) => enter::enter(&context, args),
         Command::Exec(args) => enter::exec(&context, args),

@@ -78,7 +78,7 @@ fn recover_one(layout: &Layout, name: &Name) -> Result<Option<String>, Error> {
                 State::Running(_) | State::Lingering(_) => Ok(None),
                 State::Stale(record) => {
                     if adopt::is_wanted(&record) {
-                        Event::unseen_end(name, record.init.pid).note(layout);
+                        Event::unseen_end(name, &record).note(layout);
                     }
                     sweep(layout, name, &record)?;
                     Ok(Some("had ended; its names are removed".to_owned()))

@@ -19,6 +19,7 @@ impl Supervisor {
         Event {
             cause: Some(cause.word().to_owned()),
             status: cause.status(),
+            usage: self.used.take(),
             ..Event::now(&self.name, "ended", cause.in_words()).of_init(self.guest.init.pid)
         }
         .note(&self.layout);

@@ -24,6 +24,7 @@ mod group;
 mod hierarchy;
 mod plan;
 mod session;
+mod usage;
 
 pub use devices::{DeviceKind, DeviceRule};
 pub use directory::sweep;
@@ -31,3 +32,4 @@ pub use group::{Cgroup, CgroupDirectory};
 pub use hierarchy::{Hierarchies, Legacy, Unified};
 pub use plan::{CgroupPlan, Limits, PARENT, PlannedGroup, Setting, Subject, Unenforced, Version};
 pub use session::Session;
+pub use usage::{DeviceIo, Pressure, Usage};

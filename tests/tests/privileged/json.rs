@@ -77,6 +77,17 @@ fn documented(host: &Host) -> Verdict {
     let inspected = [&name, "with-init", "refused", "wrong", started].map(|name| ["inspect", name]);
     seen.hold(host, "inspect", &inspected.each_ref().map(|words| &words[..]))?;
     seen.hold(host, "plan", &[&["plan", &name], &["plan", "with-init"], &["plan", "--start", started]])?;
+    let store = host.folder().join("samples").display().to_string();
+    for _ in 0..2 {
+        host.done(&["collect", "--count", "1", "--store", &store])?;
+    }
+    // A line that says nothing.
+    fs::write(host.folder().join("samples/usage-0.jsonl"), "no sample\n")?;
+    seen.hold(
+        host,
+        "report",
+        &[&["report", "--store", &store], &["report", "--from", "1h", "--store", &store]],
+    )?;
     seen.hold(host, "mounts", &[&["mounts"], &["mounts", &shared], &["mounts", &image.to_string_lossy()]])?;
     drop(elsewhere.stdin.take());
     assert!(elsewhere.wait()?.success());
@@ -91,6 +102,7 @@ fn documented(host: &Host) -> Verdict {
     seen.hold(host, "list", &[&["status", &name]])?;
     seen.hold(host, "inspect", &[&["inspect", &name]])?;
     seen.hold(host, "events", &[&["events"]])?;
+    seen.hold(host, "usage", &[&["usage", "--since", "1h"]])?;
     seen.hold(host, "logs", &[&["logs", &name]])?;
     host.done(&["stop", started])?;
     host.witness("umount", &[&shared])?;

@@ -59,6 +59,11 @@ mod terminals;
 mod tiny;
 mod told;
 mod tricks;
+mod usage;
+mod usage_machines;
+mod usage_ssh;
+mod usage_store;
+mod usage_witness;
 
 use std::process::ExitCode;
 
@@ -136,6 +141,10 @@ fn main() -> ExitCode {
         tiny::CASES,
         told::CASES,
         tricks::CASES,
+        usage::CASES,
+        usage_machines::CASES,
+        usage_ssh::CASES,
+        usage_store::CASES,
     ];
     let cases: Vec<Case> = groups.concat();
     case::main(&cases)
