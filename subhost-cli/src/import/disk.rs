@@ -1,0 +1,76 @@
+//! Disks of machines: which of their partitions a subhost takes.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use subhost_mount::fstype::{AllowedTypes, probe};
+use subhost_mount::image::Image;
+use subhost_mount::partition::{ByteRange, discoverable_name};
+
+use super::draft::Draft;
+
+/// Adds a raw disk under its name in the machine: the file systems in it that can be mounted, the root first.
+///
+/// Only the table and the superblocks are looked at, and only where the image is there and can be read.
+pub fn add(draft: &mut Draft, node: &str, image: &Path, from: &str) {
+    let is_root = !draft.has("DISKS");
+    let shown = image.display();
+    let found = match file_systems(image) {
+        Ok(found) if found.is_empty() => {
+            draft.leave(from, &format!("{shown} holds no file system that can be mounted"));
+            return;
+        }
+        Ok(found) => found,
+        Err(reason) => {
+            let why = format!("{shown} could not be looked into ({reason}): its partition 1 is assumed");
+            if add_one(draft, node, 1, image, from) {
+                draft.leave(from, &why);
+            }
+            return;
+        }
+    };
+    if is_root && found.len() > 1 {
+        let choice: Vec<String> = found.iter().map(u32::to_string).collect();
+        let why = format!(
+            "partition {} of {shown} is taken for the root; those with file systems are {}",
+            found[0],
+            choice.join(", ")
+        );
+        draft.leave(from, &why);
+    }
+    for index in found {
+        add_one(draft, node, index, image, from);
+    }
+}
+
+/// Adds one partition of it.
+pub fn add_one(draft: &mut Draft, node: &str, index: u32, image: &Path, from: &str) -> bool {
+    let word = [format!("{node}:{index}:").as_bytes(), image.as_os_str().as_bytes()].concat();
+    draft.add("DISKS", word, from)
+}
+
+/// The indices of those that can be mounted, what is marked as a root first. 0 is the whole image.
+fn file_systems(image: &Path) -> Result<Vec<u32>, String> {
+    let kind = std::fs::metadata(image).map_err(|error| error.to_string())?.file_type();
+    if !kind.is_file() && !std::os::unix::fs::FileTypeExt::is_block_device(&kind) {
+        return Err("it is neither a file nor a block device".to_owned());
+    }
+    let image = Image::open_unlocked(image).map_err(|error| error.to_string())?;
+    let allowed = AllowedTypes::default();
+    let is_mountable = |range: ByteRange| {
+        let found = probe(image.reader(range), 0).ok().flatten();
+        found.is_some_and(|found| found.refusal().is_none() && allowed.contains(&found.kind))
+    };
+    if is_mountable(ByteRange { start: 0, len: image.len_bytes() }) {
+        return Ok(vec![0]);
+    }
+    let table = image.partition_table().map_err(|error| error.to_string())?;
+    let mut found: Vec<_> = table
+        .partitions
+        .iter()
+        .filter(|partition| !table.is_extended(partition) && is_mountable(partition.range()))
+        .collect();
+    let is_root = |code: &str| discoverable_name(code).is_some_and(|name| name.starts_with("root"));
+    found.sort_by_key(|partition| !is_root(&partition.type_code));
+    Ok(found.iter().map(|partition| partition.index).collect())
+}
