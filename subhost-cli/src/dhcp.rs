@@ -114,7 +114,9 @@ pub fn render(cards: &[Card], format: Format) -> (String, Vec<String>) {
                 words.extend(v4.first().map(ToString::to_string));
                 words.extend(of_family(false).map(|address| format!("[{address}]")));
                 if is_misread_by_dnsmasq(hostname) {
-                    say(&format!("dnsmasq would take the host name {hostname} for something else; it is left out"));
+                    say(&format!(
+                        "dnsmasq would take the host name {hostname} for something else; it is left out"
+                    ));
                 } else {
                     words.push(hostname.clone());
                 }
@@ -154,7 +156,8 @@ pub fn render(cards: &[Card], format: Format) -> (String, Vec<String>) {
                 if addresses.is_empty() {
                     say("it has no address");
                 }
-                let short = hostname.split_once('.').map(|(short, _)| format!(" {short}")).unwrap_or_default();
+                let short =
+                    hostname.split_once('.').map(|(short, _)| format!(" {short}")).unwrap_or_default();
                 addresses.iter().try_for_each(|address| writeln!(text, "{address} {hostname}{short}"))
             }
         };
@@ -168,7 +171,8 @@ pub fn render(cards: &[Card], format: Format) -> (String, Vec<String>) {
 
 /// A word that is a lease time, an address or a command to dnsmasq, and no name.
 fn is_misread_by_dnsmasq(hostname: &str) -> bool {
-    let number = hostname.strip_suffix(['s', 'm', 'h', 'd', 'w', 'S', 'M', 'H', 'D', 'W']).unwrap_or(hostname);
+    let number =
+        hostname.strip_suffix(['s', 'm', 'h', 'd', 'w', 'S', 'M', 'H', 'D', 'W']).unwrap_or(hostname);
     let is_time = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     is_time || ["ignore", "infinite"].contains(&hostname) || hostname.parse::<IpAddr>().is_ok()
 }
@@ -230,7 +234,11 @@ mod tests {
     #[test]
     fn what_two_have_is_found_and_both_are_named() {
         let mut cards = web();
-        cards.extend(cards_of("db", "/opt/sub", "BRIDGES=br0:06:a7:dd:b4:02:f2\nADDRESSES=192.0.2.7/24\nHOSTNAME=WEB.lan"));
+        cards.extend(cards_of(
+            "db",
+            "/opt/sub",
+            "BRIDGES=br0:06:a7:dd:b4:02:f2\nADDRESSES=192.0.2.7/24\nHOSTNAME=WEB.lan",
+        ));
         let found: Vec<String> = conflicts(&mut cards).into_iter().map(|it| it.message).collect();
         let places = "eth0 of /opt/sub/web/config and eth0 of /opt/sub/db/config";
         let expected = ["MAC address 06:a7:dd:b4:02:f2", "host name web.lan", "address 192.0.2.7"];

@@ -133,8 +133,19 @@ mod tests {
     #[test]
     fn what_ssh_or_a_shell_would_take_for_something_else_is_refused_with_its_line() {
         for line in [
-            "-oProxyCommand=x: web", "ann@-host: web", "a b", "host", "ho`st: web", "h$(x): web", "@host: web",
-            ": web", "host: -rf", "host: a/b", "{\"host\": \"-x\", \"names\": []}", "{\"host\": \"x\"}", "{",
+            "-oProxyCommand=x: web",
+            "ann@-host: web",
+            "a b",
+            "host",
+            "ho`st: web",
+            "h$(x): web",
+            "@host: web",
+            ": web",
+            "host: -rf",
+            "host: a/b",
+            "{\"host\": \"-x\", \"names\": []}",
+            "{\"host\": \"x\"}",
+            "{",
             "h\u{e9}: web",
         ] {
             let error = Inventory::parse(&format!("a: b\n{line}\n")).unwrap_err();
@@ -145,7 +156,9 @@ mod tests {
     #[test]
     fn a_host_knows_its_own_name() {
         let is = |host: &str, own: &str| Host::new(host).unwrap().is_called(own);
-        assert!(is("web", "web") && is("root@WEB.lan", "web") && is("web", "web.lan") && is("web.lan", "web.lan"));
+        assert!(
+            is("web", "web") && is("root@WEB.lan", "web") && is("web", "web.lan") && is("web.lan", "web.lan")
+        );
         assert!(!is("web.lan", "web.other") && !is("web1", "web") && !is("10.0.0.1", "10") && !is("web", ""));
     }
 }

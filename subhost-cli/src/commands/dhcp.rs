@@ -16,7 +16,8 @@ use crate::report;
 pub(super) fn dhcp(context: &Context, args: &args::Dhcp) -> Result<u8, Error> {
     let layout = &context.layout;
     let all = || {
-        let mut names: BTreeSet<Name> = layout.configured().step("list the configurations")?.into_iter().collect();
+        let mut names: BTreeSet<Name> =
+            layout.configured().step("list the configurations")?.into_iter().collect();
         names.extend(layout.trees().step("list the folders of subhosts")?);
         Ok::<Vec<Name>, Error>(names.into_iter().collect())
     };

@@ -126,11 +126,16 @@ mod tests {
 
     #[test]
     fn the_other_shell_reads_the_same_words() {
-        let words = ["", "a b", "it's", "$(touch /x)", "-x", "*", "a\nb", "\\", "!!", "\u{e9}\"`"].map(OsString::from);
+        let words = ["", "a b", "it's", "$(touch /x)", "-x", "*", "a\nb", "\\", "!!", "\u{e9}\"`"]
+            .map(OsString::from);
         let mut words = words.to_vec();
         words.push(OsString::from_vec(b"\xff\x01'".to_vec()));
         let line = remote(&"web".parse().unwrap(), &words);
-        let line = [b"set -f; subhostctl() { shift 3; printf '%s\\0' \"$@\"; }; ", &line.as_bytes()["exec ".len()..]].concat();
+        let line = [
+            b"set -f; subhostctl() { shift 3; printf '%s\\0' \"$@\"; }; ",
+            &line.as_bytes()["exec ".len()..],
+        ]
+        .concat();
         for shell in ["sh", "bash"] {
             let out = Command::new(shell).arg("-c").arg(OsStr::from_bytes(&line)).output().unwrap();
             let expected: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();

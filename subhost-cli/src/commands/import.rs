@@ -32,14 +32,18 @@ pub(super) fn import(context: &Context, args: &args::Import) -> Result<u8, Error
         false => context.layout.config(name),
     };
     write(&path, &text, args.force)?;
-    report::note(context.quiet, &format!("{} is written; subhostctl check {name} looks at it", path.display()));
+    report::note(
+        context.quiet,
+        &format!("{} is written; subhostctl check {name} looks at it", path.display()),
+    );
     Ok(0)
 }
 
 /// What `boot` takes for an instance of Ganeti: its configuration as if it had been imported before.
 pub(super) fn of_ganeti(context: &Context, name: &Name) -> Result<Loaded, Error> {
     if context.config.is_some() || context.how == How::Execute {
-        let message = "--ganeti takes the place of a configuration: it goes without --config and --config-exec";
+        let message =
+            "--ganeti takes the place of a configuration: it goes without --config and --config-exec";
         return Err(Error::refused(Complaint::new(message)));
     }
     let draft = ganeti::of_name(name.as_str())?.settled();
@@ -65,7 +69,9 @@ fn draft(args: &args::Import) -> Result<Draft, Error> {
         ImportFrom::Libvirt => libvirt::read(&read(path)?, &format!("the domain of libvirt in {shown}")),
         ImportFrom::Qemu => return machine(source),
         ImportFrom::OverlayBoot => return of_overlay_boot(path),
-        ImportFrom::Nspawn => nspawn::read(&read(path)?, path, &format!("the settings of systemd-nspawn in {shown}")),
+        ImportFrom::Nspawn => {
+            nspawn::read(&read(path)?, path, &format!("the settings of systemd-nspawn in {shown}"))
+        }
         ImportFrom::Lxc => lxc::read(&read(path)?, &format!("the configuration of LXC in {shown}")),
         ImportFrom::Oci => {
             let file = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
@@ -90,7 +96,8 @@ fn machine(source: &OsStr) -> Result<Draft, Error> {
     let here = || std::env::current_dir().step("find the working directory");
     let (bytes, folder, from) = if !shown.is_empty() && shown.bytes().all(|byte| byte.is_ascii_digit()) {
         let process = PathBuf::from(format!("/proc/{shown}"));
-        let folder = fs::read_link(process.join("cwd")).step(format!("find the folder of process {shown}"))?;
+        let folder =
+            fs::read_link(process.join("cwd")).step(format!("find the folder of process {shown}"))?;
         (read(&process.join("cmdline"))?, folder, format!("the command line of process {shown}"))
     } else if shown.contains(char::is_whitespace) {
         (shown.as_bytes().to_vec(), here()?, "the command line of a qemu".to_owned())
@@ -156,7 +163,8 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         write(&path, "two", true).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
-        let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|it| it.unwrap().file_name()).collect();
         assert_eq!(names, ["config"]);
     }
 

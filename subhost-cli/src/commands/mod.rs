@@ -84,8 +84,10 @@ pub fn main() -> ExitCode {
         verbose: cli.verbose,
         colour: report::Colour::of(cli.color),
     };
-    let passes_status =
-        matches!(cli.command, Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_) | Command::Go(_));
+    let passes_status = matches!(
+        cli.command,
+        Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_) | Command::Go(_)
+    );
     let result = match cli.command {
         Command::Boot(args) => boot::boot(&context, args),
         Command::Run(args) => run::run(&context, args),

@@ -46,7 +46,7 @@ pub fn add(draft: &mut Draft, node: &str, image: &Path, from: &str) {
 /// Adds one partition of it.
 pub fn add_one(draft: &mut Draft, node: &str, index: u32, image: &Path, from: &str) -> bool {
     let word = [format!("{node}:{index}:").as_bytes(), image.as_os_str().as_bytes()].concat();
-    draft.add("DISKS", word, from)
+    draft.try_add("DISKS", word, from)
 }
 
 /// The indices of those that can be mounted, what is marked as a root first. 0 is the whole image.

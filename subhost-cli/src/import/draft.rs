@@ -45,17 +45,28 @@ impl Draft {
     }
 
     /// Sets a setting that takes one value; `from` is where that stood. A value that the setting does not take is left.
-    pub fn set(&mut self, name: &'static str, value: impl AsRef<[u8]>, from: &str) -> bool {
-        if self.has(name) {
-            self.leave(from, &format!("{name} is set already"));
+    pub fn set(&mut self, name: &'static str, value: impl AsRef<[u8]>, from: &str) {
+        self.try_set(name, value, from);
+    }
+
+    /// Adds to a setting that is a list, in the same way.
+    pub fn add(&mut self, name: &'static str, word: impl AsRef<[u8]>, from: &str) {
+        self.try_add(name, word, from);
+    }
+
+    /// The same as [`Draft::set`], and whether it was taken.
+    pub fn try_set(&mut self, name: &'static str, value: impl AsRef<[u8]>, from: &str) -> bool {
+        if self.has(name) || value.as_ref().is_empty() {
+            let reason = if self.has(name) { "is set already" } else { "would be empty" };
+            self.leave(from, &format!("{name} {reason}"));
             return false;
         }
         self.settings.push(Assignment { name, words: vec![value.as_ref().to_vec()], is_list: false });
         self.keep_if_right(from, |settings| drop(settings.pop()))
     }
 
-    /// Adds to a setting that is a list, in the same way.
-    pub fn add(&mut self, name: &'static str, word: impl AsRef<[u8]>, from: &str) -> bool {
+    /// The same as [`Draft::add`], and whether it was taken.
+    pub fn try_add(&mut self, name: &'static str, word: impl AsRef<[u8]>, from: &str) -> bool {
         if self.settings.iter().map(|setting| setting.words.len()).sum::<usize>() >= MAX_WORDS {
             self.leave(from, &format!("a configuration of more than {MAX_WORDS} words is none"));
             return false;
@@ -71,6 +82,12 @@ impl Draft {
                 self.keep_if_right(from, |settings| drop(settings.pop()))
             }
         }
+    }
+
+    /// Adds an address with its prefix for one of the cables.
+    pub fn address(&mut self, cable: usize, address: &str, from: &str) {
+        let cable = if cable == 0 { String::new() } else { format!("eth{cable}=") };
+        self.add("ADDRESSES", format!("{cable}{address}"), from);
     }
 
     /// Sets the gateway, if it is in the network of one of the addresses.
@@ -222,7 +239,7 @@ fn is_in_network(one: &str, other: &str, prefix: &str) -> bool {
 /// A size as a setting takes it.
 pub fn size_text(bytes: u64) -> String {
     let units = [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
-    match units.iter().find(|(unit, _)| bytes >= *unit && bytes % unit == 0) {
+    match units.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
         Some((unit, letter)) => format!("{}{letter}", bytes / unit),
         None => bytes.to_string(),
     }
@@ -242,11 +259,11 @@ mod tests {
     #[test]
     fn what_a_setting_does_not_take_is_left_and_told() {
         let mut draft = Draft::new("a test\nX=1");
-        assert!(draft.add("BRIDGES", "br0:06:a7:dd:b4:02:f2", "one"));
-        assert!(!draft.add("BRIDGES", "br0:01:00:5e:00:00:01", "two"));
-        assert!(!draft.add("BRIDGES", "br1:06:a7:dd:b4:02:f2", "three"));
-        assert!(!draft.set("MEMORY", "a\0b", "four"));
-        assert!(draft.set("MEMORY", "64M", "five") && !draft.set("MEMORY", "32M", "six"));
+        assert!(draft.try_add("BRIDGES", "br0:06:a7:dd:b4:02:f2", "one"));
+        assert!(!draft.try_add("BRIDGES", "br0:01:00:5e:00:00:01", "two"));
+        assert!(!draft.try_add("BRIDGES", "br1:06:a7:dd:b4:02:f2", "three"));
+        assert!(!draft.try_set("MEMORY", "a\0b", "four"));
+        assert!(draft.try_set("MEMORY", "64M", "five") && !draft.try_set("MEMORY", "32M", "six"));
         draft.leave("seven\n$(x)", "eight\x1b[2J");
         let text = draft.text();
         assert_eq!(draft.left().len(), 5, "{text}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::draft::Draft;
+use super::draft::{Draft, size_text};
 use super::{Refused, disk, read_bounded, text};
 use crate::error::{Context, Error};
 
@@ -14,6 +14,9 @@ type Facts = BTreeMap<String, String>;
 
 /// Disks or cables of one instance.
 const MAX_COUNT: usize = 64;
+
+/// What `--separator` is mostly set to.
+const SEPARATORS: [char; 3] = ['|', ';', ','];
 
 /// Reads any of the three. A table of several instances needs the name of one.
 ///
@@ -26,10 +29,12 @@ pub fn read(bytes: &[u8], instance: Option<&str>, source: &str) -> Result<Draft,
         environment(text.lines())
     } else if first.trim_start_matches("- ").starts_with("Instance name:") {
         info(text, instance)?
-    } else if first.split_whitespace().next() == Some("Instance") {
+    } else if first.split(|c: char| c.is_whitespace() || SEPARATORS.contains(&c)).next() == Some("Instance") {
         list(text, instance)?
     } else {
-        return Err("is neither an environment with INSTANCE_NAME, nor from gnt-instance info or list".to_owned());
+        return Err(
+            "is neither an environment with INSTANCE_NAME, nor from gnt-instance info or list".to_owned()
+        );
     };
     Ok(draft_of(&facts, source))
 }
@@ -42,7 +47,9 @@ pub fn of_name(instance: &str) -> Result<Draft, Error> {
     let own = |name: &str| std::env::var(name).ok();
     if own("INSTANCE_NAME").as_deref() == Some(instance) {
         let lines: Vec<String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some(format!("{}={}", name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| {
+                Some(format!("{}={}", name.into_string().ok()?, value.into_string().ok()?))
+            })
             .collect();
         return Ok(draft_of(&environment(lines.iter().map(String::as_str)), "Ganeti's environment"));
     }
@@ -152,7 +159,7 @@ fn info(text: &str, instance: Option<&str>) -> Result<Facts, Refused> {
 fn list(text: &str, instance: Option<&str>) -> Result<Facts, Refused> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let heading = lines.next().unwrap_or_default();
-    let separator = ['|', ';', ','].into_iter().find(|separator| heading.contains(*separator));
+    let separator = SEPARATORS.into_iter().find(|separator| heading.contains(*separator));
     let cells = |line: &str| -> Vec<String> {
         match separator {
             Some(separator) => line.split(separator).map(|cell| cell.trim().to_owned()).collect(),
@@ -198,7 +205,9 @@ fn list(text: &str, instance: Option<&str>) -> Result<Facts, Refused> {
                 _ => cell.split(',').collect(),
             };
             facts.insert("NIC_COUNT".to_owned(), values.len().to_string());
-            for (at, value) in values.iter().enumerate().filter(|(_, value)| !["-", "None", ""].contains(*value)) {
+            for (at, value) in
+                values.iter().enumerate().filter(|(_, value)| !["-", "None", ""].contains(*value))
+            {
                 facts.insert(format!("NIC_{at}_{each}"), (*value).to_owned());
             }
         }
@@ -240,12 +249,10 @@ fn draft_of(facts: &Facts, source: &str) -> Draft {
     cables(&mut draft, facts);
     for name in ["INSTANCE_BE_maxmem", "INSTANCE_BE_memory"] {
         match get(name) {
-            Some(memory) if memory.bytes().all(|byte| byte.is_ascii_digit()) && !draft.has("MEMORY") => {
-                draft.set("MEMORY", format!("{memory}M"), name);
-            }
-            // In a table it has a unit.
             Some(memory) if !draft.has("MEMORY") && memory != "-" => {
-                draft.set("MEMORY", memory, name);
+                // In a table it has a unit.
+                let mebibytes = memory.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << 20));
+                draft.set("MEMORY", mebibytes.map_or_else(|| memory.to_owned(), size_text), name);
             }
             _ => {}
         }
@@ -284,7 +291,10 @@ fn disks(draft: &mut Draft, facts: &Facts) {
         let letter = u8::try_from(at).ok().filter(|at| *at < 26).map(|at| char::from(b'a' + at));
         let (Some(letter), Some(path)) = (letter, get("PATH").filter(|path| path.starts_with('/'))) else {
             let id = get("LOGICAL_ID").unwrap_or_default();
-            draft.leave(&from, &format!("it has no path on this node; gnt-instance activate-disks gives one {id}"));
+            draft.leave(
+                &from,
+                &format!("it has no path on this node; gnt-instance activate-disks gives one {id}"),
+            );
             continue;
         };
         disk::add(draft, &format!("vd{letter}"), Path::new(path), &from);
@@ -296,7 +306,9 @@ fn disks(draft: &mut Draft, facts: &Facts) {
 
 fn cables(draft: &mut Draft, facts: &Facts) {
     for at in 0..count(facts, "NIC_COUNT") {
-        let get = |name: &str| facts.get(&format!("NIC_{at}_{name}")).map(String::as_str).filter(|it| !it.is_empty());
+        let get = |name: &str| {
+            facts.get(&format!("NIC_{at}_{name}")).map(String::as_str).filter(|it| !it.is_empty())
+        };
         let from = format!("NIC {at}");
         let mode = get("MODE").unwrap_or("bridged");
         let bridge = match mode {
@@ -316,7 +328,7 @@ fn cables(draft: &mut Draft, facts: &Facts) {
         // The addresses of a network of Ganeti's have a prefix.
         let subnet = if address.contains(':') { get("NETWORK_SUBNET6") } else { get("NETWORK_SUBNET") };
         match subnet.and_then(|subnet| subnet.split_once('/')) {
-            Some((_, prefix)) => drop(draft.add("ADDRESSES", format!("eth{at}={address}/{prefix}"), &from)),
+            Some((_, prefix)) => draft.address(at, &format!("{address}/{prefix}"), &from),
             None => draft.leave(&from, &format!("the prefix of its address {address} is not known")),
         }
         for gateway in [get("NETWORK_GATEWAY"), get("NETWORK_GATEWAY6")].into_iter().flatten() {
@@ -324,4 +336,3 @@ fn cables(draft: &mut Draft, facts: &Facts) {
         }
     }
 }
-

@@ -14,10 +14,41 @@ const MAX_NODES: u32 = 100_000;
 
 /// What a machine has and a subhost does not need; it is told in one line.
 const OF_A_MACHINE: &[&str] = &[
-    "audio", "clock", "console", "controller", "cpu", "emulator", "features", "graphics", "hub", "input", "memballoon",
-    "on_poweroff", "on_reboot", "panic", "parallel", "pm", "rng", "serial", "sound", "video", "watchdog", "channel",
-    "tpm", "redirdev", "redirfilter", "iothreads", "iothreadids", "vsock", "seclabel", "uuid", "genid", "metadata",
-    "resource", "sysinfo", "memoryBacking",
+    "audio",
+    "clock",
+    "console",
+    "controller",
+    "cpu",
+    "emulator",
+    "features",
+    "graphics",
+    "hub",
+    "input",
+    "memballoon",
+    "on_poweroff",
+    "on_reboot",
+    "panic",
+    "parallel",
+    "pm",
+    "rng",
+    "serial",
+    "sound",
+    "video",
+    "watchdog",
+    "channel",
+    "tpm",
+    "redirdev",
+    "redirfilter",
+    "iothreads",
+    "iothreadids",
+    "vsock",
+    "seclabel",
+    "uuid",
+    "genid",
+    "metadata",
+    "resource",
+    "sysinfo",
+    "memoryBacking",
 ];
 
 /// Reads a domain.
@@ -30,7 +61,8 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Draft, Refused> {
         Document::parse_with_options(text(bytes)?, options).map_err(|error| format!("is no XML: {error}"))?;
     let domain = document.root_element();
     // What virsh has on disk of a running one is wrapped.
-    let domain = if domain.has_tag_name("domstatus") { child(domain, "domain").unwrap_or(domain) } else { domain };
+    let domain =
+        if domain.has_tag_name("domstatus") { child(domain, "domain").unwrap_or(domain) } else { domain };
     if !domain.has_tag_name("domain") {
         return Err(format!("is no domain of libvirt, but <{}>", domain.tag_name().name()));
     }
@@ -41,17 +73,17 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Draft, Refused> {
     for part in elements(domain) {
         let name = part.tag_name().name();
         match name {
-            "name" => drop(draft.set("HOSTNAME", content(part), "<name>")),
+            "name" => draft.set("HOSTNAME", content(part), "<name>"),
             "os" => system(&mut draft, part, is_container),
             "memory" => memory(&mut draft, domain, part),
             "currentMemory" => {}
-            "vcpu" => drop(draft.set("CPUS", content(part), "<vcpu>")),
+            "vcpu" => draft.set("CPUS", content(part), "<vcpu>"),
             "cputune" => cpu_tune(&mut draft, part),
             "blkiotune" => match child(part, "weight") {
-                Some(weight) => drop(draft.set("IO_WEIGHT", content(weight), "<blkiotune>")),
+                Some(weight) => draft.set("IO_WEIGHT", content(weight), "<blkiotune>"),
                 None => draft.leave("<blkiotune>", "limits of single disks cannot be told apart"),
             },
-            "on_crash" if content(part) == "restart" => drop(draft.set("RESTART", "on-failure", "<on_crash>")),
+            "on_crash" if content(part) == "restart" => draft.set("RESTART", "on-failure", "<on_crash>"),
             "title" | "description" | "on_crash" => {}
             "idmap" => id_map(&mut draft, part),
             "devices" => {}
@@ -99,8 +131,8 @@ fn system(draft: &mut Draft, os: Node<'_, '_>, is_container: bool) {
     for part in elements(os) {
         let name = part.tag_name().name();
         match name {
-            "cmdline" => drop(draft.set("CMDLINE", content(part), "<cmdline>")),
-            "init" if is_container => drop(draft.set("INIT", content(part), "<init>")),
+            "cmdline" => draft.set("CMDLINE", content(part), "<cmdline>"),
+            "init" if is_container => draft.set("INIT", content(part), "<init>"),
             "initenv" => {
                 let word = format!("{}={}", part.attribute("name").unwrap_or_default(), content(part));
                 draft.add("ENVIRONMENT", word, "<initenv>");
@@ -128,9 +160,10 @@ fn memory(draft: &mut Draft, domain: Node<'_, '_>, most: Node<'_, '_>) {
         "T" | "TiB" => Some(1 << 40),
         _ => None,
     };
-    let bytes = content(memory).parse::<u64>().ok().zip(factor).and_then(|(number, unit)| number.checked_mul(unit));
+    let bytes =
+        content(memory).parse::<u64>().ok().zip(factor).and_then(|(number, unit)| number.checked_mul(unit));
     match bytes {
-        Some(bytes) => drop(draft.set("MEMORY", size_text(bytes), "<memory>")),
+        Some(bytes) => draft.set("MEMORY", size_text(bytes), "<memory>"),
         None => draft.leave("<memory>", &format!("`{}` of `{unit}` is no size", content(memory))),
     }
 }
@@ -140,7 +173,7 @@ fn cpu_tune(draft: &mut Draft, tune: Node<'_, '_>) {
     let period = number("global_period").unwrap_or(100_000);
     match number("global_quota").and_then(|quota| cpus_text(quota, period)) {
         // It is stricter than how many processors there are.
-        Some(cpus) if !draft.has("CPUS") => drop(draft.set("CPUS", cpus, "<global_quota>")),
+        Some(cpus) if !draft.has("CPUS") => draft.set("CPUS", cpus, "<global_quota>"),
         Some(cpus) => draft.leave("<global_quota>", &format!("write CPUS={cpus} for that instead of <vcpu>")),
         None => {}
     }
@@ -184,10 +217,15 @@ fn add_disk(draft: &mut Draft, part: Node<'_, '_>) {
                 draft.leave(&format!("<{limit}> of {from}"), "a subhost has nothing like it");
             }
         }
-        ("disk", "raw", None) => draft.leave(&from, "its source is neither a file nor a block device of this host"),
+        ("disk", "raw", None) => {
+            draft.leave(&from, "its source is neither a file nor a block device of this host")
+        }
         ("disk", format, image) => {
             let image = image.unwrap_or_default();
-            draft.leave(&from, &format!("{image} is {format}; qemu-img convert -O raw makes a raw image of it"));
+            draft.leave(
+                &from,
+                &format!("{image} is {format}; qemu-img convert -O raw makes a raw image of it"),
+            );
         }
         (device, ..) => draft.leave(&from, &format!("a subhost has no {device}")),
     }
@@ -204,7 +242,9 @@ fn interface(draft: &mut Draft, part: Node<'_, '_>) {
             Some(bridge) => bridge,
             None => {
                 let network = attribute(part, "source", "network").unwrap_or_default();
-                let why = format!("virsh net-info {network} tells the bridge of that network; the cable has none yet");
+                let why = format!(
+                    "virsh net-info {network} tells the bridge of that network; the cable has none yet"
+                );
                 draft.leave(&from, &why);
                 ""
             }
@@ -224,7 +264,8 @@ fn interface(draft: &mut Draft, part: Node<'_, '_>) {
             "port" if element.attribute("isolated") == Some("yes") && !draft.has("ISOLATED") => {
                 draft.set("ISOLATED", "yes", &format!("<port> of {from}"));
             }
-            "mac" | "source" | "model" | "address" | "alias" | "target" | "driver" | "boot" | "rom" | "mtu" | "port" => {}
+            "mac" | "source" | "model" | "address" | "alias" | "target" | "driver" | "boot" | "rom"
+            | "mtu" | "port" => {}
             _ => draft.leave(&format!("<{name}> of {from}"), "a cable has nothing like it"),
         }
     }
@@ -240,7 +281,7 @@ fn file_system(draft: &mut Draft, part: Node<'_, '_>, is_container: bool) {
         return draft.leave(&from, &why);
     }
     match (kind, guest) {
-        ("mount", "/") => drop(draft.set("ROOT", host, &from)),
+        ("mount", "/") => draft.set("ROOT", host, &from),
         ("file" | "block", "/") => disk::add(draft, "vda", Path::new(host), &from),
         ("mount", guest) => {
             let ending = if child(part, "readonly").is_some() { ":ro" } else { ":rw" };
@@ -257,7 +298,11 @@ fn host_device(draft: &mut Draft, part: Node<'_, '_>) {
         ["char", "block"].iter().find_map(|name| child(source, name)).map(|device| content(device))
     });
     match path {
-        Some(path) if part.attribute("mode") == Some("capabilities") => drop(draft.add("DEVICES", path, "<hostdev>")),
-        _ => draft.leave("<hostdev>", &format!("a subhost takes no {kind} device; DEVICES has those of /dev")),
+        Some(path) if part.attribute("mode") == Some("capabilities") => {
+            draft.add("DEVICES", path, "<hostdev>")
+        }
+        _ => {
+            draft.leave("<hostdev>", &format!("a subhost takes no {kind} device; DEVICES has those of /dev"))
+        }
     }
 }

@@ -8,10 +8,35 @@ use super::{Refused, disk, environment, text, yes};
 
 /// What a subhost does in its own way, or has no choice in.
 const OF_ITS_OWN: &[&str] = &[
-    "lxc.arch", "lxc.apparmor.", "lxc.autodev", "lxc.console.", "lxc.group", "lxc.hook.", "lxc.log.", "lxc.loglevel",
-    "lxc.logfile", "lxc.mount.auto", "lxc.pty.", "lxc.pts", "lxc.seccomp.", "lxc.selinux.", "lxc.signal.", "lxc.tty.",
-    "lxc.tty", "lxc.monitor.", "lxc.proc.", "lxc.sysctl.", "lxc.prlimit.", "lxc.no_new_privs", "lxc.aa_profile",
-    "lxc.haltsignal", "lxc.stopsignal", "lxc.rebootsignal", "lxc.keyring.", "lxc.namespace.", "lxc.kmsg",
+    "lxc.arch",
+    "lxc.apparmor.",
+    "lxc.autodev",
+    "lxc.console.",
+    "lxc.group",
+    "lxc.hook.",
+    "lxc.log.",
+    "lxc.loglevel",
+    "lxc.logfile",
+    "lxc.mount.auto",
+    "lxc.pty.",
+    "lxc.pts",
+    "lxc.seccomp.",
+    "lxc.selinux.",
+    "lxc.signal.",
+    "lxc.tty.",
+    "lxc.tty",
+    "lxc.monitor.",
+    "lxc.proc.",
+    "lxc.sysctl.",
+    "lxc.prlimit.",
+    "lxc.no_new_privs",
+    "lxc.aa_profile",
+    "lxc.haltsignal",
+    "lxc.stopsignal",
+    "lxc.rebootsignal",
+    "lxc.keyring.",
+    "lxc.namespace.",
+    "lxc.kmsg",
 ];
 
 /// What keys were called before, and are now.
@@ -39,13 +64,18 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Draft, Refused> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (key, value) = line.split_once('=').ok_or_else(|| format!("line {}: `{line}` has no `=`", at + 1))?;
+        let (key, value) =
+            line.split_once('=').ok_or_else(|| format!("line {}: `{line}` has no `=`", at + 1))?;
         let key = key.trim();
         let key = RENAMED.iter().find(|(old, _)| *old == key).map_or(key, |(_, new)| new);
         pairs.push((key.to_owned(), value.trim().trim_matches('"').to_owned()));
     }
     // Where the root is, is asked when something is mounted in it.
-    let root = pairs.iter().find(|(key, _)| key == "lxc.rootfs.path").map(|(_, path)| path.clone()).unwrap_or_default();
+    let root = pairs
+        .iter()
+        .find(|(key, _)| key == "lxc.rootfs.path")
+        .map(|(_, path)| path.clone())
+        .unwrap_or_default();
     set_root(&mut draft, &root);
     for (key, value) in &pairs {
         let from = format!("{key} = {value}");
@@ -69,14 +99,14 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Draft, Refused> {
             "lxc.rootfs.options" if value.split(',').any(|option| option == "ro") => {
                 draft.leave(&from, "READONLY=yes is that, for disks");
             }
-            "lxc.uts.name" => drop(draft.set("HOSTNAME", value, &from)),
+            "lxc.uts.name" => draft.set("HOSTNAME", value, &from),
             "lxc.init.cmd" => match value.split_once(' ') {
-                None => drop(draft.set("INIT", value, &from)),
+                None => draft.set("INIT", value, &from),
                 Some(_) => draft.leave(&from, "INIT takes no arguments"),
             },
             "lxc.environment" => environment(&mut draft, value, &from),
             "lxc.start.auto" => yes(&mut draft, "AUTOSTART", value, &from),
-            "lxc.start.delay" => drop(draft.set("START_DELAY", value, &from)),
+            "lxc.start.delay" => draft.set("START_DELAY", value, &from),
             "lxc.ephemeral" => yes(&mut draft, "EPHEMERAL", value, &from),
             "lxc.cap.drop" => {
                 for capability in value.split_whitespace() {
@@ -109,7 +139,7 @@ fn set_root(draft: &mut Draft, path: &str) {
     let from = format!("lxc.rootfs.path = {path}");
     match path.split_once(':') {
         _ if path.is_empty() => {}
-        Some(("dir", path)) => drop(draft.set("ROOT", path, &from)),
+        Some(("dir", path)) => draft.set("ROOT", path, &from),
         Some(("loop", path)) => disk::add(draft, "vda", Path::new(path), &from),
         Some(("overlay" | "overlayfs", layers)) => {
             let mut layers: Vec<&str> = layers.split(':').collect();
@@ -121,7 +151,7 @@ fn set_root(draft: &mut Draft, path: &str) {
             draft.set("ROOT", upper, &from);
         }
         None if path.starts_with("/dev/") => disk::add(draft, "vda", Path::new(path), &from),
-        None => drop(draft.set("ROOT", path, &from)),
+        None => draft.set("ROOT", path, &from),
         Some((kind, _)) => draft.leave(&from, &format!("a subhost has no root of kind {kind}")),
     }
 }
@@ -131,7 +161,8 @@ fn cable(draft: &mut Draft, at: usize, settings: &[(String, String)]) {
     let from = format!("lxc.net.{at}");
     let kind = get("type").unwrap_or("veth");
     if ["empty", "none"].contains(&kind) {
-        return draft.leave(&from, &format!("type {kind}: a subhost has a network of its own, here without a cable"));
+        return draft
+            .leave(&from, &format!("type {kind}: a subhost has a network of its own, here without a cable"));
     }
     let mut bridge = get("link").unwrap_or_default();
     if kind != "veth" {
@@ -147,11 +178,12 @@ fn cable(draft: &mut Draft, at: usize, settings: &[(String, String)]) {
             "ipv4.address" | "ipv6.address" => {
                 // A broadcast address may stand behind it.
                 let address = value.split_whitespace().next().unwrap_or_default();
-                if draft.add("ADDRESSES", format!("eth{at}={address}"), &from) && value.contains(char::is_whitespace) {
+                draft.address(at, address, &from);
+                if value.contains(char::is_whitespace) {
                     draft.leave(&from, "the broadcast address follows from the prefix");
                 }
             }
-            "mtu" if !draft.has("MTU") => drop(draft.set("MTU", value, &from)),
+            "mtu" if !draft.has("MTU") => draft.set("MTU", value, &from),
             "name" if *value == format!("eth{at}") => {}
             "type" | "link" | "hwaddr" | "flags" | "ipv4.gateway" | "ipv6.gateway" => {}
             _ => draft.leave(&from, "a cable has nothing like it"),
@@ -176,7 +208,8 @@ fn mount(draft: &mut Draft, entry: &str, root: &str, from: &str) {
     }
     // With the path of the root before it, or without.
     let root = root.rsplit(':').next().unwrap_or_default();
-    let guest = guest.strip_prefix(root).filter(|_| !root.is_empty()).unwrap_or(guest).trim_start_matches('/');
+    let guest =
+        guest.strip_prefix(root).filter(|_| !root.is_empty()).unwrap_or(guest).trim_start_matches('/');
     let is_read_only = options.contains(&"ro");
     if host.starts_with("/dev/") && *host == format!("/{guest}") {
         draft.add("DEVICES", format!("{host}:{}", if is_read_only { "ro" } else { "rw" }), from);
@@ -190,10 +223,10 @@ fn limit(draft: &mut Draft, key: &str, value: &str, from: &str) {
     match name {
         _ if value == "max" || value == "-1" => {}
         "memory.max" | "memory.limit_in_bytes" => match size(value) {
-            Some(bytes) => drop(draft.set("MEMORY", size_text(bytes), from)),
+            Some(bytes) => draft.set("MEMORY", size_text(bytes), from),
             None => draft.leave(from, "is no size"),
         },
-        "pids.max" => drop(draft.set("TASKS", value, from)),
+        "pids.max" => draft.set("TASKS", value, from),
         "io.weight" | "blkio.weight" => {
             draft.set("IO_WEIGHT", value.trim_start_matches("default").trim(), from);
         }
@@ -201,7 +234,7 @@ fn limit(draft: &mut Draft, key: &str, value: &str, from: &str) {
             let mut numbers = value.split_whitespace().map(|number| number.parse::<u64>().ok());
             let (quota, period) = (numbers.next().flatten(), numbers.next().unwrap_or(Some(100_000)));
             match quota.zip(period).and_then(|(quota, period)| cpus_text(quota, period)) {
-                Some(cpus) => drop(draft.set("CPUS", cpus, from)),
+                Some(cpus) => draft.set("CPUS", cpus, from),
                 None => draft.leave(from, "is no quota"),
             }
         }

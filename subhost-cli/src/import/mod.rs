@@ -64,7 +64,8 @@ pub fn read_bounded(from: impl Read, what: &str) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// It holds a NUL byte, or is no UTF-8.
 pub fn text(bytes: &[u8]) -> Result<&str, Refused> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("is no UTF-8 at byte {}", error.valid_up_to()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| format!("is no UTF-8 at byte {}", error.valid_up_to()))?;
     match text.find('\0') {
         Some(at) => Err(format!("holds a NUL byte at byte {at}")),
         None => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
@@ -87,7 +88,7 @@ fn yes_no(text: &str) -> Option<bool> {
 /// Sets a setting to yes, where the value is that.
 fn yes(draft: &mut Draft, name: &'static str, value: &str, from: &str) {
     match yes_no(value) {
-        Some(true) => drop(draft.set(name, "yes", from)),
+        Some(true) => draft.set(name, "yes", from),
         Some(false) => {}
         None => draft.leave(from, "is neither yes nor no"),
     }

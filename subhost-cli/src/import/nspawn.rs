@@ -28,11 +28,14 @@ pub fn read(bytes: &[u8], path: &Path, source: &str) -> Result<Draft, Refused> {
             ("Exec", "Environment") => {
                 words(value).iter().for_each(|variable| environment(&mut draft, variable, &from));
             }
-            ("Exec", "Hostname") => drop(draft.set("HOSTNAME", value, &from)),
+            ("Exec", "Hostname") => draft.set("HOSTNAME", value, &from),
             ("Exec", "Capability") => capabilities(&mut draft, "CAPS_ADD", value, &from),
             ("Exec", "DropCapability") => capabilities(&mut draft, "CAPS_DROP", value, &from),
             ("Exec", "PrivateUsers") => private_users(&mut draft, value, &from),
-            ("Exec", "LinkJournal" | "Timezone" | "ResolvConf" | "NotifyReady" | "ProcessTwo" | "KillSignal") => {
+            (
+                "Exec",
+                "LinkJournal" | "Timezone" | "ResolvConf" | "NotifyReady" | "ProcessTwo" | "KillSignal",
+            ) => {
                 draft.leave(&from, "a subhost does that in its own way");
             }
             ("Files", "Bind" | "BindReadOnly") => bind(&mut draft, value, key == "BindReadOnly", &from),
@@ -45,7 +48,7 @@ pub fn read(bytes: &[u8], path: &Path, source: &str) -> Result<Draft, Refused> {
             ("Files", "PrivateUsersOwnership" | "PrivateUsersChown") => {
                 draft.leave(&from, "a subhost maps ids when it mounts, and changes no file");
             }
-            ("Network", "Bridge") => drop(draft.add("BRIDGES", format!("{value}:"), &from)),
+            ("Network", "Bridge") => draft.add("BRIDGES", format!("{value}:"), &from),
             ("Network", "VirtualEthernet") => match yes_no(value) {
                 Some(true) if !settings.iter().any(|(_, key, _)| key == "Bridge") => {
                     draft.add("BRIDGES", ":", &from);
@@ -63,10 +66,16 @@ pub fn read(bytes: &[u8], path: &Path, source: &str) -> Result<Draft, Refused> {
     }
     if boot {
         draft.set("INIT", "auto", "Exec.Boot");
-        draft.leave("Exec.Boot=yes", "if its init is systemd, that needs NESTING=yes, which opens more to the guest");
+        draft.leave(
+            "Exec.Boot=yes",
+            "if its init is systemd, that needs NESTING=yes, which opens more to the guest",
+        );
     }
     if !draft.has("BRIDGES") {
-        draft.leave("network", "it may be the host's there; a subhost has its own, and BRIDGES=( BRIDGE:MAC ) plugs it in");
+        draft.leave(
+            "network",
+            "it may be the host's there; a subhost has its own, and BRIDGES=( BRIDGE:MAC ) plugs it in",
+        );
     }
     Ok(draft)
 }
@@ -109,12 +118,16 @@ fn root(draft: &mut Draft, path: &Path, name: &str) {
             return disk::add(draft, "vda", &image, &image.display().to_string());
         }
         if tree.is_dir() {
-            draft.set("ROOT", std::os::unix::ffi::OsStrExt::as_bytes(tree.as_os_str()), "the machine's folder");
+            draft.set(
+                "ROOT",
+                std::os::unix::ffi::OsStrExt::as_bytes(tree.as_os_str()),
+                "the machine's folder",
+            );
             return;
         }
     }
     let tree = format!("{MACHINES}/{name}");
-    if draft.set("ROOT", &tree, "the machine's folder") {
+    if draft.try_set("ROOT", &tree, "the machine's folder") {
         draft.leave(&tree, &format!("neither it nor {tree}.raw is there"));
     }
 }
@@ -131,7 +144,7 @@ fn capabilities(draft: &mut Draft, setting: &'static str, value: &str, from: &st
 
 fn private_users(draft: &mut Draft, value: &str, from: &str) {
     match value.split_once(':') {
-        Some(_) => drop(draft.set("USERNS", value, from)),
+        Some(_) => draft.set("USERNS", value, from),
         None if yes_no(value) == Some(false) => draft.leave(from, "a subhost always has a user namespace"),
         None if value.bytes().all(|byte| byte.is_ascii_digit()) && yes_no(value).is_none() => {
             draft.set("USERNS", format!("{value}:65536"), from);
@@ -159,8 +172,10 @@ fn bind(draft: &mut Draft, value: &str, read_only: bool, from: &str) {
     if host.starts_with(['+', '-']) || host.is_empty() {
         return draft.leave(from, "only a path that begins at the host's / can be bound");
     }
-    if draft.add("BINDS", format!("{host}:{guest}:{}", if read_only { "ro" } else { "rw" }), from) {
-        for option in parts.iter().skip(2).filter(|option| !["rbind", "norbind", ""].contains(&option.as_str())) {
+    if draft.try_add("BINDS", format!("{host}:{guest}:{}", if read_only { "ro" } else { "rw" }), from) {
+        for option in
+            parts.iter().skip(2).filter(|option| !["rbind", "norbind", ""].contains(&option.as_str()))
+        {
             draft.leave(from, &format!("a bind has no option {option}"));
         }
     }

@@ -11,12 +11,29 @@ use crate::shell;
 
 /// What every subhost has there.
 const OF_ITS_OWN: &[&str] = &[
-    "/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys/fs/cgroup", "/run", "/tmp", "/run/lock",
+    "/proc",
+    "/sys",
+    "/dev",
+    "/dev/pts",
+    "/dev/shm",
+    "/dev/mqueue",
+    "/sys/fs/cgroup",
+    "/run",
+    "/tmp",
+    "/run/lock",
 ];
 
 /// Devices that every subhost has.
-const DEVICES: &[&str] =
-    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx"];
+const DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/console",
+    "/dev/ptmx",
+];
 
 /// Reads `config.json`; a relative path of the root starts from the bundle.
 ///
@@ -32,7 +49,7 @@ pub fn read(bytes: &[u8], bundle: &Path, source: &str) -> Result<Draft, Refused>
     for (key, value) in &config {
         match key.as_str() {
             "root" => root(&mut draft, value, bundle),
-            "hostname" => drop(draft.set("HOSTNAME", value.as_str().unwrap_or_default(), "hostname")),
+            "hostname" => draft.set("HOSTNAME", value.as_str().unwrap_or_default(), "hostname"),
             "process" => process(&mut draft, value),
             "mounts" => mounts(&mut draft, value, bundle),
             "linux" => linux(&mut draft, value),
@@ -59,7 +76,9 @@ fn root(draft: &mut Draft, root: &Value, bundle: &Path) {
 
 /// The members that nobody looks at.
 fn others(draft: &mut Draft, what: &str, value: &Value, known: &[&str]) {
-    for name in value.as_object().into_iter().flat_map(Map::keys).filter(|name| !known.contains(&name.as_str())) {
+    for name in
+        value.as_object().into_iter().flat_map(Map::keys).filter(|name| !known.contains(&name.as_str()))
+    {
         draft.leave(&format!("{what}.{name}"), "a subhost does that in its own way, or has nothing like it");
     }
 }
@@ -97,7 +116,8 @@ fn mounts(draft: &mut Draft, mounts: &Value, bundle: &Path) {
         let guest = mount["destination"].as_str().unwrap_or_default();
         let options: Vec<&str> = strings(&mount["options"]).collect();
         let from = format!("mount {guest}");
-        let is_bind = mount["type"] == "bind" || options.iter().any(|option| ["bind", "rbind"].contains(option));
+        let is_bind =
+            mount["type"] == "bind" || options.iter().any(|option| ["bind", "rbind"].contains(option));
         if !is_bind {
             if !OF_ITS_OWN.contains(&guest) {
                 let kind = mount["type"].as_str().unwrap_or_default();
@@ -123,7 +143,8 @@ fn linux(draft: &mut Draft, linux: &Value) {
             draft.set("USERNS", format!("{}:{}", users.0, users.1), "linux.uidMappings");
         }
         _ if linux.get("uidMappings").is_some() || linux.get("gidMappings").is_some() => {
-            draft.leave("linux.uidMappings", "a subhost has one range, for users and groups alike, from 0 on");
+            draft
+                .leave("linux.uidMappings", "a subhost has one range, for users and groups alike, from 0 on");
         }
         _ => {}
     }
@@ -137,14 +158,23 @@ fn linux(draft: &mut Draft, linux: &Value) {
     for kind in ["pid", "network", "mount", "ipc", "uts"] {
         let own = namespaces.into_iter().flatten().find(|namespace| namespace["type"] == kind);
         match own.map(|namespace| namespace["path"].as_str()) {
-            None => draft.leave("linux.namespaces", &format!("{kind} is the host's there; a subhost has its own")),
+            None => {
+                draft.leave("linux.namespaces", &format!("{kind} is the host's there; a subhost has its own"))
+            }
             Some(Some(path)) => draft.leave("linux.namespaces", &format!("{kind} is that of {path} there")),
             Some(None) => {}
         }
     }
     resources(draft, &linux["resources"]);
     let known = [
-        "uidMappings", "gidMappings", "devices", "namespaces", "resources", "maskedPaths", "readonlyPaths", "cgroupsPath",
+        "uidMappings",
+        "gidMappings",
+        "devices",
+        "namespaces",
+        "resources",
+        "maskedPaths",
+        "readonlyPaths",
+        "cgroupsPath",
         "rootfsPropagation",
     ];
     others(draft, "linux", linux, &known);
@@ -156,8 +186,8 @@ fn resources(draft: &mut Draft, resources: &Value) {
         draft.set("MEMORY", size_text(bytes), "linux.resources.memory.limit");
     }
     let cpu = &resources["cpu"];
-    if let Some(cpus) = number(&cpu["quota"])
-        .and_then(|quota| cpus_text(quota, number(&cpu["period"]).unwrap_or(100_000)))
+    if let Some(cpus) =
+        number(&cpu["quota"]).and_then(|quota| cpus_text(quota, number(&cpu["period"]).unwrap_or(100_000)))
     {
         draft.set("CPUS", cpus, "linux.resources.cpu.quota");
     }

@@ -13,7 +13,8 @@ pub fn draft_of(variables: &Variables, folder: &Path, source: &str) -> Draft {
     let get = |name: &str| variables.get(name).and_then(|variable| variable.value.first());
     let text = |name: &str| get(name).map(|value| String::from_utf8_lossy(value).into_owned());
     let base = folder.join(as_path(get("BASE").unwrap_or(b".")));
-    let below = |name: &str, default: &str| clean(&base.join(as_path(get(name).unwrap_or(default.as_bytes()))));
+    let below =
+        |name: &str, default: &str| clean(&base.join(as_path(get(name).unwrap_or(default.as_bytes()))));
     if let Some(name) = text("NAME") {
         draft.set("HOSTNAME", name, "NAME");
     }
@@ -28,12 +29,12 @@ pub fn draft_of(variables: &Variables, folder: &Path, source: &str) -> Draft {
                 &format!("cable {cable}"),
                 "a VLAN on the cable before it; the guest can make that itself",
             ),
-            Some((bridge, mac)) => drop(draft.add("BRIDGES", format!("{bridge}:{mac}"), &format!("cable {cable}"))),
+            Some((bridge, mac)) => draft.add("BRIDGES", format!("{bridge}:{mac}"), &format!("cable {cable}")),
             None => draft.leave(&format!("cable {cable}"), "it has no `=`"),
         }
     }
     match text("INIT") {
-        Some(init) if init.starts_with('/') => drop(draft.set("INIT", init, "INIT")),
+        Some(init) if init.starts_with('/') => draft.set("INIT", init, "INIT"),
         Some(init) => draft.leave(&format!("INIT= {init}"), "subhost's own PID 1 takes its place"),
         None => {}
     }

@@ -10,14 +10,54 @@ use super::{Refused, disk, text};
 
 /// Options of a machine that a subhost is not; no word of theirs follows.
 const ALONE: &[&str] = &[
-    "enable-kvm", "no-reboot", "nographic", "daemonize", "nodefaults", "no-user-config", "no-acpi", "no-hpet",
-    "no-shutdown", "S", "usb", "curses", "no-fd-bootchk",
+    "enable-kvm",
+    "no-reboot",
+    "nographic",
+    "daemonize",
+    "nodefaults",
+    "no-user-config",
+    "no-acpi",
+    "no-hpet",
+    "no-shutdown",
+    "S",
+    "usb",
+    "curses",
+    "no-fd-bootchk",
 ];
 /// Those with a word; they are told in one line.
 const OF_A_MACHINE: &[&str] = &[
-    "accel", "boot", "chardev", "cpu", "display", "global", "k", "machine", "M", "mon", "monitor", "msg", "object",
-    "overcommit", "pidfile", "qmp", "rtc", "sandbox", "serial", "uuid", "vga", "vnc", "spice", "watchdog-action", "D",
-    "usbdevice", "soundhw", "audiodev", "run-with", "smbios", "runas", "compat",
+    "accel",
+    "boot",
+    "chardev",
+    "cpu",
+    "display",
+    "global",
+    "k",
+    "machine",
+    "M",
+    "mon",
+    "monitor",
+    "msg",
+    "object",
+    "overcommit",
+    "pidfile",
+    "qmp",
+    "rtc",
+    "sandbox",
+    "serial",
+    "uuid",
+    "vga",
+    "vnc",
+    "spice",
+    "watchdog-action",
+    "D",
+    "usbdevice",
+    "soundhw",
+    "audiodev",
+    "run-with",
+    "smbios",
+    "runas",
+    "compat",
 ];
 
 /// Reads the words of a command line; relative paths start from `folder`.
@@ -72,7 +112,8 @@ fn split(text: &str) -> Result<Vec<String>, Refused> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = text.chars().peekable();
-    let special = |c: char| Err(format!("has `{c}`, which a shell does not take as it is; give the plain words"));
+    let special =
+        |c: char| Err(format!("has `{c}`, which a shell does not take as it is; give the plain words"));
     while let Some(c) = chars.next() {
         match c {
             ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
@@ -222,7 +263,7 @@ impl Machine {
                 let name = properties(value, "guest");
                 self.draft.set("HOSTNAME", name.get("guest").map_or("", String::as_str), &from);
             }
-            "append" => drop(self.draft.set("CMDLINE", value, &from)),
+            "append" => self.draft.set("CMDLINE", value, &from),
             "kernel" | "initrd" | "dtb" | "bios" => self.draft.leave(&from, "the kernel is the host's"),
             "cdrom" | "fda" | "fdb" => self.draft.leave(&from, "a subhost has no such drive"),
             "virtfs" | "fsdev" => {
@@ -277,7 +318,8 @@ impl Machine {
             Some(path) if ["raw", "file", "host_device"].contains(&format) => {
                 let node = self.node(kind);
                 self.add(&node, path, from);
-                for (option, setting) in [("readonly", "READONLY"), ("read-only", "READONLY"), ("snapshot", "EPHEMERAL")]
+                for (option, setting) in
+                    [("readonly", "READONLY"), ("read-only", "READONLY"), ("snapshot", "EPHEMERAL")]
                 {
                     if get(option) == Some("on") {
                         let why = format!("{option} of one disk; {setting}=yes would be for all");
@@ -301,9 +343,14 @@ impl Machine {
             let format = image.get("driver").cloned();
             image = below.clone();
             // A filter over a file is not what the file holds, but a format is.
-            if let Some(format) = format.filter(|format| !["file", "host_device"].contains(&format.as_str())) {
+            if let Some(format) = format.filter(|format| !["file", "host_device"].contains(&format.as_str()))
+            {
                 image.insert("driver".to_owned(), format);
             }
+        }
+        if image.contains_key("node-name") {
+            // It names another one there, and no path.
+            image.remove("file");
         }
         Some(image)
     }
@@ -330,7 +377,8 @@ impl Machine {
             ("bridge", bridge) => bridge.map_or("br0", String::as_str),
             (_, Some(bridge)) => bridge,
             (kind, None) => {
-                self.draft.leave(from, &format!("which bridge `{kind}` leads to is not known; the cable has none"));
+                self.draft
+                    .leave(from, &format!("which bridge `{kind}` leads to is not known; the cable has none"));
                 ""
             }
         };
@@ -348,9 +396,10 @@ impl Machine {
             "B" | "b" => Some(0),
             _ => None,
         };
-        let bytes = digits.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
+        let bytes =
+            digits.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
         match bytes {
-            Some(bytes) => drop(self.draft.set("MEMORY", size_text(bytes), from)),
+            Some(bytes) => self.draft.set("MEMORY", size_text(bytes), from),
             None => self.draft.leave(from, "is no size"),
         }
     }
@@ -358,7 +407,8 @@ impl Machine {
     fn processors(&mut self, smp: &BTreeMap<String, String>, from: &str) {
         let number = |name: &str| smp.get(name).map(|number| number.parse::<u64>().unwrap_or(0));
         let product = || {
-            let parts = ["sockets", "dies", "clusters", "cores", "threads"].map(|part| number(part).unwrap_or(1));
+            let parts =
+                ["sockets", "dies", "clusters", "cores", "threads"].map(|part| number(part).unwrap_or(1));
             parts.iter().try_fold(1_u64, |all, part| all.checked_mul(*part)).unwrap_or(0)
         };
         self.draft.set("CPUS", number("cpus").unwrap_or_else(product).to_string(), from);
@@ -384,7 +434,8 @@ impl Machine {
             } else if device.contains_key("netdev") || device.contains_key("mac") {
                 let network = self.networks.get(get("netdev")).cloned().unwrap_or_default();
                 self.cable(&network, get("mac"), &from);
-            } else if ["scsi-cd", "ide-cd", "vfio-pci", "vhost-user-fs-pci", "virtio-9p-pci", "usb-host"].contains(&driver)
+            } else if ["scsi-cd", "ide-cd", "vfio-pci", "vhost-user-fs-pci", "virtio-9p-pci", "usb-host"]
+                .contains(&driver)
             {
                 self.draft.leave(&from, "a subhost has no such device");
             } else {
