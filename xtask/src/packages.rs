@@ -71,6 +71,10 @@ pub(crate) const TEST: &[Tool] = &[
     tool("tc", "iproute2"),
     tool("nft", "nftables"),
     tool("dnsmasq", "dnsmasq-base"),
+    tool("dhcpd", "isc-dhcp-server"),
+    tool("kea-dhcp4", "kea-dhcp4-server"),
+    tool("sshd", "openssh-server"),
+    tool("ssh", "openssh-client"),
     tool("shellcheck", "shellcheck"),
     tool("systemd-analyze", "systemd"),
 ];
@@ -155,7 +159,8 @@ pub(crate) fn apt_update(step: &Step) -> Outcome {
 
 fn apt_install(packages: &[&str], step: &Step) -> Outcome {
     let mut apt = Command::new("apt-get");
-    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    // What is a server is not to run on the machine: neither that of init scripts nor that of systemd is started.
+    apt.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").env("SYSTEMD_OFFLINE", "1");
     step.run(apt.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages))
 }
 
