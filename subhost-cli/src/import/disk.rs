@@ -74,3 +74,59 @@ fn file_systems(image: &Path) -> Result<Vec<u32>, String> {
     found.sort_by_key(|partition| !is_root(&partition.type_code));
     Ok(found.iter().map(|partition| partition.index).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    /// A folder with a disk: an MBR with two partitions, in which is nothing.
+    fn folder_with_disk() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().join("a disk's.raw");
+        let mut bytes = vec![0_u8; 4 << 20];
+        for (slot, start, count) in [(0, 2048_u32, 1024_u32), (1, 4096, 2048)] {
+            let entry = 446 + 16 * slot;
+            bytes[entry + 4] = 0x83;
+            bytes[entry + 8..entry + 12].copy_from_slice(&start.to_le_bytes());
+            bytes[entry + 12..entry + 16].copy_from_slice(&count.to_le_bytes());
+        }
+        bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+        fs::write(&disk, bytes).unwrap();
+        (folder, disk)
+    }
+
+    #[test]
+    fn the_file_systems_of_a_disk_are_found() {
+        let (folder, disk) = folder_with_disk();
+        let tree = folder.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let image = folder.path().join("small.ext4");
+        let mkfs = Command::new("/sbin/mkfs.ext4")
+            .args(["-q", "-F", "-d"])
+            .args([&tree, &image])
+            .arg("900k")
+            .output();
+        assert!(mkfs.unwrap().status.success());
+        let words = |image: &Path| {
+            let mut draft = Draft::new("");
+            add(&mut draft, "vda", image, "disk");
+            (draft.words("DISKS").to_vec(), draft.left())
+        };
+        // Neither partition has one yet.
+        assert_eq!(words(&disk).0, Vec::<Vec<u8>>::new());
+        let mut bytes = fs::read(&disk).unwrap();
+        bytes[4096 * 512..][..900 * 1024].copy_from_slice(&fs::read(&image).unwrap());
+        fs::write(&disk, bytes).unwrap();
+        let word = |index: u32, path: &Path| format!("vda:{index}:{}", path.display()).into_bytes();
+        assert_eq!(words(&disk), (vec![word(2, &disk)], vec![]));
+        assert_eq!(words(&image), (vec![word(0, &image)], vec![]));
+        let gone = folder.path().join("gone");
+        let (found, left) = words(&gone);
+        assert_eq!(found, [word(1, &gone)]);
+        assert!(left[0].contains("partition 1 is assumed"), "{left:?}");
+        assert!(words(Path::new("/dev/zero")).1[0].contains("neither a file nor a block device"));
+    }
+}

@@ -1,6 +1,8 @@
 //! An instance of Ganeti: the environment that it gives to an OS's scripts, what `gnt-instance info` says, or a table
 //! of `gnt-instance list`.
 
+mod said;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,15 +10,13 @@ use std::process::{Command, Stdio};
 use super::draft::{Draft, size_text};
 use super::{Refused, disk, read_bounded, text};
 use crate::error::{Context, Error};
+use said::{SEPARATORS, info, list};
 
 /// An instance, as any of the three has it: names and values, those of disks and cables numbered as in the environment.
 type Facts = BTreeMap<String, String>;
 
 /// Disks or cables of one instance.
 const MAX_COUNT: usize = 64;
-
-/// What `--separator` is mostly set to.
-const SEPARATORS: [char; 3] = ['|', ';', ','];
 
 /// Reads any of the three. A table of several instances needs the name of one.
 ///
@@ -79,164 +79,6 @@ pub fn of_name(instance: &str) -> Result<Draft, Error> {
 fn environment<'a>(lines: impl Iterator<Item = &'a str>) -> Facts {
     let pairs = lines.filter_map(|line| line.strip_prefix("export ").unwrap_or(line).split_once('='));
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-/// Paragraphs that are indented as their parts are nested.
-fn info(text: &str, instance: Option<&str>) -> Result<Facts, Refused> {
-    let (mut found, mut facts) = (Vec::new(), Facts::new());
-    // The part of an instance, and the disk or cable in it: where it is indented to, and its name.
-    let (mut part, mut item) = (String::new(), None::<(usize, String)>);
-    let mut counts = BTreeMap::<&str, usize>::new();
-    let mut base = 0;
-    for line in text.lines() {
-        let dash = line.trim_start().starts_with("- ");
-        let body = line.trim_start().trim_start_matches("- ");
-        let indent = line.len() - body.len();
-        let Some((name, value)) = body.split_once(':') else { continue };
-        // What is not its own is shown with where it comes from.
-        let value = value.trim();
-        let value = value.strip_prefix("default (").and_then(|rest| rest.strip_suffix(')')).unwrap_or(value);
-        if name == "Instance name" {
-            found.push(std::mem::take(&mut facts));
-            facts.insert("INSTANCE_NAME".to_owned(), value.to_owned());
-            (base, part, item, counts) = (indent, String::new(), None, BTreeMap::new());
-        } else if indent == base {
-            (part, item) = (name.to_owned(), None);
-            match name {
-                "Hypervisor" => drop(facts.insert("HYPERVISOR".to_owned(), value.to_owned())),
-                "Disk template" => drop(facts.insert("INSTANCE_DISK_TEMPLATE".to_owned(), value.to_owned())),
-                _ => {}
-            }
-        } else {
-            let kind = match part.as_str() {
-                "NICs" => "NIC",
-                "Disks" => "DISK",
-                "Back-end parameters" => {
-                    facts.insert(format!("INSTANCE_BE_{name}"), value.to_owned());
-                    continue;
-                }
-                "Hypervisor parameters" => {
-                    facts.insert(format!("INSTANCE_HV_{name}"), value.to_owned());
-                    continue;
-                }
-                _ => continue,
-            };
-            let begins = dash && item.as_ref().is_none_or(|(at, _)| indent <= *at);
-            if begins {
-                let count = counts.entry(kind).or_default();
-                item = Some((indent, format!("{kind}_{count}_")));
-                *count += 1;
-                facts.insert(format!("{kind}_COUNT"), count.to_string());
-                continue;
-            }
-            let Some((_, prefix)) = item.as_ref().filter(|(at, _)| indent == *at) else { continue };
-            let named = match name {
-                "MAC" => "MAC",
-                "IP" => "IP",
-                "mode" => "MODE",
-                "link" => "LINK",
-                "vlan" => "VLAN",
-                "access mode" => "ACCESS",
-                "on primary" => "PATH",
-                "logical_id" => "LOGICAL_ID",
-                _ => continue,
-            };
-            let value = match named {
-                // Behind it stand numbers, and how it is.
-                "PATH" => value.rsplit_once(" (").map_or(value, |(path, _)| path),
-                _ if value == "None" || value == "-" => continue,
-                _ => value,
-            };
-            facts.insert(format!("{prefix}{named}"), value.to_owned());
-        }
-    }
-    found.push(facts);
-    found.retain(|facts| !facts.is_empty());
-    pick(found, instance)
-}
-
-/// Columns under headings, as they stand or with `--separator`.
-fn list(text: &str, instance: Option<&str>) -> Result<Facts, Refused> {
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let heading = lines.next().unwrap_or_default();
-    let separator = SEPARATORS.into_iter().find(|separator| heading.contains(*separator));
-    let cells = |line: &str| -> Vec<String> {
-        match separator {
-            Some(separator) => line.split(separator).map(|cell| cell.trim().to_owned()).collect(),
-            None => line.split_whitespace().map(str::to_owned).collect(),
-        }
-    };
-    let headings = cells(heading);
-    let mut found = Vec::new();
-    for line in lines {
-        let cells = cells(line);
-        if cells.len() != headings.len() {
-            return Err(format!("has {} cells under {} headings: {line}", cells.len(), headings.len()));
-        }
-        let mut facts = Facts::new();
-        for (heading, cell) in headings.iter().zip(&cells) {
-            let each = match heading.as_str() {
-                "Instance" => {
-                    facts.insert("INSTANCE_NAME".to_owned(), cell.clone());
-                    continue;
-                }
-                "Hypervisor" => {
-                    facts.insert("HYPERVISOR".to_owned(), cell.clone());
-                    continue;
-                }
-                // Of one that is down there is a dash.
-                "Memory" | "ConfigMaxMem" | "MaxMem" => {
-                    facts.insert("INSTANCE_BE_maxmem".to_owned(), cell.trim_end_matches('?').to_owned());
-                    continue;
-                }
-                "ConfigVCPUs" | "VCPUs" => {
-                    facts.insert("INSTANCE_BE_vcpus".to_owned(), cell.clone());
-                    continue;
-                }
-                "NIC_MACs" => "MAC",
-                "NIC_IPs" => "IP",
-                "NIC_modes" => "MODE",
-                "NIC_links" => "LINK",
-                "NIC_bridges" => "BRIDGE",
-                _ => continue,
-            };
-            let values: Vec<&str> = match separator {
-                Some(',') => vec![cell],
-                _ => cell.split(',').collect(),
-            };
-            facts.insert("NIC_COUNT".to_owned(), values.len().to_string());
-            for (at, value) in
-                values.iter().enumerate().filter(|(_, value)| !["-", "None", ""].contains(*value))
-            {
-                facts.insert(format!("NIC_{at}_{each}"), (*value).to_owned());
-            }
-        }
-        found.push(facts);
-    }
-    let mut facts = pick(found, instance)?;
-    facts.insert("FROM_LIST".to_owned(), String::new());
-    Ok(facts)
-}
-
-fn pick(mut found: Vec<Facts>, instance: Option<&str>) -> Result<Facts, Refused> {
-    let name_of = |facts: &Facts| facts.get("INSTANCE_NAME").cloned().unwrap_or_default();
-    if let Some(wanted) = instance {
-        // Ganeti itself takes a name without its domain.
-        let is_it = |facts: &Facts| {
-            let name = name_of(facts);
-            name == wanted || name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'))
-        };
-        let at = found.iter().position(is_it).ok_or_else(|| format!("has no instance {wanted}"))?;
-        return Ok(found.swap_remove(at));
-    }
-    match found.len() {
-        1 => Ok(found.remove(0)),
-        0 => Err("has no instance".to_owned()),
-        _ => {
-            let names: Vec<String> = found.iter().take(20).map(name_of).collect();
-            Err(format!("has several instances, choose one with --instance: {}", names.join(" ")))
-        }
-    }
 }
 
 fn draft_of(facts: &Facts, source: &str) -> Draft {
@@ -334,5 +176,135 @@ fn cables(draft: &mut Draft, facts: &Facts) {
         for gateway in [get("NETWORK_GATEWAY"), get("NETWORK_GATEWAY6")].into_iter().flatten() {
             draft.gateway(gateway, &format!("gateway {gateway} of {from}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::witness::{leaves, settings};
+    use super::*;
+
+    const GANETI: &str = "\
+INSTANCE_NAME=web.example.com
+INSTANCE_OS=debootstrap+default
+HYPERVISOR=kvm
+DISK_COUNT=2
+DISK_0_PATH=/dev/nowhere/drbd0
+DISK_0_ACCESS=rw
+DISK_1_PATH=/srv/ganeti/web:1
+DISK_1_ACCESS=ro
+NIC_COUNT=2
+NIC_0_MAC=aa:00:00:12:34:56
+NIC_0_MODE=bridged
+NIC_0_LINK=xen-br0
+NIC_0_BRIDGE=xen-br0
+NIC_0_IP=192.0.2.7
+NIC_0_NETWORK_SUBNET=192.0.2.0/24
+NIC_0_NETWORK_GATEWAY=192.0.2.1
+NIC_1_MAC=aa:00:00:12:34:57
+NIC_1_MODE=routed
+NIC_1_LINK=100
+NIC_1_IP=198.51.100.7
+INSTANCE_BE_maxmem=512
+INSTANCE_BE_vcpus=2
+INSTANCE_HV_acpi=True
+INSTANCE_HV_kernel_path=
+";
+
+    #[test]
+    fn the_environment_of_ganeti_becomes_settings() {
+        let draft = read(GANETI.as_bytes(), None, "x").unwrap();
+        assert_eq!(
+            settings(&draft),
+            "HOSTNAME=web.example.com\nDISKS=(\n    vda:1:/dev/nowhere/drbd0\n    vdb:1:/srv/ganeti/web:1\n)\n\
+         BRIDGES=(\n    xen-br0:aa:00:00:12:34:56\n    :aa:00:00:12:34:57\n)\nADDRESSES=( 192.0.2.7/24 )\n\
+         GATEWAY=( 192.0.2.1 )\nMEMORY=512M\nCPUS=2\n"
+        );
+        for left in
+            ["disk 1: it is read-only", "NIC 1: it is routed by `100`", "198.51.100.7 is not known", "acpi"]
+        {
+            assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
+        }
+    }
+
+    const INFO: &str = "\
+- Instance name: web.example.com
+  UUID: 7ec8ca6d-0d2e-4f3e-a8c2-8d6d4e8b0ed7
+  State: configured to be up, actual state is up
+  Nodes:
+    - primary: node1.example.com
+      group: default (UUID 5a3b)
+    - secondaries: node2.example.com
+  Operating system: debootstrap+default
+  Hypervisor: kvm
+  Hypervisor parameters:
+    acpi: default (True)
+    kernel_args: default (ro)
+  Back-end parameters:
+    maxmem: 1024
+    vcpus: default (1)
+  NICs:
+    - nic/0:
+      MAC: aa:00:00:12:34:56
+      IP: None
+      mode: bridged
+      link: br0
+      vlan:
+      network: None
+      name: None
+  Disk template: drbd
+  Disks:
+    - disk/0: drbd, size 10.0G
+      access mode: rw
+      nodeA: node1.example.com, minor=0
+      on primary: /dev/nowhere0 (147:0) in sync, status ok
+      on secondary: /dev/nowhere5 (147:5) in sync, status ok
+      child devices:
+        - child 0: plain, size 10.0G
+          logical_id: xenvg/7ec8.disk0_data
+          on primary: /dev/xenvg/7ec8.disk0_data (253:0)
+    - disk/1: plain, size 1.0G
+      access mode: rw
+      logical_id: xenvg/7ec8.disk1
+- Instance name: db.example.com
+  Disks:
+    - disk/0: file, size 1.0G
+      on primary: /srv/ganeti/file-storage/db/disk0 (N/A:N/A)
+";
+
+    #[test]
+    fn what_gnt_instance_says_becomes_settings() {
+        let read = |instance| read(INFO.as_bytes(), instance, "x");
+        let draft = read(Some("web")).unwrap();
+        assert_eq!(
+            settings(&draft),
+            "HOSTNAME=web.example.com\nDISKS=( vda:1:/dev/nowhere0 )\nBRIDGES=( br0:aa:00:00:12:34:56 )\nMEMORY=1G\nCPUS=1\n"
+        );
+        assert!(leaves(&draft, "disk 1: it has no path on this node"), "{:#?}", draft.left());
+        let other = settings(&read(Some("db.example.com")).unwrap());
+        assert_eq!(other, "HOSTNAME=db.example.com\nDISKS=( vda:1:/srv/ganeti/file-storage/db/disk0 )\n");
+        let several = read(None).unwrap_err();
+        assert!(several.contains("web.example.com db.example.com"), "{several}");
+        assert!(read(Some("web.example")).is_ok());
+        assert!(read(Some("we")).is_err());
+    }
+
+    #[test]
+    fn a_table_of_instances_becomes_settings() {
+        let table = "Instance        Hypervisor Memory NIC_MACs                            NIC_links NIC_modes\n\
+                 web.example.com kvm          512M aa:00:00:12:34:56,aa:00:00:12:34:57 br0,br1   bridged,bridged\n\
+                 db.example.com  kvm             - aa:00:00:12:34:58                   br0       bridged\n";
+        let draft = read(table.as_bytes(), Some("web"), "x").unwrap();
+        assert_eq!(
+            settings(&draft),
+            "HOSTNAME=web.example.com\nBRIDGES=(\n    br0:aa:00:00:12:34:56\n    br1:aa:00:00:12:34:57\n)\nMEMORY=512M\n"
+        );
+        assert!(leaves(&draft, "a list does not name them"));
+        assert_eq!(settings(&read(table.as_bytes(), Some("db"), "x").unwrap()).lines().count(), 2);
+        let bars = |line: &str| line.split_whitespace().collect::<Vec<_>>().join("|") + "\n";
+        let with_bars: String = table.lines().map(bars).collect();
+        assert_eq!(settings(&read(with_bars.as_bytes(), Some("web"), "x").unwrap()), settings(&draft));
+        assert!(read(b"Instance Memory\nweb\n", None, "x").is_err());
+        assert!(read(b"something else\n", None, "x").is_err());
     }
 }

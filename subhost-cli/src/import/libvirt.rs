@@ -7,49 +7,16 @@ use std::path::Path;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::draft::{Draft, cpus_text, size_text};
-use super::{Refused, disk, text};
+use super::{Refused, disk, has, text};
 
 /// More nodes than any domain has.
 const MAX_NODES: u32 = 100_000;
 
 /// What a machine has and a subhost does not need; it is told in one line.
-const OF_A_MACHINE: &[&str] = &[
-    "audio",
-    "clock",
-    "console",
-    "controller",
-    "cpu",
-    "emulator",
-    "features",
-    "graphics",
-    "hub",
-    "input",
-    "memballoon",
-    "on_poweroff",
-    "on_reboot",
-    "panic",
-    "parallel",
-    "pm",
-    "rng",
-    "serial",
-    "sound",
-    "video",
-    "watchdog",
-    "channel",
-    "tpm",
-    "redirdev",
-    "redirfilter",
-    "iothreads",
-    "iothreadids",
-    "vsock",
-    "seclabel",
-    "uuid",
-    "genid",
-    "metadata",
-    "resource",
-    "sysinfo",
-    "memoryBacking",
-];
+const OF_A_MACHINE: &str = "\
+    audio clock console controller cpu emulator features graphics hub input memballoon on_poweroff \
+    on_reboot panic parallel pm rng serial sound video watchdog channel tpm redirdev redirfilter \
+    iothreads iothreadids vsock seclabel uuid genid metadata resource sysinfo memoryBacking";
 
 /// Reads a domain.
 ///
@@ -87,7 +54,7 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Draft, Refused> {
             "title" | "description" | "on_crash" => {}
             "idmap" => id_map(&mut draft, part),
             "devices" => {}
-            _ if OF_A_MACHINE.contains(&name) => machine.push(name),
+            _ if has(OF_A_MACHINE, name) => machine.push(name),
             _ => draft.leave(&format!("<{name}>"), "a subhost has nothing like it"),
         }
     }
@@ -98,7 +65,7 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Draft, Refused> {
             "interface" => interface(&mut draft, part),
             "filesystem" => file_system(&mut draft, part, is_container),
             "hostdev" => host_device(&mut draft, part),
-            _ if OF_A_MACHINE.contains(&name) => machine.push(name),
+            _ if has(OF_A_MACHINE, name) => machine.push(name),
             _ => draft.leave(&format!("<{name}>"), "a subhost has no such device"),
         }
     }
@@ -213,8 +180,9 @@ fn add_disk(draft: &mut Draft, part: Node<'_, '_>) {
             if child(part, "transient").is_some() {
                 draft.leave(&from, "changes are thrown away there; EPHEMERAL=yes would do so with all disks");
             }
-            for limit in ["iotune", "encryption"].iter().filter(|name| child(part, name).is_some()) {
-                draft.leave(&format!("<{limit}> of {from}"), "a subhost has nothing like it");
+            let known = "driver source target readonly transient address alias boot backingStore shareable geometry blockio";
+            for other in elements(part).map(|part| part.tag_name().name()).filter(|name| !has(known, name)) {
+                draft.leave(&format!("<{other}> of {from}"), "a subhost has nothing like it");
             }
         }
         ("disk", "raw", None) => {
@@ -304,5 +272,139 @@ fn host_device(draft: &mut Draft, part: Node<'_, '_>) {
         _ => {
             draft.leave("<hostdev>", &format!("a subhost takes no {kind} device; DEVICES has those of /dev"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::witness::round_trip;
+    use super::super::witness::{leaves, settings};
+    use super::*;
+
+    const DOMAIN: &str = r#"<!-- made by virsh -->
+<domain type='kvm' id='3'>
+  <name>web</name>
+  <uuid>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid>
+  <memory unit='KiB'>1048576</memory>
+  <currentMemory unit='MiB'>512</currentMemory>
+  <vcpu placement='static'>2</vcpu>
+  <blkiotune><weight>800</weight></blkiotune>
+  <os>
+    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
+    <kernel>/boot/vmlinuz</kernel>
+    <cmdline>root=/dev/vda1 "quiet"</cmdline>
+  </os>
+  <on_crash>restart</on_crash>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='/disks/a &amp; b&apos;s.raw'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='block' device='disk'>
+      <source dev='/dev/nowhere/data'/>
+      <target dev='vdb' bus='virtio'/>
+      <readonly/>
+    </disk>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source file='/disks/c.qcow2'/>
+      <target dev='vdc' bus='virtio'/>
+    </disk>
+    <disk type='file' device='cdrom'><target dev='sda'/></disk>
+    <interface type='bridge'>
+      <mac address='52:54:00:AA:BB:01'/>
+      <source bridge='br0'/>
+      <mtu size='1400'/>
+      <model type='virtio'/>
+      <vlan><tag id='42'/></vlan>
+    </interface>
+    <interface type='network'>
+      <mac address='52:54:00:aa:bb:02'/>
+      <source network='default'/>
+    </interface>
+    <filesystem type='mount'><source dir='/srv'/><target dir='tag'/></filesystem>
+    <graphics type='vnc' port='-1'/>
+    <shmem name='x'/>
+  </devices>
+</domain>
+"#;
+
+    #[test]
+    fn a_domain_of_libvirt_becomes_settings() {
+        let draft = read(DOMAIN.as_bytes(), "web.xml").unwrap();
+        assert_eq!(
+            settings(&draft),
+            r#"HOSTNAME=web
+MEMORY=512M
+CPUS=2
+IO_WEIGHT=800
+CMDLINE='root=/dev/vda1 "quiet"'
+RESTART=on-failure
+DISKS=(
+    'vda:1:/disks/a & b'\''s.raw'
+    vdb:1:/dev/nowhere/data
+)
+BRIDGES=(
+    br0:52:54:00:aa:bb:01
+    :52:54:00:aa:bb:02
+)
+MTU=1400
+"#
+        );
+        for left in [
+            "<kernel>",
+            "vdb: it is read-only",
+            "c.qcow2 is qcow2",
+            "no cdrom",
+            "<vlan>",
+            "net-info default",
+            "BINDS=( /srv:PATH )",
+            "emulator, graphics, uuid",
+            "<shmem>",
+        ] {
+            assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
+        }
+    }
+
+    #[test]
+    fn a_container_of_libvirt_is_a_folder() {
+        let text = "<domain type='lxc'><name>box</name><memory>65536</memory>
+        <os><type>exe</type><init>/sbin/init</init><initenv name='LANG'>C x</initenv></os>
+        <idmap><uid start='0' target='200000' count='65536'/><gid start='0' target='200000' count='65536'/></idmap>
+        <devices><filesystem type='mount'><source dir='/srv/box'/><target dir='/'/></filesystem>
+        <filesystem type='mount'><source dir='/srv/w'/><target dir='/w'/><readonly/></filesystem>
+        <hostdev mode='capabilities' type='misc'><source><char>/dev/net/tun</char></source></hostdev>
+        <interface type='bridge'><source bridge='br0'/></interface></devices></domain>";
+        let draft = read(text.as_bytes(), "box.xml").unwrap().settled();
+        assert!(draft.is_tree());
+        assert_eq!(
+            settings(&draft),
+            "HOSTNAME=box\nMEMORY=64M\nENVIRONMENT=( 'LANG=C x' )\nUSERNS=200000:65536\nROOT=/srv/box\n\
+         BINDS=( /srv/w:/w:ro )\nDEVICES=( /dev/net/tun )\nBRIDGES=( br0: )\n"
+        );
+        assert!(leaves(&draft, "INIT: has no effect"));
+    }
+
+    #[test]
+    fn xml_that_is_broken_or_a_bomb_is_refused() {
+        let bomb = "<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;'>]><domain>&b;</domain>";
+        let file = "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><domain><name>&a;</name></domain>";
+        let deep = "<domain>".repeat(50_000);
+        let wide = format!("<domain>{}</domain>", "<a/>".repeat(150_000));
+        for text in
+            [bomb, file, &deep, &wide, "", "<domain", "<a/>", "<domain>\0</domain>", "<domain>&x;</domain>"]
+        {
+            assert!(read(text.as_bytes(), "").is_err(), "{}", &text[..text.len().min(80)]);
+        }
+        for end in (0..DOMAIN.len()).filter(|end| DOMAIN.is_char_boundary(*end)).step_by(7) {
+            // But for what stands behind the end.
+            if let Ok(draft) = read(&DOMAIN.as_bytes()[..end], "") {
+                assert!(end >= DOMAIN.trim_end().len(), "{}", draft.text());
+            }
+        }
+        let nested = format!("{}{}", "<domain>".repeat(1000), "</domain>".repeat(1000));
+        round_trip(&read(nested.as_bytes(), "").unwrap());
     }
 }

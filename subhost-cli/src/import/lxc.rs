@@ -7,37 +7,11 @@ use super::draft::{Draft, cpus_text, size_text};
 use super::{Refused, disk, environment, text, yes};
 
 /// What a subhost does in its own way, or has no choice in.
-const OF_ITS_OWN: &[&str] = &[
-    "lxc.arch",
-    "lxc.apparmor.",
-    "lxc.autodev",
-    "lxc.console.",
-    "lxc.group",
-    "lxc.hook.",
-    "lxc.log.",
-    "lxc.loglevel",
-    "lxc.logfile",
-    "lxc.mount.auto",
-    "lxc.pty.",
-    "lxc.pts",
-    "lxc.seccomp.",
-    "lxc.selinux.",
-    "lxc.signal.",
-    "lxc.tty.",
-    "lxc.tty",
-    "lxc.monitor.",
-    "lxc.proc.",
-    "lxc.sysctl.",
-    "lxc.prlimit.",
-    "lxc.no_new_privs",
-    "lxc.aa_profile",
-    "lxc.haltsignal",
-    "lxc.stopsignal",
-    "lxc.rebootsignal",
-    "lxc.keyring.",
-    "lxc.namespace.",
-    "lxc.kmsg",
-];
+const OF_ITS_OWN: &str = "\
+    lxc.arch lxc.apparmor. lxc.autodev lxc.console. lxc.group lxc.hook. lxc.log. lxc.loglevel \
+    lxc.logfile lxc.mount.auto lxc.pty. lxc.pts lxc.seccomp. lxc.selinux. lxc.signal. lxc.tty. lxc.tty \
+    lxc.monitor. lxc.proc. lxc.sysctl. lxc.prlimit. lxc.no_new_privs lxc.aa_profile lxc.haltsignal \
+    lxc.stopsignal lxc.rebootsignal lxc.keyring. lxc.namespace. lxc.kmsg";
 
 /// What keys were called before, and are now.
 const RENAMED: &[(&str, &str)] = &[
@@ -118,7 +92,10 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Draft, Refused> {
             "lxc.mount.entry" => mount(&mut draft, value, &root, &from),
             "lxc.mount.fstab" | "lxc.include" => draft.leave(&from, "what stands in that file is not read"),
             key if key.starts_with("lxc.cgroup") => limit(&mut draft, key, value, &from),
-            key if OF_ITS_OWN.iter().any(|own| key == *own || own.ends_with('.') && key.starts_with(own)) => {
+            key if OF_ITS_OWN
+                .split(' ')
+                .any(|own| key == own || own.ends_with('.') && key.starts_with(own)) =>
+            {
                 draft.leave(&from, "a subhost does that in its own way");
             }
             _ => draft.leave(&from, "a subhost has nothing like it"),
@@ -268,5 +245,80 @@ fn id_map(draft: &mut Draft, ids: &[String]) {
             draft.set("USERNS", format!("{}:{}", one[2], one[3]), "lxc.idmap");
         }
         _ => draft.leave("lxc.idmap", "a subhost has one range, for users and groups alike, from 0 on"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::witness::{leaves, settings};
+    use super::*;
+
+    #[test]
+    fn a_container_of_lxc_becomes_settings() {
+        let text = "\
+# Template used to create this container
+lxc.include = /usr/share/lxc/config/debian.common.conf
+lxc.rootfs.path = dir:/var/lib/lxc/web/rootfs
+lxc.uts.name = web
+lxc.arch = amd64
+lxc.net.0.type = veth
+lxc.net.0.link = br0
+lxc.net.0.flags = up
+lxc.net.0.hwaddr = 00:16:3e:0A:0b:0c
+lxc.net.0.ipv4.address = 192.0.2.7/24 192.0.2.255
+lxc.net.0.ipv4.gateway = 192.0.2.1
+lxc.net.1.type = macvlan
+lxc.net.1.hwaddr = 00:16:3e:xx:xx:xx
+lxc.idmap = u 0 100000 65536
+lxc.idmap = g 0 100000 65536
+lxc.mount.entry = /srv/my\\040web var/www none bind,ro,create=dir 0 0
+lxc.mount.entry = /dev/net/tun dev/net/tun none bind,create=file
+lxc.mount.entry = tmpfs tmp tmpfs defaults
+lxc.cgroup2.memory.max = 256M
+lxc.cgroup2.cpu.max = 50000 100000
+lxc.cgroup2.pids.max = 500
+lxc.cgroup2.devices.allow = c 10:200 rwm
+lxc.cap.drop = sys_time mac_admin
+lxc.environment = LANG=C.UTF-8
+lxc.environment = TERM
+lxc.apparmor.profile = generated
+lxc.start.auto = 1
+lxc.unheard.of = 1
+";
+        let draft = read(text.as_bytes(), "x").unwrap().settled();
+        assert_eq!(
+            settings(&draft),
+            "ROOT=/var/lib/lxc/web/rootfs\nHOSTNAME=web\nBINDS=( '/srv/my web:/var/www:ro' )\nDEVICES=( /dev/net/tun:rw )\n\
+         MEMORY=256M\nCPUS=0.5\nTASKS=500\nCAPS_DROP=(\n    sys_time\n    mac_admin\n)\nENVIRONMENT=( 'LANG=C.UTF-8' )\n\
+         BRIDGES=(\n    br0:00:16:3e:0a:0b:0c\n    :\n)\nADDRESSES=( 192.0.2.7/24 )\nGATEWAY=( 192.0.2.1 )\n\
+         USERNS=100000:65536\n"
+        );
+        for left in [
+            "lxc.include",
+            "macvlan",
+            "tmpfs tmp",
+            "devices.allow",
+            "TERM",
+            "apparmor",
+            "AUTOSTART: has no",
+            "lxc.unheard.of",
+        ] {
+            assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
+        }
+    }
+
+    #[test]
+    fn an_old_container_of_lxc_has_other_names() {
+        let text = "lxc.utsname = old\nlxc.rootfs = overlayfs:/srv/base:/srv/old/delta0\nlxc.network.type = veth\n\
+                lxc.network.link = br0\nlxc.network.ipv4 = 192.0.2.9/24\nlxc.network.type = veth\nlxc.network.link = br1\n";
+        let draft = read(text.as_bytes(), "x").unwrap();
+        assert_eq!(
+            settings(&draft),
+            "BASE=( /srv/base )\nROOT=/srv/old/delta0\nHOSTNAME=old\nBRIDGES=(\n    br0:\n    br1:\n)\n\
+         ADDRESSES=( 192.0.2.9/24 )\n"
+        );
+        assert!(read(b"lxc.utsname\n", "x").is_err());
+        let disk = read(b"lxc.rootfs.path = loop:/srv/x.img\n", "x").unwrap();
+        assert_eq!(settings(&disk), "DISKS=( vda:1:/srv/x.img )\n");
     }
 }

@@ -6,6 +6,8 @@
 pub mod disk;
 pub mod draft;
 pub mod ganeti;
+#[cfg(test)]
+mod hostile;
 pub mod libvirt;
 pub mod lxc;
 pub mod nspawn;
@@ -13,7 +15,7 @@ pub mod oci;
 pub mod overlay_boot;
 pub mod qemu;
 #[cfg(test)]
-mod tests;
+mod witness;
 
 use std::fs::File;
 use std::io::Read;
@@ -74,6 +76,11 @@ pub fn text(bytes: &[u8]) -> Result<&str, Refused> {
 
 fn refused(message: String) -> Error {
     Error::refused(Complaint::new(message))
+}
+
+/// Whether it is one of these words.
+fn has(words: &str, word: &str) -> bool {
+    words.split(' ').any(|one| one == word)
 }
 
 /// `yes`, `true`, `on`, `1`, and `no` and its like.

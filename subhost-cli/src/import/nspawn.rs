@@ -200,3 +200,50 @@ fn words(value: &str) -> Vec<String> {
     words.extend(word);
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::witness::{leaves, settings};
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn settings_of_nspawn_become_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("web.nspawn");
+        fs::create_dir(folder.path().join("web")).unwrap();
+        let text = r#"
+[Exec]
+Boot=yes
+Environment="A=b c" D=e
+Hostname=web1
+Capability=CAP_NET_ADMIN CAP_MKNOD
+PrivateUsers=pick
+SystemCallFilter=@keyring
+[Files]
+Bind=/srv/a\:b:/mnt/a
+BindReadOnly=/srv/www:/var/www:norbind
+Bind=+/inside
+ReadOnly=yes
+[Network]
+Bridge=br0
+Port=tcp:80
+"#;
+        let draft = read(text.as_bytes(), &path, "x").unwrap().settled();
+        let root = folder.path().join("web");
+        assert_eq!(
+            settings(&draft),
+            format!(
+                "ROOT={}\nENVIRONMENT=(\n    'A=b c'\n    'D=e'\n)\nHOSTNAME=web1\nCAPS_ADD=(\n    CAP_NET_ADMIN\n    CAP_MKNOD\n)\n\
+             BINDS=( /srv/www:/var/www:ro )\nBRIDGES=( br0: )\n",
+                root.display()
+            )
+        );
+        for left in
+            ["INIT: has no", "READONLY: has no", "SystemCallFilter", "a\\:b", "+/inside", "Network.Port"]
+        {
+            assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
+        }
+        assert!(read(b"[Exec]\nnonsense\n", &path, "x").is_err());
+    }
+}

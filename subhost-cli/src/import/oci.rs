@@ -6,34 +6,16 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::draft::{Draft, cpus_text, size_text};
-use super::{Refused, environment, text};
+use super::{Refused, environment, has, text};
 use crate::shell;
 
 /// What every subhost has there.
-const OF_ITS_OWN: &[&str] = &[
-    "/proc",
-    "/sys",
-    "/dev",
-    "/dev/pts",
-    "/dev/shm",
-    "/dev/mqueue",
-    "/sys/fs/cgroup",
-    "/run",
-    "/tmp",
-    "/run/lock",
-];
+const OF_ITS_OWN: &str = "\
+    /proc /sys /dev /dev/pts /dev/shm /dev/mqueue /sys/fs/cgroup /run /tmp /run/lock";
 
 /// Devices that every subhost has.
-const DEVICES: &[&str] = &[
-    "/dev/null",
-    "/dev/zero",
-    "/dev/full",
-    "/dev/random",
-    "/dev/urandom",
-    "/dev/tty",
-    "/dev/console",
-    "/dev/ptmx",
-];
+const DEVICES: &str = "\
+    /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/console /dev/ptmx";
 
 /// Reads `config.json`; a relative path of the root starts from the bundle.
 ///
@@ -119,7 +101,7 @@ fn mounts(draft: &mut Draft, mounts: &Value, bundle: &Path) {
         let is_bind =
             mount["type"] == "bind" || options.iter().any(|option| ["bind", "rbind"].contains(option));
         if !is_bind {
-            if !OF_ITS_OWN.contains(&guest) {
+            if !has(OF_ITS_OWN, guest) {
                 let kind = mount["type"].as_str().unwrap_or_default();
                 draft.leave(&from, &format!("it is of type {kind}; the guest's fstab can mount it"));
             }
@@ -150,7 +132,7 @@ fn linux(draft: &mut Draft, linux: &Value) {
     }
     for device in linux["devices"].as_array().into_iter().flatten() {
         let path = device["path"].as_str().unwrap_or_default();
-        if !DEVICES.contains(&path) {
+        if !has(DEVICES, path) {
             draft.add("DEVICES", path, "linux.devices");
         }
     }
@@ -205,5 +187,66 @@ fn resources(draft: &mut Draft, resources: &Value) {
     let devices = resources["devices"].as_array().into_iter().flatten();
     if devices.filter(|rule| rule["allow"] == true).count() > 0 {
         draft.leave("linux.resources.devices", "DEVICES names devices by their paths");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::witness::round_trip;
+    use super::super::witness::{leaves, settings};
+    use super::*;
+
+    #[test]
+    fn a_bundle_becomes_settings() {
+        let text = r#"{
+      "ociVersion": "1.0.2",
+      "process": { "terminal": true, "user": { "uid": 1000, "gid": 1000 }, "args": ["sh", "-c", "echo it's"], "cwd": "/srv",
+        "env": ["PATH=/usr/bin:/bin", "TERM=xterm"], "noNewPrivileges": true, "rlimits": [] },
+      "root": { "path": "rootfs", "readonly": true },
+      "hostname": "runc",
+      "mounts": [
+        { "destination": "/proc", "type": "proc", "source": "proc" },
+        { "destination": "/data", "type": "bind", "source": "/srv/data", "options": ["rbind", "ro"] },
+        { "destination": "/cache", "type": "tmpfs", "source": "tmpfs" }
+      ],
+      "linux": {
+        "uidMappings": [{ "containerID": 0, "hostID": 100000, "size": 65536 }],
+        "gidMappings": [{ "containerID": 0, "hostID": 100000, "size": 65536 }],
+        "devices": [{ "path": "/dev/fuse", "type": "c", "major": 10, "minor": 229 }],
+        "resources": { "memory": { "limit": 268435456, "swap": 1 }, "cpu": { "quota": 150000, "period": 100000 },
+          "pids": { "limit": 100 }, "devices": [{ "allow": false, "access": "rwm" }] },
+        "namespaces": [{ "type": "pid" }, { "type": "mount" }, { "type": "ipc" }, { "type": "uts" }],
+        "seccomp": {}, "maskedPaths": ["/proc/kcore"]
+      },
+      "hooks": {}, "newer": 1
+    }"#;
+        let draft = read(text.as_bytes(), Path::new("/srv/bundle"), "x").unwrap().settled();
+        assert_eq!(
+            settings(&draft),
+            "HOSTNAME=runc\nUSERNS=100000:65536\nDEVICES=( /dev/fuse )\nMEMORY=256M\nCPUS=1.5\nTASKS=100\n\
+         BINDS=( /srv/data:/data:ro )\nENVIRONMENT=(\n    'PATH=/usr/bin:/bin'\n    'TERM=xterm'\n)\nROOT=/srv/bundle/rootfs\n"
+        );
+        for left in [
+            "subhostctl start NAME -- sh -c 'echo it'\\''s'",
+            "process.user",
+            "process.rlimits",
+            "root.readonly",
+            "mount /cache",
+            "network is the host's",
+            "linux.seccomp",
+            "memory.swap",
+            "hooks",
+            "newer",
+            "noNewPrivileges",
+        ] {
+            assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
+        }
+        let nested = format!("{{\"ociVersion\":{}", "[".repeat(100_000));
+        for text in ["", "{", "[]", "{}", "{\"ociVersion\":1}x", &nested] {
+            assert!(read(text.as_bytes(), Path::new("/"), "x").is_err());
+        }
+        // Whatever stands where something else should.
+        let odd = r#"{"ociVersion":1,"root":[],"process":7,"mounts":{"a":1},"linux":"x","hostname":{}}"#;
+        round_trip(&read(odd.as_bytes(), Path::new("/"), "x").unwrap());
     }
 }

@@ -79,3 +79,28 @@ fn as_path(bytes: &[u8]) -> &Path {
 fn clean(path: &Path) -> PathBuf {
     path.components().filter(|part| *part != std::path::Component::CurDir).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::witness::{leaves, settings};
+    use super::*;
+    use subhost_config::{Source, overlay_boot};
+
+    #[test]
+    fn a_configuration_of_overlay_boot_becomes_settings() {
+        let text = "# a mail server\nBASE= .\nNAME= mta\nCABLES= lan0=06:a7:dd:b4:02:f2 =.302 =\nSTART= networking ssh\n\
+                SHARE= /srv/mail\nSHARE= www:/var/www\nRAM_SIZE= 50m\nLOWER= /srv/base\nINIT= /sbin/init\nPOSTMOUNT= x\n";
+        let (variables, diagnostics) = overlay_boot::read(&Source::new("mta.conf", text));
+        assert!(diagnostics.iter().all(|it| !it.is_error()));
+        let draft = draft_of(&variables, Path::new("/opt/subhost/mta"), "x").settled();
+        assert_eq!(
+            settings(&draft),
+            "HOSTNAME=mta\nBASE=( /srv/base )\nROOT=/opt/subhost/mta/root\nWORK=/opt/subhost/mta/work\n\
+         BRIDGES=(\n    lan0:06:a7:dd:b4:02:f2\n    :\n)\nTMPFS_SIZE=50M\n\
+         BINDS=(\n    /srv/mail:/srv/mail:rw\n    /opt/subhost/mta/www:/var/www:rw\n)\n"
+        );
+        for left in ["=.302", "START= networking ssh", "POSTMOUNT", "INIT: has no"] {
+            assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
+        }
+    }
+}

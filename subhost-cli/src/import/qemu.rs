@@ -1,64 +1,24 @@
 //! The command line of a qemu: of a text, of a script, or of a process.
 
-use std::collections::BTreeMap;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::draft::{Draft, size_text};
-use super::{Refused, disk, text};
+use super::{Refused, disk, has};
+pub use words::words_of;
+use words::{properties, properties_or_json};
 
 /// Options of a machine that a subhost is not; no word of theirs follows.
-const ALONE: &[&str] = &[
-    "enable-kvm",
-    "no-reboot",
-    "nographic",
-    "daemonize",
-    "nodefaults",
-    "no-user-config",
-    "no-acpi",
-    "no-hpet",
-    "no-shutdown",
-    "S",
-    "usb",
-    "curses",
-    "no-fd-bootchk",
-];
+const ALONE: &str = "\
+    enable-kvm no-reboot nographic daemonize nodefaults no-user-config no-acpi no-hpet no-shutdown S usb \
+    curses no-fd-bootchk";
 /// Those with a word; they are told in one line.
-const OF_A_MACHINE: &[&str] = &[
-    "accel",
-    "boot",
-    "chardev",
-    "cpu",
-    "display",
-    "global",
-    "k",
-    "machine",
-    "M",
-    "mon",
-    "monitor",
-    "msg",
-    "object",
-    "overcommit",
-    "pidfile",
-    "qmp",
-    "rtc",
-    "sandbox",
-    "serial",
-    "uuid",
-    "vga",
-    "vnc",
-    "spice",
-    "watchdog-action",
-    "D",
-    "usbdevice",
-    "soundhw",
-    "audiodev",
-    "run-with",
-    "smbios",
-    "runas",
-    "compat",
-];
+const OF_A_MACHINE: &str = "\
+    accel boot chardev cpu display global k machine M mon monitor msg object overcommit pidfile qmp rtc \
+    sandbox serial uuid vga vnc spice watchdog-action D usbdevice soundhw audiodev run-with smbios runas \
+    compat";
 
 /// Reads the words of a command line; relative paths start from `folder`.
 ///
@@ -77,7 +37,7 @@ pub fn read(words: &[String], folder: &Path, source: &str) -> Result<Draft, Refu
             machine.image(word, "hda", word);
             continue;
         };
-        if ALONE.contains(&option) {
+        if has(ALONE, option) {
             machine.quiet.push(word.clone());
             continue;
         }
@@ -96,118 +56,6 @@ pub fn read(words: &[String], folder: &Path, source: &str) -> Result<Draft, Refu
     Ok(machine.finish())
 }
 
-/// The words of a text: of a process, with a NUL behind each, or as a shell has them.
-///
-/// # Errors
-/// A quote is not closed, or a shell would do more than read words.
-pub fn words_of(bytes: &[u8]) -> Result<Vec<String>, Refused> {
-    if let Some(bytes) = bytes.strip_suffix(b"\0") {
-        let words = bytes.split(|byte| *byte == 0).map(|word| text(word).map(str::to_owned));
-        return words.collect();
-    }
-    split(text(bytes)?)
-}
-
-fn split(text: &str) -> Result<Vec<String>, Refused> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut chars = text.chars().peekable();
-    let special =
-        |c: char| Err(format!("has `{c}`, which a shell does not take as it is; give the plain words"));
-    while let Some(c) = chars.next() {
-        match c {
-            ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
-            '#' if word.is_none() => drop(chars.by_ref().find(|c| *c == '\n')),
-            '\\' => match chars.next() {
-                Some('\n') => {}
-                Some(c) => word.get_or_insert_default().push(c),
-                None => return Err("ends with a backslash".to_owned()),
-            },
-            '\'' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next() {
-                        Some('\'') => break,
-                        Some(c) => word.push(c),
-                        None => return Err("has a `'` that is not closed".to_owned()),
-                    }
-                }
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next() {
-                        Some('"') => break,
-                        Some('\\') => match chars.next() {
-                            Some('\n') => {}
-                            Some(c @ ('"' | '\\' | '$' | '`')) => word.push(c),
-                            Some(c) => word.extend(['\\', c]),
-                            None => return Err("ends with a backslash".to_owned()),
-                        },
-                        Some(c @ ('$' | '`')) => return special(c),
-                        Some(c) => word.push(c),
-                        None => return Err("has a `\"` that is not closed".to_owned()),
-                    }
-                }
-            }
-            '$' | '`' | ';' | '&' | '|' | '<' | '>' | '(' | ')' => return special(c),
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    Ok(words)
-}
-
-/// `a=b,c=d`; a comma in a value is doubled. What has no `=` is the value of `first`, or yes.
-fn properties(text: &str, first: &str) -> BTreeMap<String, String> {
-    let mut parts = vec![String::new()];
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match (c, parts.last_mut()) {
-            (',', Some(part)) if chars.next_if_eq(&',').is_some() => part.push(','),
-            (',', _) => parts.push(String::new()),
-            (c, Some(part)) => part.push(c),
-            (_, None) => {}
-        }
-    }
-    let mut found = BTreeMap::new();
-    for (at, part) in parts.into_iter().enumerate() {
-        let (name, value) = match part.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None if at == 0 && !first.is_empty() => (first.to_owned(), part),
-            None => (part, "on".to_owned()),
-        };
-        found.insert(name, value);
-    }
-    found
-}
-
-/// The same where it may be an object of JSON, whose members of members are named with a dot.
-fn properties_or_json(text: &str, first: &str) -> BTreeMap<String, String> {
-    match serde_json::from_str(text) {
-        Ok(value @ Value::Object(_)) => {
-            let mut found = BTreeMap::new();
-            flatten(&value, "", &mut found);
-            found
-        }
-        _ => properties(text, first),
-    }
-}
-
-fn flatten(value: &Value, prefix: &str, found: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members {
-                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                flatten(value, &name, found);
-            }
-        }
-        Value::String(text) => drop(found.insert(prefix.to_owned(), text.clone())),
-        Value::Bool(yes) => drop(found.insert(prefix.to_owned(), if *yes { "on" } else { "off" }.to_owned())),
-        other => drop(found.insert(prefix.to_owned(), other.to_string())),
-    }
-}
-
 /// What options that refer to each other have said.
 struct Machine {
     draft: Draft,
@@ -218,6 +66,8 @@ struct Machine {
     networks: BTreeMap<String, BTreeMap<String, String>>,
     /// Of `-device`, in order.
     devices: Vec<BTreeMap<String, String>>,
+    /// Those of both that something names.
+    named: BTreeSet<String>,
     /// How many disks of each kind have a name.
     counts: BTreeMap<&'static str, u32>,
     quiet: Vec<String>,
@@ -231,6 +81,7 @@ impl Machine {
             images: BTreeMap::new(),
             networks: BTreeMap::new(),
             devices: Vec::new(),
+            named: BTreeSet::new(),
             counts: BTreeMap::new(),
             quiet: Vec::new(),
         }
@@ -270,7 +121,7 @@ impl Machine {
                 let why = "where the guest mounts that is not known; write BINDS=( HOST:PATH )";
                 self.draft.leave(&from, why);
             }
-            _ if OF_A_MACHINE.contains(&option) => self.quiet.push(format!("-{option}")),
+            _ if has(OF_A_MACHINE, option) => self.quiet.push(format!("-{option}")),
             _ => self.draft.leave(&from, "it is not known what that is to a subhost"),
         }
     }
@@ -336,10 +187,12 @@ impl Machine {
     }
 
     /// What a block device of `-blockdev` reads in the end.
-    fn image_of(&self, id: &str) -> Option<BTreeMap<String, String>> {
+    fn image_of(&mut self, id: &str) -> Option<BTreeMap<String, String>> {
         let mut image = self.images.get(id)?.clone();
+        self.named.insert(id.to_owned());
         for _ in 0..8 {
             let Some(below) = image.get("file").and_then(|file| self.images.get(file)) else { break };
+            self.named.extend(image.get("file").cloned());
             let format = image.get("driver").cloned();
             image = below.clone();
             // A filter over a file is not what the file holds, but a format is.
@@ -433,6 +286,7 @@ impl Machine {
                 }
             } else if device.contains_key("netdev") || device.contains_key("mac") {
                 let network = self.networks.get(get("netdev")).cloned().unwrap_or_default();
+                self.named.insert(get("netdev").to_owned());
                 self.cable(&network, get("mac"), &from);
             } else if ["scsi-cd", "ide-cd", "vfio-pci", "vhost-user-fs-pci", "virtio-9p-pci", "usb-host"]
                 .contains(&driver)
@@ -442,11 +296,112 @@ impl Machine {
                 self.quiet.push(format!("-device {driver}"));
             }
         }
+        for id in self.images.keys().chain(self.networks.keys()).filter(|id| !self.named.contains(*id)) {
+            self.draft.leave(&format!("`{id}`"), "no device uses it");
+        }
         self.quiet.sort();
         self.quiet.dedup();
         if !self.quiet.is_empty() {
             self.draft.leave(&self.quiet.join(", "), "of a machine, which a subhost is not");
         }
         self.draft
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::witness::{leaves, settings};
+    use super::*;
+
+    #[test]
+    fn a_command_line_of_qemu_becomes_settings() {
+        let text = r"#!/bin/sh
+# the web server
+qemu-system-x86_64 -enable-kvm -name guest=web,debug-threads=on -m 2G -smp 4,sockets=1 \
+    -drive 'file=/disks/a,,b.raw,if=virtio,format=raw' \
+    -drive file=/disks/c.qcow2,format=qcow2 -hdb data.img \
+    -drive id=d0,if=none,file=/disks/d.raw -device virtio-blk-pci,drive=d0 \
+    -netdev bridge,id=n0,br=br0 -device virtio-net-pci,netdev=n0,mac=52:54:00:AA:BB:01 \
+    -netdev user,id=n1 -device e1000,netdev=n1,mac=52:54:00:aa:bb:02 \
+    -nic bridge,br=br1,mac=52:54:00:aa:bb:03 \
+    -append 'root=/dev/vda1 quiet' -kernel /boot/vmlinuz -snapshot -vga std -drive if=none,id=d9,file=/x -unheard-of
+";
+        let words = words_of(text.as_bytes()).unwrap();
+        let draft = read(&words, Path::new("/somewhere"), "x").unwrap();
+        assert_eq!(
+            settings(&draft),
+            "HOSTNAME=web\nMEMORY=2G\nCPUS=4\nDISKS=(\n    'vda:1:/disks/a,b.raw'\n    sdb:1:/somewhere/data.img\n    \
+         vdb:1:/disks/d.raw\n)\nBRIDGES=(\n    br1:52:54:00:aa:bb:03\n    br0:52:54:00:aa:bb:01\n    \
+         :52:54:00:aa:bb:02\n)\nCMDLINE='root=/dev/vda1 quiet'\nEPHEMERAL=yes\n"
+        );
+        for left in [
+            "c.qcow2 is qcow2",
+            "`user` leads to",
+            "-kernel",
+            "-enable-kvm, -vga",
+            "-unheard-of",
+            "`d9`: no device",
+        ] {
+            assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
+        }
+    }
+
+    #[test]
+    fn a_command_line_that_libvirt_has_made_is_understood() {
+        let words = [
+            "/usr/bin/qemu-system-x86_64",
+            "-m",
+            "size=524288k",
+            "-blockdev",
+            r#"{"driver":"file","filename":"/disks/a.raw","node-name":"s1","cache":{"direct":true}}"#,
+            "-blockdev",
+            r#"{"node-name":"f1","read-only":false,"driver":"raw","file":"s1"}"#,
+            "-device",
+            r#"{"driver":"virtio-blk-pci","bus":"pci.4","drive":"f1","id":"virtio-disk0"}"#,
+            "-blockdev",
+            r#"{"driver":"file","filename":"/disks/b.qcow2","node-name":"s2"}"#,
+            "-blockdev",
+            r#"{"node-name":"f2","driver":"qcow2","file":"s2"}"#,
+            "-device",
+            r#"{"driver":"virtio-blk-pci","drive":"f2"}"#,
+            "-blockdev",
+            r#"{"node-name":"l","driver":"raw","file":"l"}"#,
+            "-device",
+            r#"{"driver":"nvme","drive":"l"}"#,
+            "-netdev",
+            r#"{"type":"tap","fd":"30","id":"n0"}"#,
+            "-device",
+            r#"{"driver":"virtio-net-pci","netdev":"n0","mac":"52:54:00:aa:bb:01"}"#,
+        ];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+        let words = words_of(&bytes).unwrap();
+        let draft = read(&words, Path::new("/"), "a process").unwrap();
+        assert_eq!(
+            settings(&draft),
+            "MEMORY=512M\nDISKS=( vda:1:/disks/a.raw )\nBRIDGES=( :52:54:00:aa:bb:01 )\n"
+        );
+        assert!(
+            leaves(&draft, "b.qcow2 is qcow2") && leaves(&draft, "it names no file"),
+            "{:#?}",
+            draft.left()
+        );
+    }
+
+    #[test]
+    fn a_command_line_that_a_shell_would_do_more_with_is_refused() {
+        for text in [
+            "qemu -m $(id)",
+            "qemu -m \"`id`\"",
+            "qemu; id",
+            "qemu > /x",
+            "qemu 'a",
+            "qemu \"a",
+            "qemu \\",
+            "ls -l",
+            "",
+        ] {
+            let read = words_of(text.as_bytes()).and_then(|words| read(&words, Path::new("/"), ""));
+            assert!(read.is_err(), "{text}");
+        }
     }
 }
