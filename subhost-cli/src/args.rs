@@ -778,8 +778,8 @@ pub struct Enter {
 /// `dhcp`.
 #[derive(Debug, Args)]
 pub struct Dhcp {
-    /// The language to print
-    #[arg(long, value_enum, required_unless_present = "json")]
+    /// The language to print; needed unless it is --json
+    #[arg(long, value_enum)]
     pub format: Option<dhcp::Format>,
     /// Names of the subhosts, or patterns of names; all if there is none
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::subhosts))]

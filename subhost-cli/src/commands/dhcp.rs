@@ -14,6 +14,16 @@ use crate::report;
 
 /// Prints the entries; nothing at all if they contradict each other, or one configuration is wrong.
 pub(super) fn dhcp(context: &Context, args: &args::Dhcp) -> Result<u8, Error> {
+    let format = match (args.format, context.json) {
+        (_, true) => None,
+        (Some(format), false) => Some(format),
+        (None, false) => {
+            let complaint = Complaint::new("dhcp: which server is it for?");
+            return Err(Error::refused(
+                complaint.hint("--format dnsmasq, isc, kea, ethers or hosts; or --json"),
+            ));
+        }
+    };
     let layout = &context.layout;
     let all = || {
         let mut names: BTreeSet<Name> =
@@ -34,7 +44,7 @@ pub(super) fn dhcp(context: &Context, args: &args::Dhcp) -> Result<u8, Error> {
     if !complaints.is_empty() {
         return Err(Error::Refused(complaints));
     }
-    let Some(format) = args.format.filter(|_| !context.json) else {
+    let Some(format) = format else {
         report::print_json_array(&cards)?;
         return Ok(0);
     };

@@ -145,6 +145,7 @@ fn conflicts(host: &Host) -> Verdict {
         assert!(outcome.stderr.contains(&file(name)), "{outcome}");
     }
     assert_eq!(host.done(&["dhcp", "--format", "dnsmasq", "one", "three"])?.lines().count(), 2);
+    assert_eq!(host.subhostctl(&["dhcp", "one"])?.code, 2);
     host.config("wrong", "BRIDGES=( \n")?;
     let outcome = host.subhostctl(&["dhcp", "--format", "hosts", "one", "wr*"])?;
     assert!(
