@@ -1,6 +1,6 @@
 //! What a DHCP server has to know of subhosts: which MAC address is whose, and which addresses it gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -74,14 +74,11 @@ fn of_card(hostname: &str, index: u32) -> String {
 
 /// One MAC address, IP address or host name of two cards. A subhost that has two configurations may say the same in both.
 pub fn conflicts(cards: &mut Vec<Card>) -> Vec<Complaint> {
-    let mut kept: Vec<Card> = Vec::new();
-    for card in cards.drain(..) {
-        let same = |other: &&Card| Card { file: card.file.clone(), ..(*other).clone() } == card;
-        if kept.iter().find(same).is_none() {
-            kept.push(card);
-        }
-    }
-    *cards = kept;
+    let mut seen = BTreeSet::new();
+    cards.retain(|card| {
+        let Card { name, card, hostname, mac, bridge, addresses, file: _ } = card.clone();
+        seen.insert((name, card, hostname, mac, bridge, addresses))
+    });
     let mut owners = BTreeMap::<String, &Card>::new();
     let mut found = Vec::new();
     for card in &*cards {

@@ -20,16 +20,20 @@ const SHOWN_HOSTS: usize = 10;
 /// Enters one that is here directly, and another one by ssh.
 pub(super) fn go(context: &Context, args: args::Go) -> Result<u8, Error> {
     let args::Go { name, inventory, command } = args;
-    let is_here = is_here(context, &name);
-    let inventory = read(inventory.as_deref(), is_here)?;
+    let runs_here = matches!(state_of(&context.layout, &name), Ok(State::Running(_)));
+    // Why it cannot be entered then, is said as of any that is here.
+    let is_known = runs_here
+        || context.layout.is_known(&name)
+        || matches!(state_of(&context.layout, &name), Ok(State::Lingering(_)));
+    let inventory = read(inventory.as_deref(), is_known)?;
     let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let elsewhere: Vec<&Host> =
-        inventory.hosts_of(&name).into_iter().filter(|host| !host.is_called(&own)).collect();
-    let listed_here = inventory.hosts_of(&name).len() > elsewhere.len();
-    match (is_here || listed_here, &elsewhere[..]) {
+    let (here, elsewhere): (Vec<&Host>, Vec<&Host>) =
+        inventory.hosts_of(&name).into_iter().partition(|host| host.is_called(&own));
+    match (runs_here || !here.is_empty(), &elsewhere[..]) {
         (true, []) => enter::enter(context, args::Enter { name, command }),
-        (false, [host]) => Err(by_ssh(host, &name, &command)),
+        (false, []) if is_known => enter::enter(context, args::Enter { name, command }),
         (false, []) => Err(nowhere(&name, &inventory)),
+        (false, [host]) => Err(by_ssh(host, &name, &command)),
         (here, hosts) => {
             let mut places: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
             if here {
@@ -40,11 +44,6 @@ pub(super) fn go(context: &Context, args: args::Go) -> Result<u8, Error> {
             Err(Error::refused(Complaint::new(message).hint(hint)))
         }
     }
-}
-
-fn is_here(context: &Context, name: &Name) -> bool {
-    let runs = matches!(state_of(&context.layout, name), Ok(State::Running(_) | State::Lingering(_)));
-    runs || context.layout.is_known(name)
 }
 
 /// The inventory. What is here can do without one, if none was asked for.

@@ -105,13 +105,18 @@ fn draft_of(facts: &Facts, source: &str) -> Draft {
     if let Some(words) = get("INSTANCE_HV_kernel_args").filter(|_| get("INSTANCE_HV_kernel_path").is_some()) {
         draft.set("CMDLINE", words, "INSTANCE_HV_kernel_args");
     }
+    // A parameter of the OS can say what Ganeti itself has no word for.
+    let devices = get("OSP_DEVICES").unwrap_or_default();
+    for device in devices.split(|c: char| c.is_whitespace() || c == ',').filter(|device| !device.is_empty()) {
+        draft.add("DEVICES", device, "OSP_DEVICES");
+    }
     if let Some(kernel) = get("INSTANCE_HV_kernel_path").or(get("INSTANCE_HV_initrd_path")) {
         draft.leave(kernel, "the kernel is the host's");
     }
     let parameters: Vec<&str> = facts
         .keys()
         .filter_map(|name| name.strip_prefix("INSTANCE_HV_").or(name.starts_with("OSP_").then_some(name)))
-        .filter(|name| !["kernel_args", "kernel_path", "initrd_path"].contains(name))
+        .filter(|name| !["kernel_args", "kernel_path", "initrd_path", "OSP_DEVICES"].contains(name))
         .collect();
     if !parameters.is_empty() {
         draft.leave(&parameters.join(", "), "parameters of a machine, or of its installation");
@@ -209,6 +214,8 @@ INSTANCE_BE_maxmem=512
 INSTANCE_BE_vcpus=2
 INSTANCE_HV_acpi=True
 INSTANCE_HV_kernel_path=
+OSP_DEVICES=/dev/net/tun,/dev/fuse
+OSP_DHCP=no
 ";
 
     #[test]
@@ -218,11 +225,14 @@ INSTANCE_HV_kernel_path=
             settings(&draft),
             "HOSTNAME=web.example.com\nDISKS=(\n    vda:1:/dev/nowhere/drbd0\n    vdb:1:/srv/ganeti/web:1\n)\n\
          BRIDGES=(\n    xen-br0:aa:00:00:12:34:56\n    :aa:00:00:12:34:57\n)\nADDRESSES=( 192.0.2.7/24 )\n\
-         GATEWAY=( 192.0.2.1 )\nMEMORY=512M\nCPUS=2\n"
+         GATEWAY=( 192.0.2.1 )\nMEMORY=512M\nCPUS=2\nDEVICES=(\n    /dev/net/tun\n    /dev/fuse\n)\n"
         );
-        for left in
-            ["disk 1: it is read-only", "NIC 1: it is routed by `100`", "198.51.100.7 is not known", "acpi"]
-        {
+        for left in [
+            "disk 1: it is read-only",
+            "NIC 1: it is routed by `100`",
+            "198.51.100.7 is not known",
+            "acpi, OSP_DHCP",
+        ] {
             assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
         }
     }
@@ -236,6 +246,8 @@ INSTANCE_HV_kernel_path=
       group: default (UUID 5a3b)
     - secondaries: node2.example.com
   Operating system: debootstrap+default
+  Operating system parameters:
+    devices: /dev/net/tun
   Hypervisor: kvm
   Hypervisor parameters:
     acpi: default (True)
@@ -278,7 +290,7 @@ INSTANCE_HV_kernel_path=
         let draft = read(Some("web")).unwrap();
         assert_eq!(
             settings(&draft),
-            "HOSTNAME=web.example.com\nDISKS=( vda:1:/dev/nowhere0 )\nBRIDGES=( br0:aa:00:00:12:34:56 )\nMEMORY=1G\nCPUS=1\n"
+            "HOSTNAME=web.example.com\nDISKS=( vda:1:/dev/nowhere0 )\nBRIDGES=( br0:aa:00:00:12:34:56 )\nMEMORY=1G\nCPUS=1\nDEVICES=( /dev/net/tun )\n"
         );
         assert!(leaves(&draft, "disk 1: it has no path on this node"), "{:#?}", draft.left());
         let other = settings(&read(Some("db.example.com")).unwrap());

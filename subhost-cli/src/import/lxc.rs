@@ -127,7 +127,9 @@ fn set_root(draft: &mut Draft, path: &str) {
             }
             draft.set("ROOT", upper, &from);
         }
-        None if path.starts_with("/dev/") => disk::add(draft, "vda", Path::new(path), &from),
+        None if path.starts_with("/dev/") || Path::new(path).is_file() => {
+            disk::add(draft, "vda", Path::new(path), &from)
+        }
         None => draft.set("ROOT", path, &from),
         Some((kind, _)) => draft.leave(&from, &format!("a subhost has no root of kind {kind}")),
     }

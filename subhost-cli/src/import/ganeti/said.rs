@@ -42,6 +42,10 @@ pub(super) fn info(text: &str, instance: Option<&str>) -> Result<Facts, Refused>
                     facts.insert(format!("INSTANCE_BE_{name}"), value.to_owned());
                     continue;
                 }
+                "Operating system parameters" => {
+                    facts.insert(format!("OSP_{}", name.to_ascii_uppercase()), value.to_owned());
+                    continue;
+                }
                 "Hypervisor parameters" => {
                     facts.insert(format!("INSTANCE_HV_{name}"), value.to_owned());
                     continue;
