@@ -18,9 +18,8 @@ use crate::report;
 /// Prints the configuration, or writes it where a subhost has it.
 pub(super) fn import(context: &Context, args: &args::Import) -> Result<u8, Error> {
     let draft = draft(args)?.settled();
-    let what = args.source.to_string_lossy();
     for line in draft.left() {
-        report::note(context.quiet, &format!("{what}: not carried over: {line}"));
+        report::note(context.quiet, &format!("not carried over: {line}"));
     }
     let text = draft.text();
     let Some(name) = &args.into else {

@@ -1,15 +1,18 @@
 //! A configuration in the making: settings of which each was tried, and what could not be carried over.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use subhost_config::schema::Environment;
-use subhost_config::{Diagnostic, Evaluator, Source, SubhostConfig, Trust, Variables, parse, quote};
+use subhost_config::{Diagnostic, Evaluator, Source, SubhostConfig, Trust, Variables, parse};
 
 use crate::config::Loaded;
 use crate::report::printable;
+use crate::shell::quote;
 
 /// More words than any system has; each is tried together with those before it.
 const MAX_WORDS: usize = 256;
@@ -185,7 +188,7 @@ impl Draft {
     fn assignments(&self) -> String {
         let mut text = String::new();
         for Assignment { name, words, is_list } in &self.settings {
-            let mut words = words.iter().map(|word| String::from_utf8_lossy(&quote(word)).into_owned());
+            let mut words = words.iter().map(|word| quote(OsStr::from_bytes(word)));
             let _ = match is_list {
                 false => writeln!(text, "{name}={}", words.next().unwrap_or_default()),
                 true if words.len() == 1 => writeln!(text, "{name}=( {} )", words.next().unwrap_or_default()),

@@ -291,7 +291,7 @@ lxc.unheard.of = 1
         assert_eq!(
             settings(&draft),
             "ROOT=/var/lib/lxc/web/rootfs\nHOSTNAME=web\nBINDS=( '/srv/my web:/var/www:ro' )\nDEVICES=( /dev/net/tun:rw )\n\
-         MEMORY=256M\nCPUS=0.5\nTASKS=500\nCAPS_DROP=(\n    sys_time\n    mac_admin\n)\nENVIRONMENT=( 'LANG=C.UTF-8' )\n\
+         MEMORY=256M\nCPUS=0.5\nTASKS=500\nCAPS_DROP=(\n    sys_time\n    mac_admin\n)\nENVIRONMENT=( LANG=C.UTF-8 )\n\
          BRIDGES=(\n    br0:00:16:3e:0a:0b:0c\n    :\n)\nADDRESSES=( 192.0.2.7/24 )\nGATEWAY=( 192.0.2.1 )\n\
          USERNS=100000:65536\n"
         );

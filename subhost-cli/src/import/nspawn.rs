@@ -234,7 +234,7 @@ Port=tcp:80
         assert_eq!(
             settings(&draft),
             format!(
-                "ROOT={}\nENVIRONMENT=(\n    'A=b c'\n    'D=e'\n)\nHOSTNAME=web1\nCAPS_ADD=(\n    CAP_NET_ADMIN\n    CAP_MKNOD\n)\n\
+                "ROOT={}\nENVIRONMENT=(\n    'A=b c'\n    D=e\n)\nHOSTNAME=web1\nCAPS_ADD=(\n    CAP_NET_ADMIN\n    CAP_MKNOD\n)\n\
              BINDS=( /srv/www:/var/www:ro )\nBRIDGES=( br0: )\n",
                 root.display()
             )

@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(
             settings(&draft),
             "HOSTNAME=runc\nUSERNS=100000:65536\nDEVICES=( /dev/fuse )\nMEMORY=256M\nCPUS=1.5\nTASKS=100\n\
-         BINDS=( /srv/data:/data:ro )\nENVIRONMENT=(\n    'PATH=/usr/bin:/bin'\n    'TERM=xterm'\n)\nROOT=/srv/bundle/rootfs\n"
+         BINDS=( /srv/data:/data:ro )\nENVIRONMENT=(\n    PATH=/usr/bin:/bin\n    TERM=xterm\n)\nROOT=/srv/bundle/rootfs\n"
         );
         for left in [
             "subhostctl start NAME -- sh -c 'echo it'\\''s'",

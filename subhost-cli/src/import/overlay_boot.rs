@@ -19,7 +19,15 @@ pub fn draft_of(variables: &Variables, folder: &Path, source: &str) -> Draft {
         draft.set("HOSTNAME", name, "NAME");
     }
     for layer in get("LOWER").unwrap_or(b"/").split(|byte| *byte == b':') {
-        draft.add("BASE", clean(&base.join(as_path(layer))).as_os_str().as_bytes(), "LOWER");
+        match clean(&base.join(as_path(layer))) {
+            host if host == Path::new("/") => {
+                draft.leave(
+                    "LOWER= /",
+                    "no guest is given the host's own files; BASE has a system of its own",
+                );
+            }
+            layer => draft.add("BASE", layer.as_os_str().as_bytes(), "LOWER"),
+        }
     }
     draft.set("ROOT", below("UPPER", "root").as_os_str().as_bytes(), "UPPER");
     draft.set("WORK", below("WORK", "work").as_os_str().as_bytes(), "WORK");
@@ -99,6 +107,10 @@ mod tests {
          BRIDGES=(\n    lan0:06:a7:dd:b4:02:f2\n    :\n)\nTMPFS_SIZE=50M\n\
          BINDS=(\n    /srv/mail:/srv/mail:rw\n    /opt/subhost/mta/www:/var/www:rw\n)\n"
         );
+        let (variables, _) = overlay_boot::read(&Source::new("x", "BASE= /srv/x\n"));
+        let bare = draft_of(&variables, Path::new("/"), "x");
+        assert_eq!(settings(&bare), "ROOT=/srv/x/root\nWORK=/srv/x/work\n");
+        assert!(leaves(&bare, "host's own files"));
         for left in ["=.302", "START= networking ssh", "POSTMOUNT", "INIT: has no"] {
             assert!(leaves(&draft, left), "{left}: {:#?}", draft.left());
         }

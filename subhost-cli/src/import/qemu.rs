@@ -330,7 +330,7 @@ qemu-system-x86_64 -enable-kvm -name guest=web,debug-threads=on -m 2G -smp 4,soc
         let draft = read(&words, Path::new("/somewhere"), "x").unwrap();
         assert_eq!(
             settings(&draft),
-            "HOSTNAME=web\nMEMORY=2G\nCPUS=4\nDISKS=(\n    'vda:1:/disks/a,b.raw'\n    sdb:1:/somewhere/data.img\n    \
+            "HOSTNAME=web\nMEMORY=2G\nCPUS=4\nDISKS=(\n    vda:1:/disks/a,b.raw\n    sdb:1:/somewhere/data.img\n    \
          vdb:1:/disks/d.raw\n)\nBRIDGES=(\n    br1:52:54:00:aa:bb:03\n    br0:52:54:00:aa:bb:01\n    \
          :52:54:00:aa:bb:02\n)\nCMDLINE='root=/dev/vda1 quiet'\nEPHEMERAL=yes\n"
         );
