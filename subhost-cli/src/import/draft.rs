@@ -16,6 +16,10 @@ use crate::shell::quote;
 
 /// More words than any system has; each is tried together with those before it.
 const MAX_WORDS: usize = 256;
+/// How many are tried at all, so that what is refused over and over takes no time.
+const MAX_TRIES: usize = 512;
+/// Longest of all words together, in bytes.
+const MAX_BYTES: usize = 64 * 1024;
 /// More lines of what was left out tell nobody anything.
 const MAX_LEFT: usize = 200;
 /// Longest of these lines, in characters.
@@ -31,6 +35,7 @@ pub struct Draft {
     seen: BTreeSet<String>,
     /// How many more there were than are kept.
     unsaid: usize,
+    tries: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +49,7 @@ impl Draft {
     /// One without settings.
     pub fn new(source: impl Into<String>) -> Draft {
         let source = source.into();
-        Draft { source, settings: Vec::new(), left: Vec::new(), seen: BTreeSet::new(), unsaid: 0 }
+        Draft { source, settings: Vec::new(), left: Vec::new(), seen: BTreeSet::new(), unsaid: 0, tries: 0 }
     }
 
     /// Sets a setting that takes one value; `from` is where that stood. A value that the setting does not take is left.
@@ -203,8 +208,14 @@ impl Draft {
 
     /// Tries it with what was just put in, and takes that back if it is wrong.
     fn keep_if_right(&mut self, from: &str, undo: impl FnOnce(&mut Vec<Assignment>)) -> bool {
-        let holds_nul = self.settings.iter().flat_map(|it| &it.words).any(|word| word.contains(&0));
-        let reason = if holds_nul { Some("it holds a NUL byte".to_owned()) } else { self.first_error() };
+        self.tries += 1;
+        let words = || self.settings.iter().flat_map(|it| &it.words);
+        let is_too_much = self.tries > MAX_TRIES || words().map(Vec::len).sum::<usize>() > MAX_BYTES;
+        let reason = match words().any(|word| word.contains(&0)) {
+            true => Some("it holds a NUL byte".to_owned()),
+            false if is_too_much => Some("there is too much to make a configuration of".to_owned()),
+            false => self.first_error(),
+        };
         if let Some(reason) = reason {
             undo(&mut self.settings);
             self.leave(from, &reason);
@@ -298,6 +309,17 @@ mod tests {
         assert_eq!(draft.left().len(), MAX_LEFT + 1);
         assert_eq!(draft.left()[MAX_LEFT], format!("and {} more", 1000 - MAX_WORDS - MAX_LEFT));
         assert!(draft.left()[0].chars().count() <= MAX_LINE);
+    }
+
+    #[test]
+    fn what_is_refused_over_and_over_is_not_tried_for_ever() {
+        let mut draft = Draft::new("");
+        assert!(!draft.try_set("CMDLINE", "x".repeat(MAX_BYTES + 1), ""));
+        for n in 0..MAX_TRIES {
+            assert!(!draft.try_add("CAPS_DROP", format!("no{n}"), ""));
+        }
+        assert!(!draft.try_set("MEMORY", "64M", "late"));
+        assert!(draft.tries > MAX_TRIES && draft.text().lines().all(|line| line.starts_with('#')));
     }
 
     #[test]
