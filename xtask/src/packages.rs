@@ -159,7 +159,7 @@ pub(crate) fn apt_update(step: &Step) -> Outcome {
 
 fn apt_install(packages: &[&str], step: &Step) -> Outcome {
     let mut apt = Command::new("apt-get");
-    // What is a server is not to run on the machine: neither that of init scripts nor that of systemd is started.
+    // A package with a server in it is not to start that: neither by init scripts nor by systemd.
     apt.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").env("SYSTEMD_OFFLINE", "1");
     step.run(apt.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages))
 }
