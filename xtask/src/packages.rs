@@ -160,7 +160,8 @@ pub(crate) fn apt_update(step: &Step) -> Outcome {
 fn apt_install(packages: &[&str], step: &Step) -> Outcome {
     let mut apt = Command::new("apt-get");
     // A package with a server in it is not to start that: neither by init scripts nor by systemd.
-    apt.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").env("SYSTEMD_OFFLINE", "1");
+    apt.env("DEBIAN_FRONTEND", "noninteractive").env("SYSTEMD_OFFLINE", "1");
+    apt.env("RUNLEVEL", "1").env("PREVLEVEL", "N");
     step.run(apt.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages))
 }
 
