@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use subhost_cli::control::{Answers, Control};
 use subhost_cli::handover::{Again, Charge, pack, unpack};
+use subhost_cli::import::{ganeti, libvirt, lxc, nspawn, oci, overlay_boot, qemu};
 use subhost_cli::layout::Name;
 use subhost_cli::plan::PlannedDisk;
 use subhost_cli::state::Record;
@@ -353,4 +354,28 @@ pub(crate) fn scripts(bytes: &[u8]) {
     // A line may end in CR, too.
     let again = guest::what_it_says(&said).map(|again| again.replace('\r', ""));
     assert_eq!(again, Some(said.replace('\r', "")));
+}
+
+/// A description of any format, which the first byte chooses: what is made of it is right, and one that a terminal may show.
+pub(crate) fn import(bytes: &[u8]) {
+    let Some((format, bytes)) = bytes.split_first() else { return };
+    let place = Path::new("/nowhere/web.nspawn");
+    let draft = match format {
+        b'g' => ganeti::read(bytes, None, "x"),
+        b'v' => libvirt::read(bytes, "x"),
+        b'l' => lxc::read(bytes, "x"),
+        b'n' => nspawn::read(bytes, place, "x"),
+        b'o' => oci::read(bytes, place, "x"),
+        b'q' => qemu::words_of(bytes).and_then(|words| qemu::read(&words, place, "x")),
+        b'b' => {
+            let (variables, _) = subhost_config::overlay_boot::read(&subhost_config::Source::new("x", bytes));
+            Ok(overlay_boot::draft_of(&variables, place, "x"))
+        }
+        _ => return,
+    };
+    let Ok(draft) = draft else { return };
+    let draft = draft.settled();
+    let text = draft.text();
+    assert!(!text.contains(|c| c != '\n' && report::is_unsafe(c)), "{text}");
+    assert!(draft.loaded(place).config.is_some(), "{text}");
 }

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use subhost_config::schema::{BindSpec, CableSpec, DiskSpec, SpecError};
 
 use crate::completion;
+use crate::dhcp;
 use crate::layout::{Name, is_plain_absolute};
 use crate::names::Names;
 
@@ -365,6 +366,50 @@ Tries what a boot needs for real, and takes it back at once; looks at the kernel
 bridges, the folder of subhosts, each configuration, and at what outlived its subhost. Changes
 nothing. Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
     Doctor,
+    /// Print what servers that give addresses have to know of subhosts
+    #[command(after_help = "\
+Examples:
+  subhostctl dhcp --format dnsmasq > /etc/dnsmasq.d/subhosts.conf
+  subhostctl dhcp --format isc > /etc/dhcp/subhosts.conf      for dhcpd: include it
+  subhostctl dhcp --format kea > /etc/kea/subhosts.json       for \"reservations\": <?include ... ?>
+  subhostctl dhcp --format ethers 'web*'                      of some only
+  subhostctl dhcp --json
+Of each card: its MAC address of BRIDGES, or the one that a boot makes up, HOSTNAME, and what
+ADDRESSES has for it. A further card has its name behind the host's: web-eth1. If two cards have
+one MAC address, IP address or host name, or a configuration is wrong, nothing is printed, and the
+files are named; name some subhosts to leave others out.")]
+    Dhcp(Dhcp),
+    /// Make a configuration from what another program has of a system
+    #[cfg(feature = "import")]
+    #[command(after_help = "\
+Examples:
+  subhostctl import libvirt /etc/libvirt/qemu/web.xml         on standard output
+  virsh dumpxml web | subhostctl import libvirt --into web -  as /opt/sub/web/config
+  subhostctl import qemu 4711                                 of a process
+  subhostctl import qemu 'qemu-system-x86_64 -m 512 -hda /disks/web.raw'
+  subhostctl import ganeti web.example.com                    as gnt-instance info has it
+  subhostctl import ganeti --instance web instances.txt       as gnt-instance info or list said
+  subhostctl import lxc /var/lib/lxc/web/config
+  subhostctl import nspawn /etc/systemd/nspawn/web.nspawn
+  subhostctl import oci /srv/bundle
+  subhostctl import overlay-boot /opt/subhost/mta/mta.conf
+SOURCE may be - for standard input. Nothing of it is executed. What cannot be carried over is said
+on standard error, and in comments. Only raw images are disks; where one can be read, its file
+systems are found. --into writes /opt/sub/NAME/config, or /opt/subhost/NAME/config for a folder.")]
+    Import(Import),
+    /// Enter a subhost on whatever host it is
+    #[command(after_help = "\
+Examples:
+  subhostctl go web                          the shell of its root
+  subhostctl go web ps ax
+  subhostctl go --inventory ./hosts web
+One that is here is entered as `enter` does, another one by ssh: `ssh -t HOST subhostctl enter web`.
+Which host has it stands in /etc/subhost/inventory, a host each line:
+  host-a.example.com: web db
+  root@192.0.2.2: mail
+  {\"host\": \"host-c\", \"names\": [\"dns\"]}
+Returns what enter does, or 255 if ssh fails.")]
+    Go(Go),
     /// Print the completion script of a shell
     #[command(after_help = "\
 Examples:
@@ -429,6 +474,10 @@ pub struct Boot {
     /// Run this program of the guest as PID 1 (`auto`: the one that is found)
     #[arg(long, value_name = "PATH")]
     pub init: Option<String>,
+    /// Take the configuration from Ganeti's instance of that name
+    #[cfg(feature = "import")]
+    #[arg(long)]
+    pub ganeti: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment would become help text")]
     pub devices: Devices,
@@ -739,6 +788,71 @@ pub struct Enter {
     pub name: Name,
     /// The command and its arguments
     #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `dhcp`.
+#[derive(Debug, Args)]
+pub struct Dhcp {
+    /// The language to print; needed unless it is --json
+    #[arg(long, value_enum)]
+    pub format: Option<dhcp::Format>,
+    /// Names of the subhosts, or patterns of names; all if there is none
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(completion::subhosts))]
+    pub names: Vec<Names>,
+}
+
+/// `import`.
+#[cfg(feature = "import")]
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Whose program has the system
+    #[arg(value_enum, value_name = "FROM")]
+    pub from: ImportFrom,
+    /// A file, or - for standard input; also an instance of Ganeti, the pid or command line of a qemu, or a bundle
+    #[arg(value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath, allow_hyphen_values = true)]
+    pub source: OsString,
+    /// Write it as the configuration of this subhost
+    #[arg(long, value_name = "NAME")]
+    pub into: Option<Name>,
+    /// Replace the one that is there
+    #[arg(long, requires = "into")]
+    pub force: bool,
+    /// Which of several instances of Ganeti
+    #[arg(long, value_name = "INSTANCE")]
+    pub instance: Option<String>,
+}
+
+/// Programs whose systems can be carried over.
+#[cfg(feature = "import")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ImportFrom {
+    /// An instance, the environment of its OS's scripts, or what gnt-instance info or list says
+    Ganeti,
+    /// The XML of a domain
+    Libvirt,
+    /// A command line
+    Qemu,
+    /// Its configuration
+    OverlayBoot,
+    /// A .nspawn file
+    Nspawn,
+    /// A container's config
+    Lxc,
+    /// A bundle with its config.json
+    Oci,
+}
+
+/// `go`.
+#[derive(Debug, Args)]
+pub struct Go {
+    /// The hosts with their subhosts [default: /etc/subhost/inventory]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub inventory: Option<PathBuf>,
+    /// Name of the subhost
+    pub name: Name,
+    /// The command and its arguments; a shell without one
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub command: Vec<OsString>,
 }
 

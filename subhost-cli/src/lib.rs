@@ -19,6 +19,7 @@ pub mod config_exec;
 pub mod console_log;
 pub mod control;
 pub mod culprit;
+pub mod dhcp;
 pub mod error;
 pub mod events;
 pub mod follow;
@@ -27,6 +28,9 @@ pub mod fstab;
 pub mod guest;
 pub mod handover;
 pub mod idrange;
+#[cfg(feature = "import")]
+pub mod import;
+pub mod inventory;
 pub mod isolation;
 pub mod json;
 pub mod layout;

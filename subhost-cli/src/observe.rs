@@ -450,6 +450,7 @@ fn same_file(one: &Path, other: &Path) -> bool {
     }
 }
 
-fn machine_id() -> Vec<u8> {
+/// This machine's id; empty where it has none.
+pub fn machine_id() -> Vec<u8> {
     std::fs::read("/etc/machine-id").unwrap_or_default()
 }

@@ -36,3 +36,8 @@ fn fstab() {
 fn scripts() {
     replay("fuzz/corpus-min/scripts", 10, properties::scripts);
 }
+
+#[test]
+fn import() {
+    replay("fuzz/corpus-min/import", 7, properties::import);
+}

@@ -71,6 +71,8 @@ pub(crate) const TEST: &[Tool] = &[
     tool("tc", "iproute2"),
     tool("nft", "nftables"),
     tool("dnsmasq", "dnsmasq-base"),
+    tool("dhcpd", "isc-dhcp-server"),
+    tool("kea-dhcp4", "kea-dhcp4-server"),
     // What reads samples of usage, and brings them from other hosts.
     tool("jq", "jq"),
     tool("python3", "python3"),
@@ -160,7 +162,9 @@ pub(crate) fn apt_update(step: &Step) -> Outcome {
 
 fn apt_install(packages: &[&str], step: &Step) -> Outcome {
     let mut apt = Command::new("apt-get");
-    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    // A package with a server in it is not to start that: neither by init scripts nor by systemd.
+    apt.env("DEBIAN_FRONTEND", "noninteractive").env("SYSTEMD_OFFLINE", "1");
+    apt.env("RUNLEVEL", "1").env("PREVLEVEL", "N");
     step.run(apt.args(["install", "-y", "-q", "--no-install-recommends"]).args(packages))
 }
 

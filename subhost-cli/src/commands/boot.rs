@@ -111,6 +111,12 @@ fn how(context: &Context, origin: Origin) -> How {
 /// What the configuration asks for, if it can be trusted.
 fn load(context: &Context, args: args::Boot) -> Result<Request, Error> {
     let config = context.config.as_deref();
+    #[cfg(feature = "import")]
+    let loaded = match args.ganeti {
+        true => super::import::of_ganeti(context, &args.name)?,
+        false => Loaded::of(&context.layout, config, &args.name, &args.devices, context.how)?,
+    };
+    #[cfg(not(feature = "import"))]
     let loaded = Loaded::of(&context.layout, config, &args.name, &args.devices, context.how)?;
     let request = request(&loaded, args.name, args.devices, args.init)?;
     demand_trust(&loaded)?;

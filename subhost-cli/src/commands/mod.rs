@@ -9,9 +9,13 @@ mod config;
 mod console;
 mod cp;
 mod delete;
+mod dhcp;
 mod doctor;
 mod enter;
 mod events;
+mod go;
+#[cfg(feature = "import")]
+mod import;
 mod inspect;
 mod life;
 mod list;
@@ -88,8 +92,10 @@ pub fn main() -> ExitCode {
         verbose: cli.verbose,
         colour: report::Colour::of(cli.color),
     };
-    let passes_status =
-        matches!(cli.command, Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_));
+    let passes_status = matches!(
+        cli.command,
+        Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_) | Command::Go(_)
+    );
     let result = match cli.command {
         Command::Boot(args) => boot::boot(&context, args),
         Command::Run(args) => run::run(&context, args),
@@ -127,6 +133,10 @@ pub fn main() -> ExitCode {
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Cp(args) => cp::cp(&context, &args),
         Command::Delete(args) => delete::delete(&context, &args),
+        Command::Dhcp(args) => dhcp::dhcp(&context, &args),
+        #[cfg(feature = "import")]
+        Command::Import(args) => import::import(&context, &args),
+        Command::Go(args) => go::go(&context, args),
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {

@@ -48,6 +48,7 @@ fn documented(host: &Host) -> Verdict {
     host.config("with-init", &format!("{disks}INIT=/sbin/init\n"))?;
     host.config("refused", "DISKS=( vda:1:/nowhere.raw )\nBRIDGES=( nowhere: )\n")?;
     host.config("wrong", "DISKS=(\n")?;
+    host.config("unplugged", "BRIDGES=( : )\n")?;
     let mut seen = Documentation::read()?;
 
     seen.hold(host, "check", &[&["check", &name], &["check", "refused"], &["check", "wrong"]])?;
@@ -94,6 +95,7 @@ fn documented(host: &Host) -> Verdict {
     seen.hold(host, "doctor", &[&["doctor"]])?;
     seen.hold(host, "config show", &[&["config", "show", &name], &["config", "show", "wrong"]])?;
     seen.hold(host, "config eval", &[&["config", "eval", &config], &["config", "eval", &eval]])?;
+    seen.hold(host, "dhcp", &[&["dhcp", &name, "unplugged"]])?;
     seen.hold(host, "partitions", &[&["partitions", &image.to_string_lossy()]])?;
     say(host, &name, "echo a line; printf 'and none'")?;
     logged(&name, "and none")?;

@@ -9,6 +9,7 @@ mod config_exec;
 mod console;
 mod cp;
 mod debian;
+mod dhcp;
 mod disks;
 mod doctor;
 mod errors;
@@ -18,10 +19,12 @@ mod filesystems;
 mod foreign;
 mod forged;
 mod fsck;
+mod go;
 mod heldup;
 mod hostile;
 mod hung;
 mod idranges;
+mod import;
 mod include;
 mod initctl;
 mod inits;
@@ -83,11 +86,13 @@ fn main() -> ExitCode {
     }
     let groups = [
         debian::CASES,
+        dhcp::CASES,
         disks::CASES,
         doctor::CASES,
         filesystems::CASES,
         events::CASES,
         fsck::CASES,
+        go::CASES,
         errors::CASES,
         escape::CASES,
         foreign::CASES,
@@ -104,6 +109,7 @@ fn main() -> ExitCode {
         cp::CASES,
         hung::CASES,
         idranges::CASES,
+        import::CASES,
         include::CASES,
         initctl::CASES,
         isolation::CASES,

@@ -50,6 +50,7 @@ const TARGETS: [Target; 16] = [
     target("subhost-cli", "state", Some("json.dict"), 2048),
     target("subhost-cli", "subid", Some("text.dict"), 1024),
     target("subhost-cli", "fstab", Some("text.dict"), 1024),
+    target("subhost-cli", "import", Some("text.dict"), 4096),
     target("subhost-cli", "scripts", Some("text.dict"), 1024),
 ];
 
