@@ -343,6 +343,20 @@ Examples:
 Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything
 mounted in the folder, or its image in use, nothing is deleted.")]
     Delete(Delete),
+    /// Open a disk that does not boot
+    #[cfg(feature = "images")]
+    #[command(after_help = "\
+Examples:
+  subhostctl rescue web                          a shell in its root, with no network
+  subhostctl rescue --fsck web                   the same, its file systems repaired before
+  subhostctl rescue --read-only /disks/web.raw   of an image, whose root is found
+  subhostctl rescue /disks/web.raw:2 -- cat /etc/fstab
+  subhostctl rescue --host-tools web -- ls /run/rescue
+The file systems are mounted where the disk's own fstab says, and else at /run/rescue/NODE, seen by
+this command alone. No init is needed. With --host-tools the root is the host's, in a layer that is
+thrown away, and the disks are at /run/rescue. Nothing is left afterwards but what was changed on
+the disks. Returns the command's status, as run does. docs/rescue.md is a runbook.")]
+    Rescue(crate::images::args::Rescue),
     /// Look whether this host can run subhosts, and what is left that nobody needs
     #[command(after_help = "\
 Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups,

@@ -25,6 +25,8 @@ pub mod fstab;
 pub mod guest;
 pub mod handover;
 pub mod idrange;
+#[cfg(feature = "images")]
+pub mod images;
 pub mod isolation;
 pub mod json;
 pub mod layout;

@@ -19,6 +19,8 @@ mod mounts;
 mod partitions;
 mod plan;
 mod recover;
+#[cfg(feature = "images")]
+mod rescue;
 mod run;
 mod shown;
 mod start;
@@ -82,6 +84,8 @@ pub fn main() -> ExitCode {
     };
     let passes_status =
         matches!(cli.command, Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_));
+    #[cfg(feature = "images")]
+    let passes_status = passes_status || matches!(cli.command, Command::Rescue(_));
     let result = match cli.command {
         Command::Boot(args) => boot::boot(&context, args),
         Command::Run(args) => run::run(&context, args),
@@ -111,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Cp(args) => cp::cp(&context, &args),
         Command::Delete(args) => delete::delete(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Rescue(args) => rescue::rescue(&context, args),
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {
