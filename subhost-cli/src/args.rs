@@ -343,6 +343,20 @@ Examples:
 Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything
 mounted in the folder, or its image in use, nothing is deleted.")]
     Delete(Delete),
+    /// Make a subhost: a folder for start, or a disk image for boot
+    #[cfg(feature = "images")]
+    #[command(after_help = "\
+Examples:
+  subhostctl create web --suite trixie --include nginx,openssh-server --ssh-key id.pub
+  subhostctl create web --image /disks/web.raw --size 2G --suite trixie
+  subhostctl create web --image /disks/web.raw --size 2G --table gpt --tar rootfs.tar.zst
+  subhostctl create web --oci ./debian                 a folder in OCI's image layout
+  subhostctl create web2 --clone web                   a subhost that is stopped
+A folder is /opt/subhost/NAME (or --subhost-dir), for start; with --image there is a configuration
+in /opt/sub/NAME (or --root-dir), for boot. It gets its host name, eth0 by DHCP, and no cable yet:
+that is a line in its configuration. All of it is there in the end, or nothing: what a killed
+command leaves is removed by the next one. docs/create.md has the rest.")]
+    Create(crate::images::args::Create),
     /// Open a disk that does not boot
     #[cfg(feature = "images")]
     #[command(after_help = "\

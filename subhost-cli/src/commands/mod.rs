@@ -6,6 +6,8 @@ mod check;
 mod config;
 mod console;
 mod cp;
+#[cfg(feature = "images")]
+mod create;
 mod delete;
 mod doctor;
 mod enter;
@@ -115,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
         Command::Cp(args) => cp::cp(&context, &args),
         Command::Delete(args) => delete::delete(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Create(args) => create::create(&context, &args),
         #[cfg(feature = "images")]
         Command::Rescue(args) => rescue::rescue(&context, args),
         Command::Doctor => doctor::doctor(&context),

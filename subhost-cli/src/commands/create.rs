@@ -1,0 +1,34 @@
+//! `create`: a new subhost.
+
+use super::{Context, need_root};
+use crate::error::{Complaint, Error};
+use crate::images::args;
+use crate::images::create::{From, create as make};
+use crate::images::progress::Progress;
+use crate::report;
+use crate::supervise::Signals;
+
+/// Makes it, or leaves nothing.
+pub(super) fn create(context: &Context, args: &args::Create) -> Result<u8, Error> {
+    need_root(&format!("create {}", args.name))?;
+    if args.image.is_some() && args.size.is_none() {
+        return Err(Error::refused(
+            Complaint::new("--image: needs to know how large it is to be").hint("--size 2G"),
+        ));
+    }
+    let from = match args {
+        args::Create { suite: Some(suite), mirror, include, .. } => {
+            let (suite, mirror, include) = (suite.clone(), mirror.clone(), include.clone());
+            From::Suite { suite, mirror, include }
+        }
+        args::Create { tar: Some(path), .. } => From::Tar(path.clone()),
+        args::Create { oci: Some(path), .. } => From::Oci(path.clone()),
+        _ => return Err(Error::refused(Complaint::new("--clone: comes with clone"))),
+    };
+    let signals = Signals::block()?;
+    let mut progress = Progress::new(context.quiet);
+    let made = make(args, &from, &context.layout, &signals, &mut progress)?;
+    drop(progress);
+    report::note(context.quiet, &format!("{}: is made: {made}", args.name));
+    Ok(0)
+}
