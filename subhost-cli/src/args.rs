@@ -371,6 +371,16 @@ this command alone. No init is needed. With --host-tools the root is the host's,
 thrown away, and the disks are at /run/rescue. Nothing is left afterwards but what was changed on
 the disks. Returns the command's status, as run does. docs/rescue.md is a runbook.")]
     Rescue(crate::images::args::Rescue),
+    /// Make a disk image larger or smaller, with its last partition and the file system in that
+    #[cfg(feature = "images")]
+    #[command(after_help = "\
+Examples:
+  subhostctl resize /disks/web.raw 4G
+  subhostctl resize web 4G                   the image of its first disk
+Of ext4 and btrfs both ways, of xfs larger only. The subhost has to be stopped. e2fsck, resize2fs
+and sfdisk run in a jail, as with check --fsck. When it is interrupted, the image boots, and the
+same command goes on where it was.")]
+    Resize(crate::images::args::Resize),
     /// Look whether this host can run subhosts, and what is left that nobody needs
     #[command(after_help = "\
 Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups,

@@ -23,6 +23,8 @@ mod plan;
 mod recover;
 #[cfg(feature = "images")]
 mod rescue;
+#[cfg(feature = "images")]
+mod resize;
 mod run;
 mod shown;
 mod start;
@@ -121,6 +123,8 @@ pub fn main() -> ExitCode {
         Command::Create(args) => create::create(&context, &args),
         #[cfg(feature = "images")]
         Command::Rescue(args) => rescue::rescue(&context, args),
+        #[cfg(feature = "images")]
+        Command::Resize(args) => resize::resize(&context, &args),
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {

@@ -8,8 +8,12 @@ pub mod oci;
 pub mod progress;
 pub mod repair;
 pub mod rescue;
+mod resize;
 pub mod setup;
 pub mod site;
 pub mod source;
+mod table;
 pub mod tool;
 pub mod unpack;
+
+pub use resize::resize;

@@ -55,7 +55,7 @@ pub fn command(program: &str, package: &str, rights: Rights) -> Result<Command, 
         }
     };
     command.arg(path).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
-    command.stdin(Stdio::null());
+    command.stdin(Stdio::null()).current_dir("/");
     Ok(command)
 }
 
