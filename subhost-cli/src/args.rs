@@ -357,6 +357,49 @@ in /opt/sub/NAME (or --root-dir), for boot. It gets its host name, eth0 by DHCP,
 that is a line in its configuration. All of it is there in the end, or nothing: what a killed
 command leaves is removed by the next one. docs/create.md has the rest.")]
     Create(crate::images::args::Create),
+    /// Write the root of a subhost that is stopped to an archive of tar
+    #[cfg(feature = "images")]
+    #[command(after_help = "\
+Examples:
+  subhostctl export web web.tar
+  subhostctl export web | zstd > web.tar.zst     create --tar takes it back
+Of one that start starts it is the tree over its base, of others the first disk. Owners are numbers;
+extended attributes and file capabilities come along.")]
+    Export(crate::images::args::Export),
+    /// Keep what a subhost of start has changed, under a name
+    #[cfg(feature = "images")]
+    #[command(after_help = "\
+Examples:
+  subhostctl snapshot web before-upgrade
+  subhostctl reset web before-upgrade            back to it
+It is in the subhost's folder, in snapshot/NAME, and shares its blocks with the original where the
+file system can. rm -r removes it. The subhost has to be stopped.")]
+    Snapshot(crate::images::args::Snapshot),
+    /// Discard what a subhost of start has changed of its base, or since a snapshot
+    #[cfg(feature = "images")]
+    #[command(after_help = "\
+Examples:
+  subhostctl reset web                           asks, on a terminal
+  subhostctl reset --yes web before-upgrade
+There is the old layer or the new one, at any moment. The subhost has to be stopped.")]
+    Reset(crate::images::args::Reset),
+    /// Show what a subhost of start has changed of its base
+    #[cfg(feature = "images")]
+    #[command(after_help = "\
+Examples:
+  subhostctl diff web                            A: added, M: changed, D: removed
+  subhostctl --json diff web
+What is below a folder that is added is listed too, below one that is removed it is not. The subhost
+has to be stopped.")]
+    Diff(crate::images::args::Diff),
+    /// Make a second subhost that is as one that is stopped
+    #[cfg(feature = "images")]
+    #[command(after_help = "\
+Examples:
+  subhostctl clone web web2
+Its files share their blocks with the original where the file system can. It has a host name and MAC
+addresses of its own; images of disks are copied to its folder.")]
+    Clone(crate::images::args::Clone),
     /// Open a disk that does not boot
     #[cfg(feature = "images")]
     #[command(after_help = "\

@@ -11,6 +11,8 @@ mod create;
 mod delete;
 mod doctor;
 mod enter;
+#[cfg(feature = "images")]
+mod export;
 mod events;
 mod inspect;
 mod life;
@@ -27,6 +29,8 @@ mod rescue;
 mod resize;
 mod run;
 mod shown;
+#[cfg(feature = "images")]
+mod snapshot;
 mod start;
 mod stop;
 mod wait;
@@ -121,6 +125,16 @@ pub fn main() -> ExitCode {
         Command::Delete(args) => delete::delete(&context, &args),
         #[cfg(feature = "images")]
         Command::Create(args) => create::create(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Export(args) => export::export(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Snapshot(args) => snapshot::snapshot(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Reset(args) => snapshot::reset(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Diff(args) => snapshot::diff(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Clone(args) => snapshot::clone(&context, &args),
         #[cfg(feature = "images")]
         Command::Rescue(args) => rescue::rescue(&context, args),
         #[cfg(feature = "images")]

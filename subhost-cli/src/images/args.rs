@@ -45,7 +45,7 @@ pub struct Create {
     /// A folder in OCI's image layout, as `skopeo copy docker://debian oci:DIR` makes it
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub oci: Option<PathBuf>,
-    /// A subhost of start that is stopped
+    /// A subhost that is stopped
     #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::trees))]
     pub clone: Option<Name>,
     /// Public keys that may log in as root

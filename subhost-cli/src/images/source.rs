@@ -30,6 +30,18 @@ const IN_OUR_TMP: &str = "mount --bind \"$0\" /tmp && exec \"$@\"";
 const DEBOOTSTRAP: &str = "mount --bind \"$0\" /tmp && \"$@\" >&2 && exec tar --numeric-owner --xattrs \
                            --xattrs-include=security.capability -C /tmp/root -c .";
 
+/// How the host's tar writes a tree: what it keeps is what [`super::unpack`] takes.
+const ARCHIVE: [&str; 8] = [
+    "--create",
+    "--format=posix",
+    "--pax-option=delete=atime,delete=ctime",
+    "--numeric-owner",
+    "--one-file-system",
+    "--xattrs",
+    "--xattrs-include=user.*",
+    "--xattrs-include=security.capability",
+];
+
 /// A stream of tar.
 pub struct Stream<'a> {
     reader: Heeding<'a, Bytes>,
@@ -62,8 +74,16 @@ impl Read for Bytes {
 }
 
 impl Read for Stream<'_> {
+    /// The end is one only where the program says so.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(buffer)
+        let read = self.reader.read(buffer)?;
+        if read == 0
+            && !buffer.is_empty()
+            && let Some(program) = self.program.take()
+        {
+            program.finish(self.signals).map_err(io::Error::other)?;
+        }
+        Ok(read)
     }
 }
 
@@ -125,8 +145,7 @@ impl<'a> Stream<'a> {
     /// There is no tar.
     pub fn of_tree(root: OwnedFd, signals: &'a Signals) -> Result<Stream<'a>, Error> {
         let mut command = command("tar", "tar", Rights::Root)?;
-        command.args(["--create", "--format=gnu", "--numeric-owner", "--sparse", "--one-file-system"]);
-        command.args(["--directory", INPUT, "."]).stdout(Stdio::piped());
+        command.args(ARCHIVE).args(["--directory", INPUT, "."]).stdout(Stdio::piped());
         with_input(&mut command, root);
         Stream::of_program(Running::start(command, "tar")?, signals)
     }
@@ -142,9 +161,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// There is too much, or the program that made it failed.
     pub fn finish(mut self) -> Result<(), Error> {
-        read_rest(&mut self)?;
-        drop(self.reader);
-        self.program.map_or(Ok(()), |program| program.finish(self.signals))
+        read_rest(&mut self)
     }
 }
 
