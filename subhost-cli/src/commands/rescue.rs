@@ -34,7 +34,18 @@ pub(super) fn rescue(context: &Context, args: args::Rescue) -> Result<u8, Error>
         rescues: true,
         ..Request::from_command(name, root, command, &context.layout)
     };
-    run::payload(context, &request, "rescue")
+    run::payload(context, &request, "rescue").map_err(|error| hinted(error, args.host_tools))
+}
+
+/// Where the disk itself stands in the way.
+fn hinted(error: Error, host_tools: bool) -> Error {
+    match error {
+        Error::Step { step, source, hint: None } if !host_tools => {
+            let hint = "--host-tools opens it beside the host's own programs".to_owned();
+            Error::Step { step, source, hint: Some(hint) }
+        }
+        other => other,
+    }
 }
 
 /// What is opened, the root first, and the types of file system that it may hold.

@@ -26,7 +26,7 @@ pub fn disks_of_image(word: &OsStr) -> Result<Vec<DiskSpec>, Error> {
     let (path, part) = split(word);
     let path = path.canonicalize().step(format!("look at {}", path.display()))?;
     let object = format!("image {}", path.display());
-    let refused = |error| Error::refused(complaint_of(&object, &error));
+    let refused = |error| Error::refused(complaint_of("rescue", &error));
     let image = Image::open(&path, Access::ReadOnly).map_err(refused)?;
     let table = image.partition_table().map_err(refused)?;
     let ranges = if table.scheme == Scheme::None {

@@ -60,7 +60,7 @@ struct Job<'a> {
 pub fn resize(path: &Path, size: u64, layout: &Layout) -> Result<String, Error> {
     let path = path.canonicalize().step(format!("look at {}", path.display()))?;
     let object = format!("image {}", path.display());
-    let image = open(&path, &object)?;
+    let image = open(&path)?;
     if image.is_block_device() {
         return Err(Error::refused(Complaint::new(format!("{object}: is a device, and has the size it has"))));
     }
@@ -99,8 +99,8 @@ pub fn resize(path: &Path, size: u64, layout: &Layout) -> Result<String, Error> 
     Ok(format!("{} MiB{partition}", size / MIB))
 }
 
-fn open(path: &Path, object: &str) -> Result<Image, Error> {
-    Image::open(path, Access::ReadWrite).map_err(|error| Error::refused(complaint_of(object, &error)))
+fn open(path: &Path) -> Result<Image, Error> {
+    Image::open(path, Access::ReadWrite).map_err(|error| Error::refused(complaint_of("resize", &error)))
 }
 
 impl Job<'_> {
@@ -109,7 +109,7 @@ impl Job<'_> {
     }
 
     fn table(&self) -> Result<PartitionTable, Error> {
-        self.image.partition_table().map_err(|error| Error::refused(complaint_of(&self.object, &error)))
+        self.image.partition_table().map_err(|error| Error::refused(complaint_of("resize", &error)))
     }
 
     /// The partition that ends last, if there are any.
@@ -223,7 +223,7 @@ impl Job<'_> {
         let id = self.image.id();
         let closed = Image::open_unlocked(&self.path).step(self.object.as_str())?;
         drop(std::mem::replace(&mut self.image, closed));
-        self.image = open(&self.path, &self.object)?;
+        self.image = open(&self.path)?;
         if self.image.id() == id { Ok(()) } else { Err(self.refused("was exchanged meanwhile")) }
     }
 

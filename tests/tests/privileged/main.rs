@@ -8,6 +8,7 @@ mod changes;
 mod config_exec;
 mod console;
 mod cp;
+mod create;
 mod debian;
 mod disks;
 mod doctor;
@@ -49,6 +50,7 @@ mod pid1;
 mod reading;
 mod reboots;
 mod refuse;
+mod rescue;
 mod restart;
 mod run;
 mod shared;
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         config_exec::CASES,
         console::CASES,
         cp::CASES,
+        create::CASES,
         hung::CASES,
         idranges::CASES,
         include::CASES,
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         reading::CASES,
         reboots::CASES,
         refuse::CASES,
+        rescue::CASES,
         restart::CASES,
         run::CASES,
         shared::CASES,

@@ -1,0 +1,575 @@
+//! `create`: a new subhost is there as a whole, whatever it is made from, or nothing is.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use subhost_tests::archive::{Archive, kind};
+use subhost_tests::canary::Canary;
+use subhost_tests::case::{self, Case, Need, Verdict};
+use subhost_tests::fixture::Fixture;
+use subhost_tests::host::Host;
+use subhost_tests::leak::Snapshot;
+use subhost_tests::program::Running;
+
+const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "create_makes_a_folder_of_an_archive_however_it_is_packed", needs: TREE, body: archives },
+    Case { name: "create_makes_an_image_of_each_table_and_file_system_that_boots", needs: TREE, body: images },
+    Case { name: "create_takes_a_system_from_what_installs_packages", needs: TREE, body: suite },
+    Case { name: "create_leaves_nothing_when_it_fails_or_is_told_to_end", needs: TREE, body: undone },
+    Case { name: "create_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
+    Case { name: "create_keeps_a_hostile_archive_in_its_tree", needs: &[Need::Program], body: hostile },
+    Case { name: "create_refuses_an_archive_that_means_what_is_outside", needs: &[Need::Program], body: outside },
+    Case { name: "create_believes_an_oci_image_only_what_its_digests_say", needs: &[Need::Program], body: oci },
+    Case { name: "create_hides_in_an_oci_image_what_layers_below_have", needs: &[Need::Program], body: layers },
+    Case { name: "create_is_refused_with_the_reason", needs: TREE, body: refused },
+];
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The busybox guest as an archive.
+fn archive(host: &Host) -> std::io::Result<String> {
+    let tree = text(&Fixture::TinyTree.path().map_err(std::io::Error::other)?);
+    let path = text(&host.folder().join("tiny.tar"));
+    host.witness("tar", &["-C", &tree, "--numeric-owner", "-cf", &path, "."])?;
+    Ok(path)
+}
+
+/// Of each file but those that `create` writes: kind, mode, owner, size of files, time, and where links lead.
+fn list(host: &Host, tree: &Path) -> std::io::Result<String> {
+    let format = "%P %y %m %U:%G %T@ %l\n";
+    let found = host.witness("find", &[&text(tree), "-mindepth", "1", "-printf", format])?;
+    let own = ["etc ", "etc/hostname ", "etc/hosts ", "etc/network/interfaces ", "etc/network ", "etc/fstab "];
+    let mut lines: Vec<&str> =
+        found.lines().filter(|line| !own.iter().any(|own| line.starts_with(own))).collect();
+    lines.sort_unstable();
+    Ok(lines.join("\n"))
+}
+
+fn archives(host: &Host) -> Verdict {
+    let plain = archive(host)?;
+    let tree = Fixture::TinyTree.path()?;
+    host.witness("gzip", &["-k", &plain])?;
+    host.witness("zstd", &["-q", &plain])?;
+    host.witness("xz", &["-k", &plain])?;
+    let keys = host.folder().join("keys");
+    fs::write(&keys, "ssh-ed25519 AAAA somebody\n")?;
+    for (number, ending) in ["", ".gz", ".zst", ".xz"].into_iter().enumerate() {
+        let before = Snapshot::take(&host.scope())?;
+        let name = host.name(&format!("t{number}"));
+        host.done(&["create", &name, "--tar", &format!("{plain}{ending}"), "--ssh-key", &text(&keys)])?;
+        case::nothing_left(host, &before)?;
+        let folder = host.subhost_dir().join(&name);
+        assert_eq!(fs::metadata(&folder)?.mode() & 0o7777, 0o700);
+        let root = folder.join("root");
+        let made = list(host, &root)?;
+        let made: Vec<&str> = made.lines().filter(|line| !line.starts_with("root")).collect();
+        let there = list(host, &tree)?;
+        assert_eq!(made, there.lines().filter(|line| !line.starts_with("root")).collect::<Vec<_>>());
+        host.witness("cmp", &[&text(&root.join("bin/busybox")), &text(&tree.join("bin/busybox"))])?;
+        let key = root.join("root/.ssh/authorized_keys");
+        assert_eq!(fs::read_to_string(&key)?, "ssh-ed25519 AAAA somebody\n");
+        assert_eq!(fs::metadata(&key)?.mode() & 0o7777, 0o600);
+        let said = host.done(&["start", &name, "--", "sh", "-c", "cat /etc/hostname; id -u"])?;
+        assert_eq!(said, format!("{name}\n0\n"));
+        host.done(&["stop", &name])?;
+    }
+    Ok(())
+}
+
+fn images(host: &Host) -> Verdict {
+    let plain = archive(host)?;
+    for (number, (table, filesystem)) in
+        [("mbr", "ext4"), ("gpt", "ext4"), ("none", "ext4"), ("gpt", "xfs"), ("mbr", "btrfs")].into_iter().enumerate()
+    {
+        let name = host.name(&format!("i{number}"));
+        let image = host.folder().join(format!("{number}.raw"));
+        let size = if filesystem == "ext4" { "24M" } else { "320M" };
+        let before = Snapshot::take(&host.scope())?;
+        host.done(&[
+            "create", &name, "--image", &text(&image), "--size", size, "--table", table, "--filesystem",
+            filesystem, "--tar", &plain,
+        ])?;
+        case::nothing_left(host, &before)?;
+        let meta = fs::metadata(&image)?;
+        assert_eq!((format!("{}M", meta.len() >> 20), meta.mode() & 0o7777), (size.to_owned(), 0o600));
+        assert!(meta.blocks() * 512 < meta.len(), "it is not sparse");
+        let dump = host.witness("sfdisk", &["--verify", &text(&image)]);
+        match table {
+            "none" => assert!(dump.is_err() || dump.is_ok_and(|said| !said.contains("partition"))),
+            _ => assert!(dump?.contains("No errors detected")),
+        }
+        if filesystem == "ext4" {
+            let offset = if table == "none" { 0 } else { 1 << 20 };
+            host.witness("e2fsck", &["-f", "-n", &format!("{}?offset={offset}", image.display())])?;
+        }
+        host.done(&["check", &name])?;
+        crate::boot(host, &name)?;
+        let said = host.done(&["exec", &name, "--", "cat", "/etc/hostname", "/etc/fstab"])?;
+        assert!(said.starts_with(&format!("{name}\n/dev/vda")), "{said}");
+        assert!(said.contains(&format!(" / {filesystem} ")), "{said}");
+        host.done(&["stop", &name])?;
+    }
+    Ok(())
+}
+
+/// Has a script stand in for mmdebstrap, in this mount namespace.
+fn stand_in(host: &Host, script: &str) -> std::io::Result<()> {
+    let ours = host.folder().join("mmdebstrap");
+    fs::write(&ours, format!("#!/bin/sh\n{script}\n"))?;
+    fs::set_permissions(&ours, PermissionsExt::from_mode(0o755))?;
+    host.witness("mount", &["--bind", &text(&ours), "/usr/bin/mmdebstrap"]).map(drop)
+}
+
+fn suite(host: &Host) -> Verdict {
+    let plain = archive(host)?;
+    let (said, name) = (host.folder().join("said"), host.name("deb"));
+    stand_in(host, &format!("echo \"$@\" >{}; : >/tmp/worked; ls -ld /tmp >&2; cat {plain}", said.display()))?;
+    let mirror = "http://mirror.example/debian";
+    let before = Snapshot::take(&host.scope())?;
+    let words = ["create", &name, "--suite", "trixie", "--mirror", mirror, "--include", "nano,openssh-server"];
+    let outcome = host.subhostctl(&words)?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    // It works in a folder of ours, that is gone by now.
+    assert!(outcome.stderr.contains("drwxrwxrwt") && !Path::new("/tmp/worked").exists(), "{outcome}");
+    case::nothing_left(host, &before)?;
+    let said = fs::read_to_string(said)?;
+    assert!(said.ends_with(&format!("sysvinit-core,nano,openssh-server trixie - {mirror}\n")), "{said}");
+    let folder = host.subhost_dir().join(&name);
+    let names: Vec<_> = fs::read_dir(folder)?.map(|it| Ok(it?.file_name())).collect::<std::io::Result<_>>()?;
+    assert!(names.len() == 2, "{names:?}");
+    for word in ["--setup-hook=x", "a b", "a,b", ""] {
+        let outcome = host.subhostctl(&["create", "x", "--suite", word])?;
+        assert_eq!(outcome.code, 2, "{word}: {outcome}");
+    }
+    host.witness("umount", &["/usr/bin/mmdebstrap"])?;
+    Ok(())
+}
+
+/// All names in the folders where something could be left.
+fn names(host: &Host) -> std::io::Result<Vec<PathBuf>> {
+    let mut names = Vec::new();
+    for folder in [host.folder().to_owned(), host.root_dir(), host.subhost_dir()] {
+        for entry in fs::read_dir(folder)? {
+            names.push(entry?.path());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Starts one that makes an image, and waits until it has begun to fill that.
+fn half(host: &Host, name: &str) -> Result<Running, Box<dyn std::error::Error>> {
+    let begun = host.folder().join("begun");
+    let image = text(&host.folder().join("half.raw"));
+    let mut running = host.start(&["create", name, "--image", &image, "--size", "24M", "--suite", "trixie"])?;
+    while !begun.exists() {
+        if running.wait(Duration::from_millis(5))?.is_some() {
+            return Err(running.finish(Duration::ZERO)?.to_string().into());
+        }
+    }
+    fs::remove_file(begun)?;
+    Ok(running)
+}
+
+/// A script that gives a part of the archive, and then nothing for ever; it has children.
+fn endless(host: &Host, plain: &str) -> std::io::Result<()> {
+    let begun = host.folder().join("begun");
+    stand_in(host, &format!("head -c 100000 {plain}; : >{}; sleep 1000 & sleep 1000", begun.display()))
+}
+
+fn undone(host: &Host) -> Verdict {
+    let plain = archive(host)?;
+    fs::create_dir(host.subhost_dir())?;
+    let name = host.name("web");
+    let cut = text(&host.folder().join("cut.tar"));
+    fs::write(&cut, &fs::read(&plain)?[..300_000])?;
+    host.witness("gzip", &[&cut])?;
+    let packed = format!("{cut}.gz");
+    let bytes = fs::read(&packed)?;
+    let damaged = text(&host.folder().join("damaged.gz"));
+    fs::write(&damaged, &bytes[..bytes.len() - 4])?;
+    let image = text(&host.folder().join("new.raw"));
+    let into_image = ["--image", &image, "--size", "24M"];
+    let (none, small) = (&[][..], ["--image", &image, "--size", "1M"]);
+    stand_in(host, &format!("cat {plain}; exit 3"))?;
+    let before = (names(host)?, Snapshot::take(&host.scope())?);
+    for (more, from, value, word) in [
+        (none, "--tar", &*packed, "the archive"),
+        (&into_image[..], "--tar", &*packed, "the archive"),
+        (none, "--tar", &*damaged, "gzip"),
+        (&small[..], "--tar", &*plain, "mkfs.ext4"),
+        (none, "--tar", "/no/such/archive", "/no/such/archive"),
+        (none, "--suite", "trixie", "exit status: 3"),
+        (none, "--oci", "/etc", "index.json"),
+    ] {
+        let outcome = host.subhostctl(&[&["create", &name, from, value][..], more].concat())?;
+        assert!(outcome.code == 1 && outcome.stderr.contains(word), "{from} {value}: {outcome}");
+        assert_eq!(names(host)?, before.0, "{from} {value}");
+    }
+    host.witness("umount", &["/usr/bin/mmdebstrap"])?;
+    endless(host, &plain)?;
+    let before = (names(host)?, Snapshot::take(&host.scope())?);
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT, rustix::process::Signal::HUP] {
+        let running = half(host, &name)?;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(running.pid())?).ok_or("no process")?;
+        rustix::process::kill_process(pid, signal)?;
+        let outcome = running.finish(Duration::from_secs(30))?;
+        assert!(outcome.code == 1 && outcome.stderr.contains("ended by a signal"), "{outcome}");
+        assert_eq!(names(host)?, before.0);
+        case::nothing_left(host, &before.1)?;
+    }
+    host.witness("umount", &["/usr/bin/mmdebstrap"])?;
+    Ok(())
+}
+
+fn killed(host: &Host) -> Verdict {
+    let plain = archive(host)?;
+    fs::create_dir(host.subhost_dir())?;
+    endless(host, &plain)?;
+    let (name, other) = (host.name("web"), host.name("other"));
+    let before = (names(host)?, Snapshot::take(&host.scope())?);
+    let mut running = half(host, &name)?;
+    // One that is at work is left alone.
+    host.done(&["create", &other, "--tar", &plain])?;
+    let outcome = host.subhostctl(&["create", &name, "--tar", &plain])?;
+    assert!(outcome.code == 2 && outcome.stderr.contains("another command"), "{outcome}");
+    fs::remove_dir_all(host.subhost_dir().join(&other))?;
+    assert_eq!(names(host)?.len(), before.0.len() + 2, "{:?}", names(host)?);
+    running.kill()?;
+    running.finish(Duration::from_secs(30))?;
+    assert_eq!(names(host)?.len(), before.0.len() + 2, "{:?}", names(host)?);
+    host.done(&["create", &other, "--tar", &plain])?;
+    fs::remove_dir_all(host.subhost_dir().join(&other))?;
+    assert_eq!(names(host)?, before.0);
+    // What it had started has ended with it.
+    case::nothing_left(host, &before.1)?;
+    host.witness("umount", &["/usr/bin/mmdebstrap"])?;
+
+    // Between the last steps: the image has both names, then the subhost is there.
+    let image = host.folder().join("new.raw");
+    let unfinished = host.folder().join(format!(".create-{name}-new.raw"));
+    let (folder, own) = (host.root_dir().join(format!(".create-{name}")), host.root_dir().join(&name));
+    let left = |folder: &Path| -> std::io::Result<()> {
+        fs::create_dir(folder)?;
+        fs::set_permissions(folder, PermissionsExt::from_mode(0o700))?;
+        fs::write(folder.join("config"), format!("DISKS=( vda:1:{} )\n", image.display()))?;
+        fs::write(&unfinished, "an image")?;
+        fs::hard_link(&unfinished, &image)?;
+        symlink(&unfinished, folder.join(".image"))
+    };
+    let before = names(host)?;
+    left(&folder)?;
+    host.done(&["create", &other, "--tar", &plain])?;
+    fs::remove_dir_all(host.subhost_dir().join(&other))?;
+    assert_eq!(names(host)?, before);
+    left(&own)?;
+    host.done(&["create", &other, "--tar", &plain])?;
+    assert!(image.exists() && own.join("config").exists() && !unfinished.exists());
+    assert!(own.join(".image").symlink_metadata().is_err());
+    fs::remove_file(&image)?;
+    fs::remove_dir_all(&own)?;
+    // A file that is not ours is not taken for ours, wherever a link leads.
+    let mine = host.folder().join("mine");
+    fs::write(&mine, "mine")?;
+    left(&folder)?;
+    fs::remove_file(&image)?;
+    fs::write(&image, "another")?;
+    fs::remove_file(folder.join(".image"))?;
+    symlink(&mine, folder.join(".image"))?;
+    host.done(&["create", &host.name("third"), "--tar", &plain])?;
+    assert!(!folder.exists() && mine.exists() && fs::read_to_string(&image)? == "another");
+    Ok(())
+}
+
+fn hostile(host: &Host) -> Verdict {
+    let canary = Canary::plant(host)?;
+    let place = text(canary.folder());
+    let archive = Archive::default()
+        .folder("./")
+        .entry(kind::FILE, 0o4755, "/absolute", "", b"inside")
+        .symlink("away", &place)
+        .file("away/secret", "overwritten")
+        .symlink("relative", &format!("../../../../../../../..{place}"))
+        .file("relative/inner/new", "overwritten")
+        .symlink("etc", &place)
+        .symlink("dev", "/dev")
+        .device("null", 1, 3)
+        .device("away/mem", 1, 1)
+        .entry(kind::FIFO, 0o666, "fifo", "", b"")
+        .file("fifo", "a file in its place")
+        .entry(kind::LINK, 0o644, "hard", "absolute", b"")
+        .entry(kind::LINK, 0o644, "link-of-link", "away", b"")
+        .symlink("self", "/proc/self/root")
+        .file("self/escaped", "overwritten")
+        .symlink("loop", "loop2/x")
+        .hole("hole", 1 << 32);
+    let (file, name) = (host.folder().join("hostile.tar"), host.name("web"));
+    fs::write(&file, archive.finish())?;
+    host.done(&["create", &name, "--tar", &text(&file)])?;
+    canary.unharmed()?;
+    let root = host.subhost_dir().join(&name).join("root");
+    let inside = |path: &str| root.join(path);
+    let own = inside(place.trim_start_matches('/'));
+    assert_eq!(fs::read_to_string(own.join("secret"))?, "overwritten");
+    assert_eq!(fs::read_to_string(own.join("inner/new"))?, "overwritten");
+    // What create writes goes the same way.
+    assert_eq!(fs::read_to_string(own.join("hostname"))?, format!("{name}\n"));
+    assert_eq!(fs::read_to_string(inside("proc/self/root/escaped"))?, "overwritten");
+    assert!(fs::symlink_metadata(own.join("mem"))?.file_type().is_char_device());
+    let meta = fs::metadata(inside("absolute"))?;
+    assert_eq!((meta.mode() & 0o7777, meta.nlink()), (0o4755, 2));
+    assert!(fs::symlink_metadata(inside("fifo"))?.is_file());
+    assert!(fs::symlink_metadata(inside("link-of-link"))?.is_symlink());
+    let hole = fs::metadata(inside("hole"))?;
+    assert!(hole.len() == 1 << 32 && hole.blocks() < 64, "{} blocks", hole.blocks());
+    // Whoever is not root gets at none of it.
+    assert_eq!(fs::metadata(host.subhost_dir().join(&name))?.mode() & 0o7777, 0o700);
+    Ok(())
+}
+
+fn outside(host: &Host) -> Verdict {
+    let canary = Canary::plant(host)?;
+    let place = text(canary.folder());
+    let up = format!("../../../../../../../..{place}");
+    fs::create_dir(host.subhost_dir())?;
+    let before = names(host)?;
+    let (file, name) = (host.folder().join("outside.tar"), host.name("web"));
+    let image = text(&host.folder().join("new.raw"));
+    for (archive, word) in [
+        (Archive::default().file(&format!("{up}/new"), "x"), "out of the tree"),
+        (Archive::default().file("a/../../x", "x"), "out of the tree"),
+        (Archive::default().folder(".."), "out of the tree"),
+        (Archive::default().entry(kind::LINK, 0o644, "hard", &format!("{up}/secret"), b""), "out of the tree"),
+        // Absolute, it means one of its own, and there is none.
+        (Archive::default().entry(kind::LINK, 0o644, "hard", &format!("{place}/secret"), b""), "No such file"),
+        (
+            Archive::default().symlink("away", &place).entry(kind::LINK, 0o644, "hard", "away/secret", b""),
+            "No such file",
+        ),
+        (Archive::default().hole("hole", 8 << 60), "1 TiB"),
+        (Archive::default().hole("hole", 2 << 40), "1 TiB"),
+        (Archive::default().file("loop", "x").symlink("a", "b").symlink("b", "a").file("a/x", "x"), "unpack a/x"),
+        (Archive::default().entry(b'?', 0o644, "x", "", b""), "no kind"),
+        (Archive::default().file("./", "x"), "root"),
+        (Archive::default().file("x", "x").file("x/y", "y"), "unpack x/y"),
+    ] {
+        let bytes = archive.finish();
+        for more in [&[][..], &["--image", &image, "--size", "8M"]] {
+            fs::write(&file, &bytes)?;
+            let outcome = host.subhostctl(&[&["create", &name, "--tar", &text(&file)][..], more].concat())?;
+            fs::remove_file(&file)?;
+            assert!(outcome.code == 1 && outcome.stderr.contains(word), "{word}: {outcome}");
+            assert_eq!(names(host)?, before, "{word}");
+        }
+    }
+    canary.unharmed()?;
+    // What a terminal acts on is not told.
+    fs::write(&file, Archive::default().file("\u{1b}[2J/../x", "x").finish())?;
+    let outcome = host.subhostctl(&["create", &name, "--tar", &text(&file)])?;
+    assert!(outcome.code == 1 && !outcome.stderr.contains('\u{1b}'), "{outcome}");
+    Ok(())
+}
+
+/// An image in OCI's layout that is being made.
+struct Oci<'a> {
+    host: &'a Host,
+    folder: PathBuf,
+}
+
+impl<'a> Oci<'a> {
+    fn new(host: &'a Host, name: &str) -> std::io::Result<Oci<'a>> {
+        let folder = host.folder().join(name);
+        fs::create_dir_all(folder.join("blobs/sha256"))?;
+        Ok(Oci { host, folder })
+    }
+
+    fn sum(&self, bytes: &[u8]) -> std::io::Result<String> {
+        let file = self.folder.join("blob");
+        fs::write(&file, bytes)?;
+        let sum = self.host.witness("sha256sum", &[&text(&file)])?;
+        Ok(sum.split(' ').next().unwrap_or_default().to_owned())
+    }
+
+    /// Adds a blob, and gives its descriptor.
+    fn blob(&self, kind: &str, bytes: &[u8]) -> std::io::Result<String> {
+        let sum = self.sum(bytes)?;
+        fs::rename(self.folder.join("blob"), self.folder.join("blobs/sha256").join(&sum))?;
+        Ok(format!(
+            r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"sha256:{sum}","size":{}}}"#,
+            bytes.len()
+        ))
+    }
+
+    /// An image of these layers, of which some are packed.
+    fn image(&self, layers: &[Vec<u8>]) -> Verdict {
+        let (mut descriptors, mut ids) = (Vec::new(), Vec::new());
+        for (number, layer) in layers.iter().enumerate() {
+            ids.push(format!("\"sha256:{}\"", self.sum(layer)?));
+            let mut bytes = layer.clone();
+            if number % 2 == 1 {
+                let file = text(&self.folder.join("layer"));
+                fs::write(&file, layer)?;
+                self.host.witness("gzip", &["-n", &file])?;
+                bytes = fs::read(format!("{file}.gz"))?;
+                fs::remove_file(format!("{file}.gz"))?;
+            }
+            descriptors.push(self.blob("layer.v1.tar", &bytes)?);
+        }
+        let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#, ids.join(","));
+        self.manifest(&self.blob("config.v1+json", config.as_bytes())?, &descriptors.join(","))
+    }
+
+    fn manifest(&self, config: &str, layers: &str) -> Verdict {
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#);
+        let manifest = self.blob("manifest.v1+json", manifest.as_bytes())?;
+        Ok(fs::write(self.folder.join("index.json"), format!(r#"{{"manifests":[{manifest}]}}"#))?)
+    }
+}
+
+fn layers(host: &Host) -> Verdict {
+    let canary = Canary::plant(host)?;
+    let place = text(canary.folder());
+    let oci = Oci::new(host, "oci")?;
+    let below = Archive::default()
+        .file("gone", "x")
+        .file("stays", "below")
+        .folder("dir")
+        .file("dir/hidden", "x")
+        .folder("dir/kept")
+        .file("dir/kept/hidden", "x")
+        .folder("tree")
+        .file("tree/deep", "x")
+        .file("was-file", "x")
+        .folder("was-folder")
+        .file("was-folder/x", "x")
+        .symlink("away", &place);
+    let above = Archive::default()
+        .file(".wh.gone", "")
+        .file("dir/kept/new", "new")
+        .file("dir/.wh..wh..opq", "")
+        .file("dir/new", "new")
+        .file(".wh.tree", "")
+        .folder("was-file")
+        .file("was-folder", "now a file")
+        // Neither through a link nor upwards is anything of the host hidden.
+        .file("away/.wh.secret", "")
+        .file("away/.wh..wh..opq", "")
+        .file(".wh..wh.plnk", "");
+    let third = Archive::default().file("gone", "again").file(".wh.nothing", "").file("third", "x");
+    oci.image(&[below.finish(), above.finish(), third.finish()])?;
+    let name = host.name("oci");
+    host.done(&["create", &name, "--oci", &text(&oci.folder)])?;
+    canary.unharmed()?;
+    let root = host.subhost_dir().join(&name).join("root");
+    let found = host.witness("find", &[&text(&root), "-mindepth", "1", "-printf", "%P %y\n"])?;
+    let own = ["etc", "dev", "proc", "sys", "run", place.split('/').nth(1).unwrap_or_default()];
+    let mut lines: Vec<&str> =
+        found.lines().filter(|line| !own.contains(&line.split(['/', ' ']).next().unwrap_or_default())).collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "away l", "dir d", "dir/kept d", "dir/kept/new f", "dir/new f", "gone f", "stays f", "third f",
+            "was-file d", "was-folder f",
+        ]
+    );
+    assert_eq!(fs::read_to_string(root.join("gone"))?, "again");
+    for (number, name) in [".wh..", ".wh...", ".wh.", "a/.wh..."].into_iter().enumerate() {
+        let oci = Oci::new(host, &format!("tricks{number}"))?;
+        oci.image(&[Archive::default().file("a/x", "x").finish(), Archive::default().file(name, "").finish()])?;
+        let outcome = host.subhostctl(&["create", &host.name("x"), "--oci", &text(&oci.folder)])?;
+        assert!(outcome.code == 1 && outcome.stderr.contains("hides nothing"), "{name}: {outcome}");
+    }
+    Ok(())
+}
+
+fn oci(host: &Host) -> Verdict {
+    let canary = Canary::plant(host)?;
+    let name = host.name("oci");
+    fs::create_dir(host.subhost_dir())?;
+    let layer = || vec![Archive::default().file("file", "content").finish(), Archive::default().file("second", "x").finish()];
+    let good = Oci::new(host, "good")?;
+    good.image(&layer())?;
+    let fails = |folder: &Path, word: &str| -> Verdict {
+        let outcome = host.subhostctl(&["create", &name, "--oci", &text(folder)])?;
+        assert!(outcome.code == 1 && outcome.stderr.contains(word), "{word}: {outcome}");
+        assert_eq!(fs::read_dir(host.subhost_dir())?.count(), 0, "{word}");
+        Ok(())
+    };
+    // One byte of each blob, in its turn.
+    for entry in fs::read_dir(good.folder.join("blobs/sha256"))? {
+        let path = entry?.path();
+        let mut bytes = fs::read(&path)?;
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes)?;
+        fails(&good.folder, "what it holds has sha256:")?;
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes)?;
+        fs::write(&path, &bytes[1..])?;
+        fails(&good.folder, "bytes, not")?;
+        fs::write(&path, &bytes)?;
+    }
+    // A layer that is what its digest says, but not what was unpacked of the image when it was made.
+    let lying = Oci::new(host, "lying")?;
+    let config = format!(r#"{{"rootfs":{{"diff_ids":["sha256:{}"]}}}}"#, "0".repeat(64));
+    let blob = lying.blob("layer.v1.tar", &layer()[0])?;
+    lying.manifest(&lying.blob("config.v1+json", config.as_bytes())?, &blob)?;
+    fails(&lying.folder, "what it holds has sha256:")?;
+    // Digests that are paths.
+    let secret = text(&canary.folder().join("secret"));
+    for digest in [&*format!("sha256:../../../../../..{secret}"), &*format!("../../../..{secret}"), "sha256:", "md5:00"] {
+        let descriptor = format!(r#"{{"mediaType":"x","digest":"{digest}","size":24}}"#);
+        fs::write(lying.folder.join("index.json"), format!(r#"{{"manifests":[{descriptor}]}}"#))?;
+        fails(&lying.folder, "no SHA-256 digest")?;
+    }
+    // A blob that is a link to a file of the host.
+    let leading = Oci::new(host, "leading")?;
+    leading.image(&layer())?;
+    let sum = leading.sum(&fs::read(canary.folder().join("secret"))?)?;
+    fs::remove_file(leading.folder.join("blob"))?;
+    symlink(&secret, leading.folder.join("blobs/sha256").join(&sum))?;
+    let descriptor = format!(r#"{{"mediaType":"x","digest":"sha256:{sum}","size":24}}"#);
+    fs::write(leading.folder.join("index.json"), format!(r#"{{"manifests":[{descriptor}]}}"#))?;
+    fails(&leading.folder, "No such file")?;
+    // An index that leads to itself cannot be made, but a long way can.
+    host.done(&["create", &name, "--oci", &text(&good.folder)])?;
+    assert_eq!(fs::read_to_string(host.subhost_dir().join(&name).join("root/file"))?, "content");
+    Ok(())
+}
+
+fn refused(host: &Host) -> Verdict {
+    let plain = archive(host)?;
+    let (name, other) = (host.name("web"), host.name("other"));
+    let image = text(&host.folder().join("new.raw"));
+    host.done(&["create", &name, "--tar", &plain])?;
+    fs::write(&image, "mine")?;
+    host.config(&other, "DISKS=()\n")?;
+    for (words, word) in [
+        (vec!["create", &name, "--tar", &plain], "is there already"),
+        (vec!["create", &other, "--tar", &plain], "is there already"),
+        (vec!["create", "new", "--tar", &plain, "--image", &image], "--size"),
+        (vec!["create", "new", "--tar", &plain, "--image", &image, "--size", "8M"], "is there already"),
+        (vec!["create", "new", "--tar", &plain, "--size", "8M"], "--image"),
+        (vec!["create", "new", "--tar", &plain, "--oci", "."], "--oci"),
+        (vec!["create", "new"], "--tar"),
+        (vec!["create", "../new", "--tar", &plain], "is a path"),
+        (vec!["create", ".create-x", "--tar", &plain], "starts with"),
+        (vec!["create", "new", "--clone", "nobody"], "nobody"),
+    ] {
+        let outcome = host.subhostctl(&words)?;
+        assert!(outcome.code == 2 && outcome.stderr.contains(word), "{words:?}: {outcome}");
+    }
+    assert_eq!(fs::read_to_string(&image)?, "mine");
+    assert_eq!(fs::read_dir(host.root_dir())?.count(), 1);
+    assert_eq!(fs::read_dir(host.subhost_dir())?.count(), 1);
+    let outcome = crate::look::as_nobody(host, &["create", "new", "--tar", &plain])?;
+    assert!(outcome.code == 2 && outcome.stderr.contains("needs root"), "{outcome}");
+    Ok(())
+}
