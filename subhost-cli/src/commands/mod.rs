@@ -11,9 +11,9 @@ mod create;
 mod delete;
 mod doctor;
 mod enter;
+mod events;
 #[cfg(feature = "images")]
 mod export;
-mod events;
 mod inspect;
 mod life;
 mod list;

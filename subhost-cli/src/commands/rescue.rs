@@ -1,6 +1,5 @@
 //! `rescue`: a shell in a disk that does not boot.
 
-
 use subhost_config::schema::DiskSpec;
 use subhost_mount::fstype::AllowedTypes;
 

@@ -33,7 +33,9 @@ fn image(context: &Context, args: &args::Resize) -> Result<PathBuf, Error> {
         if image.exists() {
             return Ok(image);
         }
-        return Err(Error::refused(Complaint::new(format!("subhost {name}: is a folder, which has no size"))));
+        return Err(Error::refused(Complaint::new(format!(
+            "subhost {name}: is a folder, which has no size"
+        ))));
     }
     let devices = Devices::default;
     let loaded = Loaded::of(&context.layout, context.config.as_deref(), &name, &devices(), context.how)?;

@@ -155,7 +155,10 @@ pub(super) fn diff(context: &Context, args: &args::Diff) -> Result<u8, Error> {
         None => match RootDir::open(&tree.root) {
             // It was never started.
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOENT.raw_os_error()) => {
-                return show(context, Shown { name: args.name.to_string(), changes: Vec::new(), notes: Vec::new() });
+                return show(
+                    context,
+                    Shown { name: args.name.to_string(), changes: Vec::new(), notes: Vec::new() },
+                );
             }
             other => other.step("open the layer")?,
         },

@@ -32,7 +32,12 @@ pub struct Source<'a> {
 ///
 /// # Errors
 /// The step that failed; then nothing is left.
-pub fn clone(source: &Source<'_>, new: &Name, layout: &Layout, signals: &Signals) -> Result<Vec<String>, Error> {
+pub fn clone(
+    source: &Source<'_>,
+    new: &Name,
+    layout: &Layout,
+    signals: &Signals,
+) -> Result<Vec<String>, Error> {
     let above = if source.tree.is_some() { &layout.subhost_dir } else { &layout.root_dir };
     let site = Site::begin(layout, new, above)?;
     let place = above.join(new.as_str());
@@ -45,8 +50,9 @@ pub fn clone(source: &Source<'_>, new: &Name, layout: &Layout, signals: &Signals
     if !source.config.cables.value.is_empty() {
         // Without an address each has one of its own.
         let cables = source.config.cables.value.iter();
-        let words: Vec<String> =
-            cables.map(|cable| shell::quote(format!("{}:", cable.bridge.as_deref().unwrap_or_default()))).collect();
+        let words: Vec<String> = cables
+            .map(|cable| shell::quote(format!("{}:", cable.bridge.as_deref().unwrap_or_default())))
+            .collect();
         more.push_str(&format!("BRIDGES=( {} )\n", words.join(" ")));
         notes.push(format!("{new}: its cables have MAC addresses of their own"));
     }
@@ -54,7 +60,8 @@ pub fn clone(source: &Source<'_>, new: &Name, layout: &Layout, signals: &Signals
         notes.push(format!("{new}: has the ADDRESSES of {}, which is to be changed", source.name));
     }
     let config = site.folder.join("config");
-    let text = format!("{}\n# Of this one, which is a copy of {}:\n{more}", source.text.trim_end(), source.name);
+    let text =
+        format!("{}\n# Of this one, which is a copy of {}:\n{more}", source.text.trim_end(), source.name);
     fs::write(&config, text.trim_start()).step(format!("write {}", config.display()))?;
     site.finish()?;
     Ok(notes)
@@ -85,7 +92,11 @@ fn copy_disks(source: &Source<'_>, place: &Path, folder: &Path, signals: &Signal
                 let refused = |error| Error::refused(complaint_of(&format!("disk {}", disk.node), &error));
                 let image = Image::open(&disk.image, Access::ReadOnly).map_err(refused)?;
                 if image.is_block_device() {
-                    let what = format!("disk {}: {} is a device, and is not copied", disk.node, disk.image.display());
+                    let what = format!(
+                        "disk {}: {} is a device, and is not copied",
+                        disk.node,
+                        disk.image.display()
+                    );
                     return Err(Error::refused(Complaint::new(what)));
                 }
                 let name = PathBuf::from(format!("{}.img", disk.node));

@@ -113,7 +113,8 @@ fn fill(
             let image = OciImage::open(path)?;
             for number in 0..image.layers() {
                 progress.step(&format!("unpacks layer {} of {}", number + 1, image.layers()));
-                image.unpack(number, &mut unpack, signals, &mut |it| progress.at(it.entries(), it.bytes()))?;
+                image
+                    .unpack(number, &mut unpack, signals, &mut |it| progress.at(it.entries(), it.bytes()))?;
             }
             return unpack.finish();
         }

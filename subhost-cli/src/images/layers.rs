@@ -1,15 +1,14 @@
 //! The upper layer of a subhost that `start` starts: what it changes of its base, and its way back.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    Dir, Mode, OFlags, RenameFlags, chmodat, fgetxattr, fsync, openat, renameat_with,
-};
+use rustix::fs::{Dir, Mode, OFlags, RenameFlags, chmodat, fgetxattr, fsync, openat, renameat_with};
 use rustix::io::Errno;
 use serde::Serialize;
 use subhost_mount::filesystem::{Mount, MountAttributes};
@@ -70,14 +69,22 @@ pub fn open_base(layers: &[PathBuf]) -> Result<(RootDir, Option<Mount>), Error> 
 /// Something cannot be read.
 pub fn diff(base: &RootDir, upper: &RootDir) -> Result<(Vec<Change>, Vec<String>), Error> {
     let mut walk = Walk { base, upper, changes: Vec::new(), notes: Vec::new() };
-    // With each folder whether that of the base is seen through it.
-    let mut folders = vec![(PathBuf::from("."), true)];
-    while let Some((folder, has_base)) = folders.pop() {
-        let found = walk.folder(&folder, has_base).step(format!("look at {}", folder.display()))?;
+    let mut folders = vec![Folder { path: PathBuf::from("."), in_base: true, covers: false }];
+    while let Some(folder) = folders.pop() {
+        let found = walk.folder(&folder).step(format!("look at {}", folder.path.display()))?;
         folders.extend(found);
     }
     walk.changes.sort();
     Ok((walk.changes, walk.notes))
+}
+
+/// A folder of the upper layer.
+struct Folder {
+    path: PathBuf,
+    /// Whether the base has a folder of that name.
+    in_base: bool,
+    /// Whether nothing of that one is seen through it.
+    covers: bool,
 }
 
 struct Walk<'a> {
@@ -93,10 +100,7 @@ impl Walk<'_> {
         self.changes.push(Change { path, change });
     }
 
-    fn in_base(&self, path: &Path, has_base: bool) -> io::Result<Option<Metadata>> {
-        if !has_base {
-            return Ok(None);
-        }
+    fn in_base(&self, path: &Path) -> io::Result<Option<Metadata>> {
         match self.base.symlink_metadata(path) {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => Ok(None),
@@ -105,67 +109,49 @@ impl Walk<'_> {
     }
 
     /// Compares what is in a folder of the upper layer, and returns the folders in it.
-    fn folder(&mut self, folder: &Path, has_base: bool) -> io::Result<Vec<(PathBuf, bool)>> {
-        let fd = open(self.upper, folder, OFlags::DIRECTORY)?;
-        let is_opaque = attribute(&fd, OPAQUE)?.is_some_and(|value| value == b"y");
+    fn folder(&mut self, folder: &Folder) -> io::Result<Vec<Folder>> {
+        let Folder { path: above, in_base, covers } = folder;
+        let fd = open(self.upper, above, OFlags::DIRECTORY)?;
+        let covers = *covers || attribute(&fd, OPAQUE)?.is_some_and(|value| value == b"y");
         if attribute(&fd, REDIRECT)?.is_some() {
             // It hides nothing that is the host's: no overlay here follows it.
-            self.notes.push(format!("{}: says that it is another folder, which is not believed", folder.display()));
+            let path = above.strip_prefix(".").unwrap_or(above).display();
+            self.notes.push(format!("/{path}: says that it is another folder, which is not believed"));
         }
-        let has_base = has_base && !is_opaque;
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&fd)? {
-            let entry = entry?;
-            if ![c".", c".."].contains(&entry.file_name()) {
-                names.push(OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
+        let names = names_in(&fd)?;
+        if *in_base && covers {
+            for name in names_in(&open(self.base, above, OFlags::DIRECTORY)?)? {
+                if !names.contains(&name) {
+                    self.tell(&above.join(name), Kind::Removed);
+                }
             }
-        }
-        if is_opaque {
-            self.hidden(folder, &names)?;
         }
         let mut folders = Vec::new();
         for name in names {
-            let path = folder.join(name);
+            let path = above.join(name);
             let found = self.upper.symlink_metadata(&path).map_err(io::Error::other)?;
-            let before = self.in_base(&path, has_base)?;
+            let before = if *in_base { self.in_base(&path)? } else { None };
             if self.is_whiteout(&path, &found)? {
                 if before.is_some() {
                     self.tell(&path, Kind::Removed);
                 }
                 continue;
             }
-            let is_folder = found.kind == FileKind::Directory;
-            match before {
+            let is_folder = |it: &Metadata| it.kind == FileKind::Directory;
+            match &before {
                 None => self.tell(&path, Kind::Added),
-                Some(before) if is_folder && before.kind == FileKind::Directory => {
+                Some(before) if is_folder(&found) && is_folder(before) => {
                     if (before.mode, before.uid, before.gid) != (found.mode, found.uid, found.gid) {
                         self.tell(&path, Kind::Changed);
                     }
                 }
                 Some(_) => self.tell(&path, Kind::Changed),
             }
-            if is_folder {
-                folders.push((path, before.is_some_and(|before| before.kind == FileKind::Directory)));
+            if is_folder(&found) {
+                folders.push(Folder { path, in_base: before.as_ref().is_some_and(is_folder), covers });
             }
         }
         Ok(folders)
-    }
-
-    /// Tells what an opaque folder hides of the base.
-    fn hidden(&mut self, folder: &Path, names: &[std::ffi::OsString]) -> io::Result<()> {
-        if self.in_base(folder, true)?.is_none_or(|before| before.kind != FileKind::Directory) {
-            return Ok(());
-        }
-        let fd = open(self.base, folder, OFlags::DIRECTORY)?;
-        for entry in Dir::read_from(&fd)? {
-            let entry = entry?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            let is_new = names.iter().any(|new| new == name);
-            if ![c".", c".."].contains(&entry.file_name()) && !is_new {
-                self.tell(&folder.join(name), Kind::Removed);
-            }
-        }
-        Ok(())
     }
 
     /// Whether it stands for a name that is gone.
@@ -178,6 +164,17 @@ impl Walk<'_> {
             _ => false,
         })
     }
+}
+
+fn names_in(folder: &OwnedFd) -> io::Result<BTreeSet<OsString>> {
+    let mut names = BTreeSet::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        if ![c".", c".."].contains(&entry.file_name()) {
+            names.insert(OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Opens a file or folder that was looked at, to be read.
@@ -239,7 +236,9 @@ pub fn exchange(above: &RootDir, name: &Path) -> Result<(), Error> {
     let step = "exchange the layers";
     let folder = openat(above, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let folder = folder.map_err(io::Error::from).step(step)?;
-    renameat_with(&folder, name, &folder, FRESH, RenameFlags::EXCHANGE).map_err(io::Error::from).step(step)?;
+    renameat_with(&folder, name, &folder, FRESH, RenameFlags::EXCHANGE)
+        .map_err(io::Error::from)
+        .step(step)?;
     fsync(folder).map_err(io::Error::from).step(step)
 }
 

@@ -153,7 +153,11 @@ fn blob(folder: &RootDir, wanted: &Descriptor) -> Result<File, Error> {
     let step = || format!("open {}", wanted.digest);
     let file = folder.open_file(&path_of(&wanted.digest).step(step())?).step(step())?;
     let size = file.metadata().step(step())?.len();
-    if size == wanted.size { Ok(file) } else { Err(format!("it has {size} bytes, not {}", wanted.size)).step(step()) }
+    if size == wanted.size {
+        Ok(file)
+    } else {
+        Err(format!("it has {size} bytes, not {}", wanted.size)).step(step())
+    }
 }
 
 /// Where a blob is, of a digest that can be nothing else.
@@ -180,7 +184,11 @@ impl<R: Read> Summed<R> {
     fn demand(&self, digest: &str) -> Result<(), String> {
         let sum = self.sum.clone().finalize();
         let found: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-        if format!("sha256:{found}") == digest { Ok(()) } else { Err(format!("what it holds has sha256:{found}")) }
+        if format!("sha256:{found}") == digest {
+            Ok(())
+        } else {
+            Err(format!("what it holds has sha256:{found}"))
+        }
     }
 }
 

@@ -43,7 +43,8 @@ pub fn disks_of_image(word: &OsStr) -> Result<Vec<DiskSpec>, Error> {
     }
     let mut disks: Vec<DiskSpec> = found.iter().map(|(index, ..)| disk(*index, &path)).collect();
     if let Some(part) = part {
-        let root = DiskSpec::parse(&[NODE.as_bytes(), b":", part, b":", path.as_os_str().as_bytes()].concat());
+        let root =
+            DiskSpec::parse(&[NODE.as_bytes(), b":", part, b":", path.as_os_str().as_bytes()].concat());
         let root = root.map_err(|error: SpecError| Error::refused(Complaint::new(error.to_string())))?;
         if let PartitionChoice::Number(_) = root.partition {
             disks.retain(|disk| *disk != root);

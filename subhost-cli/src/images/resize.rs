@@ -62,7 +62,9 @@ pub fn resize(path: &Path, size: u64, layout: &Layout) -> Result<String, Error> 
     let object = format!("image {}", path.display());
     let image = open(&path)?;
     if image.is_block_device() {
-        return Err(Error::refused(Complaint::new(format!("{object}: is a device, and has the size it has"))));
+        return Err(Error::refused(Complaint::new(format!(
+            "{object}: is a device, and has the size it has"
+        ))));
     }
     let mut job = Job { path, layout, image, object };
     let (len, table) = (job.image.len_bytes(), job.table()?);
@@ -95,7 +97,8 @@ pub fn resize(path: &Path, size: u64, layout: &Layout) -> Result<String, Error> 
     if !is_smaller {
         job.fit(new, None, &found)?;
     }
-    let partition = last.map_or_else(String::new, |last| format!(", partition {} of {} MiB", last.index, new.len / MIB));
+    let partition =
+        last.map_or_else(String::new, |last| format!(", partition {} of {} MiB", last.index, new.len / MIB));
     Ok(format!("{} MiB{partition}", size / MIB))
 }
 
@@ -118,7 +121,9 @@ impl Job<'_> {
             return Ok(None);
         }
         if table.from_backup {
-            return Err(self.refused("its primary GPT is damaged, and has to be repaired before: sgdisk -e does"));
+            return Err(
+                self.refused("its primary GPT is damaged, and has to be repaired before: sgdisk -e does")
+            );
         }
         let last = table.partitions.iter().max_by_key(|partition| (partition.range().end(), partition.index));
         let last = last.ok_or_else(|| self.refused("there is no partition in it"))?;
@@ -131,7 +136,8 @@ impl Job<'_> {
     fn file_system(&self, range: ByteRange) -> Result<Superblock, Error> {
         let found = probe(self.image.reader(range), 0).step(format!("look at {}", self.object))?;
         let found = found.filter(|found| AllowedTypes::default().check(found).is_ok());
-        let can = |found: &Superblock| matches!(found.kind.as_str(), "ext2" | "ext3" | "ext4" | "xfs" | "btrfs");
+        let can =
+            |found: &Superblock| matches!(found.kind.as_str(), "ext2" | "ext3" | "ext4" | "xfs" | "btrfs");
         found
             .filter(can)
             .ok_or_else(|| self.refused("its last partition holds no file system that can be resized"))
@@ -152,7 +158,8 @@ impl Job<'_> {
 
     /// Waits until the kernel has taken back all devices over it: what is unmounted is written only then.
     fn settle(&self) -> Result<(), Error> {
-        let (step, deadline) = (format!("wait for the kernel to give back {}", self.object), Instant::now() + PATIENCE);
+        let (step, deadline) =
+            (format!("wait for the kernel to give back {}", self.object), Instant::now() + PATIENCE);
         while !LoopDevice::over(&self.path).step(step.as_str())?.is_empty() {
             if Instant::now() > deadline {
                 return Err("something has it still mounted").step(step);
@@ -228,7 +235,13 @@ impl Job<'_> {
     }
 
     /// Gives a partition another range, in a table for a disk of this size.
-    fn rewrite(&mut self, old: &PartitionTable, last: &Partition, new: ByteRange, size: u64) -> Result<(), Error> {
+    fn rewrite(
+        &mut self,
+        old: &PartitionTable,
+        last: &Partition,
+        new: ByteRange,
+        size: u64,
+    ) -> Result<(), Error> {
         if new == last.range() && old.scheme == Scheme::Mbr {
             return Ok(());
         }
@@ -253,7 +266,11 @@ impl Job<'_> {
         for partition in wanted.iter_mut().filter(|partition| partition.index == last.index) {
             partition.len_bytes = new.len;
         }
-        if written.partitions == wanted { Ok(()) } else { Err("it is not as it should be").step(format!("write the table of {}", self.object)) }
+        if written.partitions == wanted {
+            Ok(())
+        } else {
+            Err("it is not as it should be").step(format!("write the table of {}", self.object))
+        }
     }
 
     fn image_synced(&self) -> Result<(), Error> {

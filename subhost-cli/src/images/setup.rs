@@ -21,12 +21,7 @@ const FOLDERS: [&str; 5] = ["etc", "dev", "proc", "sys", "run"];
 ///
 /// # Errors
 /// Something cannot be written.
-pub fn set_up(
-    root: &RootDir,
-    name: &Name,
-    disk: Option<Shape>,
-    keys: Option<&[u8]>,
-) -> Result<(), Error> {
+pub fn set_up(root: &RootDir, name: &Name, disk: Option<Shape>, keys: Option<&[u8]>) -> Result<(), Error> {
     for folder in FOLDERS {
         root.create_dir_all(Path::new(folder), 0o755).step(format!("make /{folder} in it"))?;
     }

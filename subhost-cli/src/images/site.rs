@@ -72,14 +72,18 @@ impl Site {
     /// There is something of that name already, or the file cannot be made.
     pub fn image(&mut self, place: &Path) -> Result<PathBuf, Error> {
         let step = || format!("make {}", place.display());
-        let (above, name) = place.parent().zip(place.file_name()).ok_or("it is no file's name").step(step())?;
+        let (above, name) =
+            place.parent().zip(place.file_name()).ok_or("it is no file's name").step(step())?;
         let above = above.canonicalize().step(step())?;
         let mut own = self.folder.file_name().unwrap_or_default().to_owned();
         own.push("-");
         own.push(name);
         let (unfinished, place) = (above.join(own), above.join(name));
         if place.symlink_metadata().is_ok() {
-            return Err(Error::refused(Complaint::new(format!("image {}: is there already", place.display()))));
+            return Err(Error::refused(Complaint::new(format!(
+                "image {}: is there already",
+                place.display()
+            ))));
         }
         symlink(&unfinished, self.folder.join(IMAGE)).step(step())?;
         // Nobody holds the name's lock, so it is left over.

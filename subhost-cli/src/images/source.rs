@@ -11,11 +11,8 @@ use crate::error::{Complaint, Context, Error};
 use crate::supervise::Signals;
 
 /// How archives begin that are packed, what unpacks them, and the Debian package that has that.
-const PACKED: [(&[u8], &str, &str); 3] = [
-    (b"\x1f\x8b", "gzip", "gzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "zstd"),
-    (b"\xfd7zXZ\0", "xz", "xz-utils"),
-];
+const PACKED: [(&[u8], &str, &str); 3] =
+    [(b"\x1f\x8b", "gzip", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd", "zstd"), (b"\xfd7zXZ\0", "xz", "xz-utils")];
 
 /// What may follow the end of an archive.
 const MAX_REST_BYTES: u64 = 1 << 30;
@@ -189,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_guest_has_one_init() {
-        let with = |include: &[&str]| packages(&include.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let with =
+            |include: &[&str]| packages(&include.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
         assert!(with(&["nano"]).ends_with("procps,sysvinit-core,nano"));
         assert!(!with(&["systemd-sysv"]).contains("sysvinit"));
     }

@@ -130,12 +130,10 @@ impl<'a> Unpack<'a> {
         self.remove(&path)?;
         let (folder, name) = self.place(&path)?;
         let header = entry.header();
-        let node = |kind: FileType, mode: u32| -> io::Result<()> {
+        let node = |kind: FileType| -> io::Result<()> {
             let number = |found: io::Result<Option<u32>>| found.map(Option::unwrap_or_default);
-            let device =
-                rustix::fs::makedev(number(header.device_major())?, number(header.device_minor())?);
-            let device = if kind == FileType::Fifo { 0 } else { device };
-            Ok(mknodat(&folder, name, kind, Mode::from_raw_mode(mode), device)?)
+            let device = rustix::fs::makedev(number(header.device_major())?, number(header.device_minor())?);
+            Ok(mknodat(&folder, name, kind, Mode::empty(), device)?)
         };
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
@@ -151,9 +149,9 @@ impl<'a> Unpack<'a> {
                 let target = entry.link_name_bytes().ok_or_else(|| other("leads nowhere"))?;
                 symlinkat(&*target, &folder, name)?;
             }
-            EntryType::Char => node(FileType::CharacterDevice, 0)?,
-            EntryType::Block => node(FileType::BlockDevice, 0)?,
-            EntryType::Fifo => node(FileType::Fifo, 0)?,
+            EntryType::Char => node(FileType::CharacterDevice)?,
+            EntryType::Block => node(FileType::BlockDevice)?,
+            EntryType::Fifo => mknodat(&folder, name, FileType::Fifo, Mode::empty(), 0)?,
             _ => return Err(other("is of no kind that is known here")),
         }
         let (uid, gid) = owner(entry)?;
@@ -187,12 +185,7 @@ impl<'a> Unpack<'a> {
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        entry: &mut Entry<'_, impl Read>,
-        folder: &OwnedFd,
-        name: &OsStr,
-    ) -> io::Result<()> {
+    fn file(&mut self, entry: &mut Entry<'_, impl Read>, folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
         let header = entry.header();
         let is_sparse = header.entry_type() == EntryType::GNUSparse;
         let size = match header.as_gnu().filter(|_| is_sparse) {
@@ -232,9 +225,7 @@ impl<'a> Unpack<'a> {
 
     /// The folder that a name is in, and the name. Folders that the archive has not named are made.
     fn place<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
-        let name = path.file_name().ok_or_else(|| other("is the root"))?;
-        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-        let above = above.unwrap_or(Path::new("."));
+        let (above, name) = split(path)?;
         let folder = match self.root.open_path(above) {
             Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
                 self.root.create_dir_all(above, 0o755).and_then(|()| self.root.open_path(above))
@@ -246,9 +237,13 @@ impl<'a> Unpack<'a> {
 
     /// Removes what is at a name, if there is something.
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let (folder, name) = self.place(path)?;
+        let (above, name) = split(path)?;
+        let folder = match self.root.open_path(above) {
+            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => return Ok(()),
+            other => other.map_err(io::Error::other)?,
+        };
         match unlinkat(folder, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(Errno::ISDIR) => self.root.remove_tree(path).map_err(io::Error::other),
             Err(errno) => Err(errno.into()),
         }
@@ -292,6 +287,13 @@ impl<'a> Unpack<'a> {
     fn is_below(&self, path: &Path) -> bool {
         self.layer.as_ref().is_some_and(|made| !made.contains(path))
     }
+}
+
+/// The folder that a name is in, and the name.
+fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    let name = path.file_name().ok_or_else(|| other("is the root"))?;
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    Ok((above.unwrap_or(Path::new(".")), name))
 }
 
 /// A path in an archive as one of the tree; one that goes up is refused, whatever it would come to.

@@ -32,6 +32,7 @@ mod json;
 mod kill;
 mod lacking;
 mod layers;
+mod layers_diff;
 mod life;
 mod lifecycle;
 mod limits;
@@ -51,6 +52,7 @@ mod reading;
 mod reboots;
 mod refuse;
 mod rescue;
+mod resize;
 mod restart;
 mod run;
 mod shared;
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         kill::CASES,
         lacking::CASES,
         layers::CASES,
+        layers_diff::CASES,
         life::CASES,
         lifecycle::CASES,
         limits::CASES,
@@ -130,6 +133,7 @@ fn main() -> ExitCode {
         reboots::CASES,
         refuse::CASES,
         rescue::CASES,
+        resize::CASES,
         restart::CASES,
         run::CASES,
         shared::CASES,

@@ -81,7 +81,8 @@ fn finds(host: &Host) -> Verdict {
     ] {
         let image = text(&host.copy_of(fixture)?);
         let before = Snapshot::take(&host.scope())?;
-        let script = "grep ' / ' /proc/mounts; ls /run/rescue/* 2>/dev/null; ls /sys/class/net; echo >/made; exit 7";
+        let script =
+            "grep ' / ' /proc/mounts; ls /run/rescue/* 2>/dev/null; ls /sys/class/net; echo >/made; exit 7";
         let outcome = host.subhostctl(&["rescue", &image, "--", "sh", "-c", script])?;
         assert_eq!(outcome.code, 7, "{outcome}");
         assert!(outcome.stdout.starts_with(&format!("/dev/{node} / ext4 rw")), "{outcome}");
@@ -98,7 +99,13 @@ fn finds(host: &Host) -> Verdict {
         }
         case::nothing_left(host, &before)?;
         // It is kept, and belongs to the guest's root.
-        let offset = if node == "vda" { "0" } else if node == "vda5" { "4194304" } else { "1048576" };
+        let offset = if node == "vda" {
+            "0"
+        } else if node == "vda5" {
+            "4194304"
+        } else {
+            "1048576"
+        };
         let stat = host.witness("debugfs", &["-R", "stat /made", &format!("{image}?offset={offset}")])?;
         assert!(stat.contains("User:     0 ") && stat.contains("Size: 1"), "{stat}");
     }
@@ -133,7 +140,14 @@ fn broken(host: &Host) -> Verdict {
         }
     }
     // One that is damaged is told, and no reason to give up.
-    let zeros = [&*format!("of={}", image.display()), "if=/dev/zero", "bs=4096", "seek=2304", "count=500", "conv=notrunc"];
+    let zeros = [
+        &*format!("of={}", image.display()),
+        "if=/dev/zero",
+        "bs=4096",
+        "seek=2304",
+        "count=500",
+        "conv=notrunc",
+    ];
     host.witness("dd", &zeros)?;
     let outcome = host.subhostctl(&["rescue", &name, "--", "echo", "in"])?;
     assert_eq!((outcome.code, &*outcome.stdout), (0, "in\n"), "{outcome}");
@@ -148,9 +162,11 @@ fn hostile(host: &Host) -> Verdict {
     let place = text(canary.folder());
     debugfs(host, &image, &format!("symlink /away {place}"))?;
     debugfs(host, &image, &format!("symlink /etc/up ../../../../../..{place}"))?;
-    for target in ["/away", "/away/inner", "/etc/up", "/../../../dev", "/proc/self/root", "/dev/shm", &place] {
+    for target in ["/away", "/away/inner", "/etc/up", "/../../../dev", "/proc/self/root", "/dev/shm", &place]
+    {
         fstab(host, &image, &format!("/dev/vda2 {target} ext4\n"))?;
-        let show = ["rescue", &text(&image), "--", "sh", "-c", "cat /run/rescue/vda2/hello; cat /away/secret"];
+        let show =
+            ["rescue", &text(&image), "--", "sh", "-c", "cat /run/rescue/vda2/hello; cat /away/secret"];
         let outcome = host.subhostctl(&show)?;
         assert!(outcome.stderr.contains("is at /run/rescue/vda2 ("), "{target}: {outcome}");
         assert!(!canary.is_told_in(&outcome.stdout), "{target}: {outcome}");
@@ -163,7 +179,10 @@ fn read_only(host: &Host) -> Verdict {
     let before = digest(host, &image)?;
     let script = "cat /etc/fstab; touch /made || touch /run/rescue/vda2/made || echo refused";
     let outcome = host.subhostctl(&["rescue", "--read-only", &text(&image), "--", "sh", "-c", script])?;
-    assert!(outcome.stdout.contains("/dev/vda1 / ext4") && outcome.stdout.ends_with("refused\n"), "{outcome}");
+    assert!(
+        outcome.stdout.contains("/dev/vda1 / ext4") && outcome.stdout.ends_with("refused\n"),
+        "{outcome}"
+    );
     assert_eq!(digest(host, &image)?, before);
     Ok(())
 }
@@ -209,7 +228,8 @@ fn repairs(host: &Host) -> Verdict {
     fs::create_dir(&tree)?;
     let squashed = text(&host.folder().join("squashed"));
     host.witness("mksquashfs", &[&text(&tree), &squashed, "-quiet", "-noappend"])?;
-    let outcome = host.subhostctl(&["rescue", "--fsck", "--host-tools", &squashed, "--", "ls", "/run/rescue"])?;
+    let outcome =
+        host.subhostctl(&["rescue", "--fsck", "--host-tools", &squashed, "--", "ls", "/run/rescue"])?;
     assert_eq!((outcome.code, &*outcome.stdout), (0, "vda\n"), "{outcome}");
     assert!(outcome.stderr.contains("nothing repairs such a file system"), "{outcome}");
     Ok(())
@@ -273,7 +293,9 @@ fn runbook(host: &Host) -> Verdict {
         folder.replace('/', "\\/")
     );
     for block in blocks {
-        script.push_str(&block.replace("/disks/web.raw", &text(&image)).replace(" web\n", &format!(" {name}\n")));
+        script.push_str(
+            &block.replace("/disks/web.raw", &text(&image)).replace(" web\n", &format!(" {name}\n")),
+        );
         script.push_str("echo DONE\n");
     }
     let script = script.replace("/web/", &format!("/{name}/")).replace("web:", &format!("{name}:"));

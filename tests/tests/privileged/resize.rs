@@ -1,0 +1,210 @@
+//! `resize`: the file, the table and the file system follow each other, and an image boots after each step.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use subhost_tests::case::{self, Case, Need, Verdict};
+use subhost_tests::fixture::Fixture;
+use subhost_tests::host::Host;
+use subhost_tests::leak::Snapshot;
+
+const NEEDS: &[Need] = &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyTree)];
+
+pub(crate) const CASES: &[Case] = &[
+    Case { name: "resize_makes_images_larger_and_smaller_and_keeps_all_else", needs: NEEDS, body: both_ways },
+    Case { name: "resize_goes_on_where_it_was_and_the_image_boots_at_each_step", needs: NEEDS, body: steps },
+    Case {
+        name: "resize_is_refused_with_the_reason_and_changes_nothing",
+        needs: &[
+            Need::Program,
+            Need::PlainRoot,
+            Need::Made(Fixture::TinyTree),
+            Need::Made(Fixture::TinyLogical),
+            Need::Made(Fixture::TinyGpt),
+        ],
+        body: refused,
+    },
+];
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// A subhost with an image of that size, whose root has a file with something in it.
+fn made(
+    host: &Host,
+    short: &str,
+    size: &str,
+    table: &str,
+    filesystem: &str,
+) -> std::io::Result<(String, PathBuf)> {
+    let tree = text(&Fixture::TinyTree.path().map_err(std::io::Error::other)?);
+    let archive = text(&host.folder().join("tiny.tar"));
+    host.witness("tar", &["-C", &tree, "-cf", &archive, "."])?;
+    let (name, image) = (host.name(short), host.folder().join(format!("{short}.raw")));
+    let words =
+        ["create", &name, "--image", &text(&image), "--size", size, "--table", table, "--tar", &archive];
+    host.done(&[&words[..], &["--filesystem", filesystem]].concat())?;
+    if table != "none" {
+        // Boot code.
+        let of = format!("of={}", image.display());
+        host.witness("bash", &["-c", &format!("printf boot-code | dd {of} bs=1 seek=90 conv=notrunc")])?;
+    }
+    Ok((name, image))
+}
+
+/// What sfdisk says of it, without what a size may change.
+fn table(host: &Host, image: &Path) -> Result<(Value, u64), Box<dyn std::error::Error>> {
+    let verified = host.witness("sfdisk", &["--verify", &text(image)])?;
+    assert!(verified.contains("No errors detected"), "{verified}");
+    let mut table: Value = serde_json::from_str(&host.witness("sfdisk", &["--json", &text(image)])?)?;
+    let table = &mut table["partitiontable"];
+    table.as_object_mut().ok_or("no table")?.remove("lastlba");
+    let parts = table["partitions"].as_array_mut().ok_or("no partitions")?;
+    let size = parts.last_mut().and_then(|last| last.as_object_mut()?.remove("size")).ok_or("no size")?;
+    Ok((table.clone(), size.as_u64().ok_or("no number")?))
+}
+
+/// That it boots, its file system is clean, and how large that is in MiB.
+fn boots(host: &Host, name: &str) -> Result<u64, Box<dyn std::error::Error>> {
+    crate::boot(host, name)?;
+    let said = host.done(&["exec", name, "--", "sh", "-c", "cat /etc/hostname; df -m / | tail -n 1"])?;
+    assert!(said.starts_with(&format!("{name}\n")), "{said}");
+    host.done(&["stop", name])?;
+    host.done(&["check", "--fsck", name])?;
+    let size = said.lines().nth(1).and_then(|line| line.split_whitespace().nth(1)).ok_or("no size")?;
+    Ok(size.parse()?)
+}
+
+fn both_ways(host: &Host) -> Verdict {
+    for (number, (scheme, filesystem, sizes)) in [
+        ("mbr", "ext4", [40, 200, 24]),
+        ("gpt", "ext4", [40, 200, 24]),
+        ("none", "ext4", [40, 200, 24]),
+        ("gpt", "xfs", [320, 500, 500]),
+        ("mbr", "btrfs", [320, 500, 300]),
+        ("gpt", "btrfs", [320, 500, 300]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (name, image) = made(host, &format!("r{number}"), &format!("{}M", sizes[0]), scheme, filesystem)?;
+        let before = if scheme == "none" { None } else { Some(table(host, &image)?) };
+        let head = fs::read(&image)?[..446].to_vec();
+        let mut last = (sizes[0], boots(host, &name)?);
+        for (size, target) in [(sizes[1], text(&image)), (sizes[2], name.clone())] {
+            let leaks = Snapshot::take(&host.scope())?;
+            host.done(&["resize", &target, &format!("{size}M")])?;
+            case::nothing_left(host, &leaks)?;
+            assert_eq!(fs::metadata(&image)?.len(), size << 20);
+            let now = boots(host, &name)?;
+            assert_eq!(now.cmp(&last.1), size.cmp(&last.0), "{scheme} {filesystem} {size}: {now}");
+            assert!(now <= size, "{now}");
+            last = (size, now);
+            if let Some((before, sectors)) = &before {
+                let (after, now) = table(host, &image)?;
+                let (before, after) = (without_device(before), without_device(&after));
+                assert_eq!(before, after);
+                assert_eq!(now.cmp(sectors), size.cmp(&sizes[0]));
+                assert_eq!(fs::read(&image)?[..446], head);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn without_device(table: &Value) -> Value {
+    let mut table = table.clone();
+    if let Some(table) = table.as_object_mut() {
+        table.remove("device");
+    }
+    table
+}
+
+/// What is there when it was killed between two steps, made by other tools.
+fn steps(host: &Host) -> Verdict {
+    for (number, scheme) in ["gpt", "mbr"].into_iter().enumerate() {
+        let (name, image) = made(host, &format!("s{number}"), "40M", scheme, "ext4")?;
+        let path = text(&image);
+        // Larger: the file.
+        fs::File::options().write(true).open(&image)?.set_len(200 << 20)?;
+        assert!(boots(host, &name)? < 40);
+        // And the table.
+        let script = format!("echo ', +' | sfdisk --quiet --no-reread --no-tell-kernel -N 1 {path}");
+        host.witness("bash", &["-c", &script])?;
+        assert!(boots(host, &name)? < 40);
+        host.done(&["resize", &path, "200M"])?;
+        assert!(boots(host, &name)? > 150);
+        // It is as it is wanted already.
+        let sum = host.witness("sfdisk", &["--dump", &path])?;
+        host.done(&["resize", &path, "200M"])?;
+        assert_eq!(host.witness("sfdisk", &["--dump", &path])?, sum);
+        // Smaller: the file system.
+        let device = host.witness("losetup", &["--find", "--show", "--offset", "1048576", &path])?;
+        host.witness("e2fsck", &["-f", "-p", device.trim()])?;
+        host.witness("resize2fs", &[device.trim(), "20M"])?;
+        host.witness("losetup", &["--detach", device.trim()])?;
+        assert!(boots(host, &name)? < 20);
+        // The table: as it is after the whole way, but for the file's size.
+        host.done(&["resize", &path, "24M"])?;
+        let (size, sum) = (boots(host, &name)?, host.witness("sfdisk", &["--dump", &path])?);
+        fs::File::options().write(true).open(&image)?.set_len(200 << 20)?;
+        assert_eq!(boots(host, &name)?, size);
+        host.done(&["resize", &path, "24M"])?;
+        assert_eq!((boots(host, &name)?, host.witness("sfdisk", &["--dump", &path])?), (size, sum));
+    }
+    Ok(())
+}
+
+fn refused(host: &Host) -> Verdict {
+    let logical = text(&host.copy_of(Fixture::TinyLogical)?);
+    let gpt = host.copy_of(Fixture::TinyGpt)?;
+    let (name, image) = made(host, "tiny", "40M", "mbr", "ext4")?;
+    let full = host.folder().join("full");
+    fs::create_dir(&full)?;
+    fs::write(full.join("file"), vec![7; 12 << 20])?;
+    let full = text(&host.ext4_of(&full, "full.ext4")?);
+    let zeros = text(&host.folder().join("zeros"));
+    fs::File::create(&zeros)?.set_len(8 << 20)?;
+    let damaged = text(&host.folder().join("damaged.raw"));
+    fs::copy(&gpt, &damaged)?;
+    host.witness(
+        "dd",
+        &["if=/dev/zero", &format!("of={damaged}"), "bs=512", "seek=1", "count=1", "conv=notrunc"],
+    )?;
+    let (image, gpt) = (text(&image), text(&gpt));
+    let same = |path: &str, words: &[&str], code: i32, word: &str| -> Verdict {
+        let sum = |path| host.witness("sha256sum", &[path]);
+        let before = sum(path)?;
+        let outcome = host.subhostctl(words)?;
+        assert!(outcome.code == code && outcome.stderr.contains(word), "{words:?}: {outcome}");
+        assert_eq!(sum(path)?, before, "{words:?}");
+        Ok(())
+    };
+    same(&logical, &["resize", &logical, "40M"], 2, "logical")?;
+    same(&damaged, &["resize", &damaged, "40M"], 2, "damaged")?;
+    same(&gpt, &["resize", &gpt, "5M"], 2, "begins behind")?;
+    same(&zeros, &["resize", &zeros, "40M"], 2, "no file system")?;
+    same(&gpt, &["resize", &gpt, "40"], 2, "no size")?;
+    same(&gpt, &["resize", "nobody", "40M"], 2, "nobody")?;
+    // Data that do not fit: nothing but what e2fsck has written.
+    let outcome = host.subhostctl(&["resize", &full, "8M"])?;
+    assert!(outcome.code == 1 && outcome.stderr.contains("resize2fs"), "{outcome}");
+    assert_eq!(fs::metadata(&full)?.len(), 24 << 20);
+    host.witness("e2fsck", &["-f", "-n", &full])?;
+    // A file system that has to be repaired.
+    host.witness("debugfs", &["-w", "-R", "clri <2>", &full])?;
+    same(&full, &["resize", "/proc/self/nothing", "8M"], 1, "No such file")?;
+    let outcome = host.subhostctl(&["resize", &full, "40M"])?;
+    assert!(outcome.code == 1 && outcome.stderr.contains("e2fsck"), "{outcome}");
+    assert_eq!(fs::metadata(&full)?.len(), 24 << 20);
+    crate::boot(host, &name)?;
+    for target in [&*name, &*image] {
+        let outcome = host.subhostctl(&["resize", target, "60M"])?;
+        assert!(outcome.code == 2 && outcome.stderr.contains("in use"), "{outcome}");
+    }
+    assert_eq!(fs::metadata(&image)?.len(), 40 << 20);
+    host.done(&["stop", &name])?;
+    Ok(())
+}
