@@ -143,6 +143,7 @@ pub(super) struct Parts {
     /// Its image, or its first disk.
     pub(super) mount: Option<Mount>,
     /// What its configuration says.
+    #[cfg_attr(not(feature = "images"), expect(dead_code, reason = "only images are made from it"))]
     pub(super) config: SubhostConfig,
     _device: Option<Device>,
     _observed: Observed,

@@ -13,6 +13,7 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 use subhost_tests::program::Running;
+use subhost_tests::stepper::{self, Fault, Harm, Point};
 
 const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
 
@@ -26,6 +27,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "create_takes_a_system_from_what_installs_packages", needs: TREE, body: suite },
     Case { name: "create_leaves_nothing_when_it_fails_or_is_told_to_end", needs: TREE, body: undone },
     Case { name: "create_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
+    Case {
+        name: "create_that_is_killed_at_any_call_has_made_all_or_nothing",
+        needs: &[Need::Program],
+        body: at_any_call,
+    },
     Case { name: "create_keeps_a_hostile_archive_in_its_tree", needs: &[Need::Program], body: hostile },
     Case {
         name: "create_refuses_an_archive_that_means_what_is_outside",
@@ -329,6 +335,52 @@ fn killed(host: &Host) -> Verdict {
     Ok(())
 }
 
+/// Killed at some of all its calls, and at each of the last ones: there is all of it, or nothing once another was made.
+fn at_any_call(host: &Host) -> Verdict {
+    let (file, other_file) = (host.folder().join("small.tar"), host.folder().join("other.tar"));
+    fs::write(&file, Archive::default().folder("a").file("a/b", "content").finish())?;
+    fs::write(&other_file, Archive::default().finish())?;
+    fs::create_dir(host.subhost_dir())?;
+    let (name, other) = (host.name("web"), host.name("other"));
+    let image = host.folder().join("new.raw");
+    let command = || {
+        let words = ["--image", &text(&image), "--size", "8M", "--table", "none", "--tar", &text(&file)];
+        host.command(&[&["--quiet", "create", &name][..], &words].concat())
+    };
+    let before = (names(host)?, Snapshot::take(&host.scope())?);
+    let remove = || -> Verdict {
+        fs::remove_file(&image)?;
+        Ok(fs::remove_dir_all(host.root_dir().join(&name))?)
+    };
+    let whole = stepper::walk(&command(), None, Duration::from_secs(30))?;
+    assert_eq!(whole.code, 0, "{whole}");
+    remove()?;
+    let calls = whole.calls[0].len();
+    let (mut made, mut nothing) = (0, 0);
+    for call in (0..calls).filter(|call| call % 25 == 7 || call + 45 > calls) {
+        let at = Point { process: 0, call };
+        let walk = stepper::walk(&command(), Some(Harm::at(at, Fault::Kill)), Duration::from_secs(30))?;
+        assert!(!walk.hung, "{at}: {walk}");
+        host.done(&["--quiet", "create", &other, "--tar", &text(&other_file)])?;
+        fs::remove_dir_all(host.subhost_dir().join(&other))?;
+        if host.root_dir().join(&name).exists() {
+            host.done(&["check", &name])?;
+            host.witness("e2fsck", &["-f", "-n", &text(&image)])?;
+            let said = host.witness("debugfs", &["-R", "cat /a/b", &text(&image)])?;
+            assert_eq!((fs::metadata(&image)?.nlink(), &*said), (1, "content"), "{at}: {walk}");
+            remove()?;
+            made += 1;
+        } else {
+            nothing += 1;
+        }
+        assert_eq!(names(host)?, before.0, "{at}: {walk}");
+        case::nothing_left(host, &before.1)?;
+    }
+    assert!(made > 0 && nothing > 10, "{made} {nothing}");
+    Ok(())
+}
+
+/// Row A1 of docs/security.md.
 fn hostile(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
     let place = text(canary.folder());

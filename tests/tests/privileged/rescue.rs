@@ -155,7 +155,7 @@ fn broken(host: &Host) -> Verdict {
     Ok(())
 }
 
-/// Row P1 of docs/security.md.
+/// Row A3 of docs/security.md.
 fn hostile(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyGpt)?;
     let canary = Canary::plant(host)?;

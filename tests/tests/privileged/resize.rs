@@ -1,18 +1,34 @@
 //! `resize`: the file, the table and the file system follow each other, and an image boots after each step.
 
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use subhost_tests::case::{self, Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
+use subhost_tests::guest::Process;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
+use subhost_tests::stepper::{self, Fault, Harm, Point};
+
+use crate::fsck::process_named;
 
 const NEEDS: &[Need] = &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyTree)];
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "resize_makes_images_larger_and_smaller_and_keeps_all_else", needs: NEEDS, body: both_ways },
+    Case {
+        name: "resize_that_is_killed_at_any_call_leaves_an_image_that_boots",
+        needs: NEEDS,
+        body: at_any_call,
+    },
+    Case {
+        name: "what_changes_an_image_runs_in_a_jail_with_one_device",
+        needs: &[Need::Program, Need::PlainRoot],
+        body: jail,
+    },
     Case { name: "resize_goes_on_where_it_was_and_the_image_boots_at_each_step", needs: NEEDS, body: steps },
     Case {
         name: "resize_is_refused_with_the_reason_and_changes_nothing",
@@ -155,6 +171,95 @@ fn steps(host: &Host) -> Verdict {
         assert_eq!((boots(host, &name)?, host.witness("sfdisk", &["--dump", &path])?), (size, sum));
     }
     Ok(())
+}
+
+/// Killed at some of all its calls: it boots, and the same command brings it to its end.
+fn at_any_call(host: &Host) -> Verdict {
+    let (name, image) = made(host, "kill", "40M", "gpt", "ext4")?;
+    let (path, copy) = (text(&image), text(&host.folder().join("copy.raw")));
+    host.witness("cp", &["--sparse=always", &path, &copy])?;
+    let mut sizes = Vec::new();
+    for (size, low, high) in [("80M", 60, 80), ("24M", 12, 24)] {
+        let command = || host.command(&["--quiet", "resize", &path, size]);
+        let whole = stepper::walk(&command(), None, Duration::from_secs(60))?;
+        assert_eq!(whole.code, 0, "{whole}");
+        let calls = whole.calls[0].len();
+        for part in 1..16 {
+            host.witness("cp", &["--sparse=always", &copy, &path])?;
+            let at = Point { process: 0, call: calls * part / 16 };
+            let walk = stepper::walk(&command(), Some(Harm::at(at, Fault::Kill)), Duration::from_secs(60))?;
+            assert!(!walk.hung, "{at}: {walk}");
+            // A tool that it has started goes on to its end.
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while host.subhostctl(&["check", "--fsck", &name])?.stderr.contains("in use")
+                && Instant::now() < deadline
+            {}
+            sizes.push(boots(host, &name)?);
+            host.done(&["resize", &path, size])?;
+            let done = boots(host, &name)?;
+            assert!((low..=high).contains(&done), "{at}: {done}");
+        }
+    }
+    // The records of the jails whose supervisors were killed.
+    host.done(&["recover"])?;
+    sizes.sort_unstable();
+    sizes.dedup();
+    // Before, and at each end.
+    assert!(sizes.len() >= 3, "{sizes:?}");
+    Ok(())
+}
+
+/// Row A2 of docs/security.md.
+fn jail(host: &Host) -> Verdict {
+    // 2 GiB of inode tables to read.
+    let image = host.folder().join("large.raw");
+    fs::File::create(&image)?.set_len(16 << 30)?;
+    let features = "^metadata_csum,^uninit_bg,^resize_inode";
+    let path = text(&image);
+    host.witness(
+        "mkfs.ext4",
+        &["-q", "-F", "-O", features, "-N", "8000000", "-E", "lazy_itable_init=1", &path],
+    )?;
+    let before = Snapshot::take(&host.scope())?;
+    let mut command = host.start(&["resize", &path, "17G"])?;
+    let tool = loop {
+        if let Some(pid) = process_named("e2fsck")? {
+            break pid;
+        }
+        if command.wait(Duration::ZERO)?.is_some() {
+            let outcome = command.finish(Duration::ZERO)?;
+            return Err(format!("it ended before e2fsck was seen: {outcome}").into());
+        }
+    };
+    let process = Process::open(tool)?;
+    process.signal(rustix::process::Signal::STOP)?;
+    for namespace in ["user", "pid", "mnt", "net", "ipc", "uts", "cgroup"] {
+        let theirs = fs::read_link(format!("/proc/{tool}/ns/{namespace}"))?;
+        assert_ne!(theirs, fs::read_link(format!("/proc/self/ns/{namespace}"))?);
+    }
+    let status = fs::read_to_string(format!("/proc/{tool}/status"))?;
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    assert!(uids.split_whitespace().all(|id| id.parse().is_ok_and(|id: u32| id >= 65_536)), "{uids}");
+    // Of the devices that hold data it has the one, and nothing of that is mounted.
+    let mut disks = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{tool}/root/dev"))? {
+        let entry = entry?;
+        if entry.file_type()?.is_block_device() {
+            disks.push(entry.metadata()?.rdev());
+        }
+    }
+    assert_eq!(disks.len(), 1, "{disks:?}");
+    let number = format!("{}:{}", rustix::fs::major(disks[0]), rustix::fs::minor(disks[0]));
+    let backing = fs::read_to_string(format!("/sys/dev/block/{number}/loop/backing_file"))?;
+    assert_eq!(backing.trim_end(), path);
+    let mounts = fs::read_to_string(format!("/proc/{tool}/mountinfo"))?;
+    assert!(!mounts.contains(&format!(" {number} ")), "{mounts}");
+    command.terminate()?;
+    let outcome = command.finish(Duration::from_secs(30))?;
+    assert!(outcome.code == 1 && outcome.stderr.contains("ended by"), "{outcome}");
+    assert!(process.ends(Duration::ZERO)?, "e2fsck outlives it");
+    assert_eq!(fs::metadata(&image)?.len(), 16 << 30);
+    case::nothing_left(host, &before)
 }
 
 fn refused(host: &Host) -> Verdict {
