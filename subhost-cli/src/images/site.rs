@@ -66,7 +66,7 @@ impl Site {
         Ok(Site { folder, place, image: None, is_whole: false, _lock: lock })
     }
 
-    /// Makes the file of its image, whose name it gets in the end.
+    /// Makes the file of its image, which gets its name in the end: by itself, or in the subhost's folder with that.
     ///
     /// # Errors
     /// There is something of that name already, or the file cannot be made.
@@ -74,6 +74,12 @@ impl Site {
         let step = || format!("make {}", place.display());
         let (above, name) =
             place.parent().zip(place.file_name()).ok_or("it is no file's name").step(step())?;
+        let own_folder = || Some(above.parent()?.canonicalize().ok()?.join(above.file_name()?));
+        if own_folder().is_some_and(|folder| folder == self.place) {
+            let path = self.folder.join(name);
+            new_file(&path).step(step())?;
+            return Ok(path);
+        }
         let above = above.canonicalize().step(step())?;
         let mut own = self.folder.file_name().unwrap_or_default().to_owned();
         own.push("-");
@@ -88,8 +94,7 @@ impl Site {
         symlink(&unfinished, self.folder.join(IMAGE)).step(step())?;
         // Nobody holds the name's lock, so it is left over.
         remove_file(&unfinished).step(step())?;
-        let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
-        new.step(step())?;
+        new_file(&unfinished).step(step())?;
         self.image = Some((unfinished.clone(), place));
         Ok(unfinished)
     }
@@ -192,6 +197,10 @@ fn image_of(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     let own = format!("{UNFINISHED}{}-", name.strip_prefix(UNFINISHED).unwrap_or(name));
     let place = unfinished.with_file_name(unfinished.file_name()?.to_str()?.strip_prefix(&own)?);
     Some((unfinished, place))
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn remove_file(path: &Path) -> io::Result<()> {

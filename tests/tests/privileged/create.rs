@@ -110,7 +110,9 @@ fn images(host: &Host) -> Verdict {
             .enumerate()
     {
         let name = host.name(&format!("i{number}"));
-        let image = host.folder().join(format!("{number}.raw"));
+        // One in the folder that it comes with.
+        let place = if number == 1 { host.root_dir().join(&name) } else { host.folder().to_owned() };
+        let image = place.join(format!("{number}.raw"));
         let size = if filesystem == "ext4" { "24M" } else { "320M" };
         let before = Snapshot::take(&host.scope())?;
         host.done(&[

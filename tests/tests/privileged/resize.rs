@@ -184,9 +184,9 @@ fn at_any_call(host: &Host) -> Verdict {
         let whole = stepper::walk(&command(), None, Duration::from_secs(60))?;
         assert_eq!(whole.code, 0, "{whole}");
         let calls = whole.calls[0].len();
-        for part in 1..16 {
+        for part in 1..9 {
             host.witness("cp", &["--sparse=always", &copy, &path])?;
-            let at = Point { process: 0, call: calls * part / 16 };
+            let at = Point { process: 0, call: calls * part / 9 };
             let walk = stepper::walk(&command(), Some(Harm::at(at, Fault::Kill)), Duration::from_secs(60))?;
             assert!(!walk.hung, "{at}: {walk}");
             // A tool that it has started goes on to its end.
