@@ -1,7 +1,5 @@
 //! Repairs file systems that are not mounted.
 
-use std::path::Path;
-
 use subhost_config::schema::DiskSpec;
 use subhost_mount::device::Device;
 use subhost_mount::fstype::AllowedTypes;
@@ -18,15 +16,14 @@ use crate::request::Request;
 /// What repairs a file system without asking. None for btrfs, whose own makers warn of it.
 fn program(kind: &str) -> Option<Program> {
     match kind {
-        // 1: it has repaired all; 2: and a machine with it mounted should restart.
         "ext2" | "ext3" | "ext4" => Some(E2FSCK),
         "xfs" => Some(Program { words: &["xfs_repair"], package: "xfsprogs", good: 0 }),
         _ => None,
     }
 }
 
-/// What ext4 is repaired with.
-pub const E2FSCK: Program = Program { words: &["e2fsck", "-f", "-y"], package: "e2fsprogs", good: 2 };
+/// What ext4 is repaired with. 1: it has repaired all; 2: and a machine that has it mounted should restart.
+const E2FSCK: Program = Program { words: &["e2fsck", "-f", "-y"], package: "e2fsprogs", good: 2 };
 
 /// Repairs them, one after the other, and tells of each.
 ///
@@ -56,13 +53,4 @@ pub fn all(disks: &[DiskSpec], allowed: &AllowedTypes, layout: &Layout, quiet: b
 
 fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing said")
-}
-
-/// Has the kernel write what it holds of an image to where that is kept.
-///
-/// # Errors
-/// It cannot.
-pub fn sync(path: &Path) -> Result<(), Error> {
-    let step = || format!("write {}", path.display());
-    std::fs::File::open(path).step(step())?.sync_all().step(step())
 }

@@ -29,6 +29,9 @@ const UNFINISHED: &str = ".create-";
 /// The link that tells where the image is.
 const IMAGE: &str = ".image";
 
+/// What else is in the folder while it is made.
+const OURS: [&str; 3] = ["config", IMAGE, "tmp"];
+
 /// How often what was left is tried to be removed: a process of one that was killed may still be ending.
 const ATTEMPTS: u32 = 20;
 
@@ -77,6 +80,12 @@ impl Site {
         let own_folder = || Some(above.parent()?.canonicalize().ok()?.join(above.file_name()?));
         if own_folder().is_some_and(|folder| folder == self.place) {
             let path = self.folder.join(name);
+            if OURS.iter().any(|ours| name == *ours) {
+                return Err(Error::refused(Complaint::new(format!(
+                    "image {}: is the name of another file",
+                    place.display()
+                ))));
+            }
             new_file(&path).step(step())?;
             return Ok(path);
         }

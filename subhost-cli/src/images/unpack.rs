@@ -3,6 +3,7 @@
 //! Names are walked as the guest would walk them: a link to `/etc` is one to the tree's own. Set-user-id bits and device
 //! nodes are made as they are asked for, so the tree has to lie where only root can go, or on a mount with `nodev`.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -24,6 +25,10 @@ use crate::error::{Context, Error};
 /// Bytes of files that an archive may come to, with their holes: nobody has to wait for more zeros.
 const MAX_BYTES: u64 = 1 << 40;
 
+/// What may describe one entry, which is kept in memory, and how long its name is.
+const MAX_HEADER_BYTES: u64 = 4 << 20;
+const MAX_NAME_BYTES: usize = 4095;
+
 /// How much is read at once; so much of zeros becomes a hole.
 const CHUNK: usize = 64 << 10;
 
@@ -34,6 +39,21 @@ const NOT_ATTRIBUTES: &str = "user.overlay.";
 /// What a layer hides of those below it (OCI image layer specification).
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Reads no more than is left.
+struct Metered<'a, R> {
+    inner: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let left = self.left.get().checked_sub(read as u64);
+        self.left.set(left.ok_or_else(|| other("what describes an entry is longer than 4 MiB"))?);
+        Ok(read)
+    }
+}
 
 /// Unpacks archives into one tree.
 pub struct Unpack<'a> {
@@ -68,15 +88,19 @@ impl<'a> Unpack<'a> {
     /// It is damaged, means something outside of the tree, or something cannot be made.
     pub fn archive(&mut self, archive: impl Read, told: &mut dyn FnMut(&Self)) -> Result<(), Error> {
         let step = "read the archive";
-        let mut archive = Archive::new(archive);
-        for entry in archive.entries().step(step)? {
+        let left = Cell::new(MAX_HEADER_BYTES);
+        let mut archive = Archive::new(Metered { inner: archive, left: &left });
+        let mut entries = archive.entries().step(step)?;
+        loop {
+            left.set(MAX_HEADER_BYTES);
+            let Some(entry) = entries.next() else { return Ok(()) };
+            left.set(u64::MAX);
             let mut entry = entry.step(step)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             self.entry(&mut entry).step(format!("unpack {name}"))?;
             self.entries += 1;
             told(self);
         }
-        Ok(())
     }
 
     /// The same of a layer, that hides what is named in it of those before.
@@ -298,6 +322,9 @@ fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
 
 /// A path in an archive as one of the tree; one that goes up is refused, whatever it would come to.
 fn inside(bytes: &[u8]) -> io::Result<PathBuf> {
+    if bytes.len() > MAX_NAME_BYTES {
+        return Err(other("has a name that is too long"));
+    }
     let mut path = PathBuf::new();
     for part in Path::new(OsStr::from_bytes(bytes)).components() {
         match part {

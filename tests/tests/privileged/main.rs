@@ -63,6 +63,7 @@ mod terminals;
 mod tiny;
 mod told;
 mod tricks;
+mod unpack;
 
 use std::process::ExitCode;
 
@@ -144,6 +145,7 @@ fn main() -> ExitCode {
         tiny::CASES,
         told::CASES,
         tricks::CASES,
+        unpack::CASES,
     ];
     let cases: Vec<Case> = groups.concat();
     case::main(&cases)
