@@ -4,9 +4,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use subhost_init::account::Account;
+use subhost_init::cgroup::Hierarchies;
 use subhost_init::handoff::{Message, Pid1Args, Request};
 use subhost_init::layout::Scripts;
 use subhost_init::pid1::command::Command;
@@ -289,6 +292,34 @@ fn words(bytes: &[u8]) {
         assert_eq!(command.words().map(CStr::to_bytes).collect::<Vec<_>>(), expected);
         assert_eq!(command.path().to_bytes(), expected[0]);
     }
+}
+
+/// Whatever is mounted where, each controller is in one hierarchy; and a table of just what was found says the same.
+///
+/// As bytes: `/proc/self/mountinfo`.
+pub(crate) fn hierarchies(bytes: &[u8]) {
+    let found = Hierarchies::parse(bytes);
+    let mut table = Vec::new();
+    for legacy in &found.legacy {
+        let controllers = legacy.controllers.join(",");
+        assert!(!legacy.controllers.is_empty(), "{found:?}");
+        assert_eq!(found.legacy_with(&legacy.controllers[0]), Some(legacy));
+        mount(&mut table, &legacy.mount_point, &format!("cgroup x rw,{controllers}"));
+    }
+    if let Some(unified) = &found.unified {
+        assert!(unified.controllers.is_empty(), "{found:?}");
+        mount(&mut table, &unified.mount_point, "cgroup2 x rw");
+    }
+    assert_eq!(Hierarchies::parse(&table), found);
+}
+
+/// A line of `/proc/self/mountinfo`, with every byte of the path as the kernel may write it.
+fn mount(table: &mut Vec<u8>, point: &Path, rest: &str) {
+    table.extend_from_slice(b"1 1 0:1 / ");
+    for byte in point.as_os_str().as_bytes() {
+        table.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+    }
+    table.extend_from_slice(format!(" rw - {rest}\n").as_bytes());
 }
 
 /// What separates the parts of what [`account`] is given.

@@ -21,3 +21,8 @@ fn packets() {
 fn account() {
     replay("fuzz/corpus-min/account", 10, properties::account);
 }
+
+#[test]
+fn hierarchies() {
+    replay("fuzz/corpus-min/hierarchies", 10, properties::hierarchies);
+}

@@ -90,7 +90,9 @@ impl Watcher {
             let _ = rustix::process::setsid();
             let _ = rustix::process::chdir(c"/");
             let mut said = [0; 1];
-            if retry_on_intr(|| read(&caller, &mut said[..])) == Ok(1) {
+            let mut hear = || retry_on_intr(|| read(&caller, &mut said[..]));
+            // An error that passes does not mean that the caller has ended.
+            if hear().or_else(|_| hear()) == Ok(1) {
                 return 0;
             }
             let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -123,10 +125,8 @@ impl Watcher {
     /// Nobody has to wait any more, once it is gone.
     fn end(self) {
         let remove = || unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
-        // An error that passes is not to leave it, as nobody comes for it any more.
-        if !matches!(remove(), Ok(()) | Err(Errno::BUSY)) {
-            let _ = remove();
-        }
+        // An error that passes is not to leave it, as nobody comes for it any more. Where there is a process in it, it stays.
+        let _ = remove().or_else(|_| remove());
         let _ = write(&self.pipe, DONE);
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::{Errno, read, write};
 use rustix::termios::isatty;
 
@@ -301,7 +301,8 @@ impl Flow {
             Err(Errno::AGAIN) => return false,
             Err(errno) => {
                 // That nobody reads, or has the terminal any more, is no loss.
-                if ![Errno::PIPE, Errno::IO].contains(&errno) {
+                let is_hangup = errno == Errno::PIPE || errno == Errno::IO && is_device(sink);
+                if !is_hangup {
                     self.lose(errno);
                 }
                 self.sink = None;
@@ -335,6 +336,11 @@ impl Flow {
     }
 }
 
+/// What a terminal is, also one that was hung up, where isatty(3) says no.
+fn is_device(sink: &OwnedFd) -> bool {
+    fstat(sink).is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice)
+}
+
 fn takes_more(sink: &OwnedFd) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     matches!(poll(&mut [PollFd::new(sink, PollFlags::OUT)], Some(&now)), Ok(count) if count > 0)
@@ -354,6 +360,22 @@ mod tests {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut relay = Relay::new().output(source.into(), full.into()).unwrap();
         assert!(relay.drain(&[]).unwrap_err().to_string().contains("No space left on device"));
+    }
+
+    #[test]
+    fn what_a_device_fails_to_take_is_an_error_and_a_terminal_that_is_gone_is_none() {
+        let relayed_to = |sink: OwnedFd| {
+            let (source, mut guest) = std::io::pipe().unwrap();
+            guest.write_all(b"lost").unwrap();
+            drop(guest);
+            Relay::new().output(source.into(), sink).unwrap().drain(&[])
+        };
+        // There is no memory at 0, and of that the kernel says EIO.
+        let memory = File::options().write(true).open("/proc/self/mem").unwrap();
+        assert!(relayed_to(memory.into()).unwrap_err().to_string().contains("Input/output error"));
+        let pty = nix::pty::openpty(None, None).unwrap();
+        drop(pty.master);
+        assert_eq!(relayed_to(pty.slave).unwrap(), Wake::Ended);
     }
 
     #[test]

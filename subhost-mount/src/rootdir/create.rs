@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 
-use super::{NodeKind, RootDir};
+use super::{NodeKind, RootDir, named};
 use crate::{Error, Result};
 
 /// How often others may be in our way. They can, as the tree is somebody else's.
@@ -57,8 +57,8 @@ impl RootDir {
     /// the next one that is written to `path` takes it away.
     ///
     /// # Errors
-    /// [`Error::System`], with `EISDIR` where a directory is; then the old contents are as they were. With `EOPNOTSUPP`
-    /// on file systems where every file has a name, as FAT and NFS.
+    /// [`Error::System`], with `EISDIR` where a directory is; then the old contents are as they were. With `EBUSY` where another
+    /// is just writing it on a file system where every file has a name, as on FAT, NFS and, before Linux 6.3, an overlay.
     pub fn write_file(&self, path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
         self.write_from(path, mode, &mut &*contents)
     }
@@ -78,20 +78,30 @@ impl RootDir {
             other => other.map_err(failed),
         };
         let system = |source| Error::system(OPERATION, path, source);
-        let mut file = nameless(&folder, mode, source).map_err(system)?;
         let mut result = Ok(());
-        for _ in 0..ATTEMPTS {
-            result = put(&file, &folder, &beside, name);
-            match result.as_ref().err().and_then(Errno::from_io_error) {
-                // Left by one that was killed, or of one that does the same just now, which then tries again.
-                Some(Errno::EXIST) => remove()?,
-                // That one has taken ours away, and a file that has lost its name gets no other.
-                Some(Errno::NOENT) => {
-                    file.rewind().map_err(system)?;
-                    file = nameless(&folder, mode, &mut file).map_err(system)?;
+        match nameless(&folder, mode, source) {
+            Ok(mut file) => {
+                for _ in 0..ATTEMPTS {
+                    result = put(&file, &folder, &beside, name);
+                    match result.as_ref().err().and_then(Errno::from_io_error) {
+                        // Left by one that was killed, or of one that does the same just now, which then tries again.
+                        Some(Errno::EXIST) => remove()?,
+                        // That one has taken ours away, and a file that has lost its name gets no other.
+                        Some(Errno::NOENT) => {
+                            file.rewind().map_err(system)?;
+                            file = nameless(&folder, mode, &mut file).map_err(system)?;
+                        }
+                        _ => break,
+                    }
                 }
-                _ => break,
             }
+            // Nothing is read of the source yet.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                let mut file = named::create(&folder, &beside, mode).map_err(system)?;
+                result = fill(&mut file, source)
+                    .and_then(|()| Ok(rustix::fs::renameat(&folder, &beside, &folder, name)?));
+            }
+            Err(error) => return Err(system(error)),
         }
         // It is still there after an error, and where another has renamed ours: one file is not renamed to itself.
         let removed = remove();
@@ -168,9 +178,13 @@ impl RootDir {
 fn nameless(folder: &OwnedFd, mode: u32, source: &mut dyn Read) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(mode))?);
-    io::copy(source, &mut file)?;
-    file.sync_all()?;
+    fill(&mut file, source)?;
     Ok(file)
+}
+
+fn fill(file: &mut File, source: &mut dyn Read) -> io::Result<()> {
+    io::copy(source, file)?;
+    file.sync_all()
 }
 
 /// Gives a file its name. Only renaming takes the place of what is there, so it is first named `beside`.

@@ -1,6 +1,7 @@
 //! Paths inside a tree that somebody else controls: resolved by the kernel, never leaving the tree.
 
 mod create;
+mod named;
 mod read;
 mod remove;
 mod resolve;

@@ -35,7 +35,11 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: configured_inside,
     },
-    Case { name: "no_program_of_ours_has_rights_of_its_own", needs: &[Need::Program], body: no_set_id },
+    Case {
+        name: "no_program_of_ours_has_rights_of_its_own",
+        needs: &[Need::Program, Need::PlainRoot],
+        body: no_set_id,
+    },
     Case {
         name: "other_users_of_the_host_are_told_nothing_of_subhosts",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],

@@ -34,7 +34,7 @@ const fn of_config(name: &'static str) -> Target {
     Target { begin: &["tests/cases"], ..target("subhost-config", name, Some("bash.dict"), 1024) }
 }
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 16] = [
     of_config("parser"),
     of_config("evaluator"),
     of_config("quote"),
@@ -44,6 +44,7 @@ const TARGETS: [Target; 15] = [
     target("subhost-init", "initctl", Some("initctl.dict"), 4096),
     target("subhost-init", "packets", Some("packets.dict"), 1024),
     target("subhost-init", "account", Some("account.dict"), 2048),
+    target("subhost-init", "hierarchies", Some("hierarchies.dict"), 2048),
     target("subhost-cli", "control", None, 512),
     target("subhost-cli", "handover", Some("json.dict"), 2048),
     target("subhost-cli", "state", Some("json.dict"), 2048),
