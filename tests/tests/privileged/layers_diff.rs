@@ -56,6 +56,11 @@ fn both(host: &Host) -> Result<[Started<'_>; 2], Box<dyn std::error::Error>> {
     Ok([folder, image])
 }
 
+/// Stops it, and comes back when its cable is gone, too.
+fn stop(started: &Started<'_>) -> std::io::Result<()> {
+    started.host.done(&["stop", "--wait", &started.name]).map(drop)
+}
+
 /// What `diff` tells.
 fn diff(host: &Host, name: &str) -> std::io::Result<Vec<String>> {
     Ok(host.done(&["diff", name])?.lines().map(str::to_owned).collect())
@@ -114,7 +119,7 @@ fn differs(host: &Host) -> Verdict {
         started.run(CHANGES)?;
         let after = host.folder().join(format!("after-{name}"));
         host.witness("cp", &["-a", &text(&started.live("")), &text(&after)])?;
-        started.stop()?;
+        stop(&started)?;
         let leaks = Snapshot::take(&host.scope())?;
         let lines = diff(host, name)?;
         let seen = witness(host, &before, &after)?;
@@ -144,13 +149,13 @@ fn back(host: &Host) -> Verdict {
         let name = &started.name;
         let base = facts(&host.folder().join("base"))?;
         started.run(CHANGES)?;
-        started.stop()?;
+        stop(&started)?;
         let (first, leaks) = (diff(host, name)?, Snapshot::take(&host.scope())?);
         host.done(&["snapshot", name, "one"])?;
         case::nothing_left(host, &leaks)?;
         assert_eq!(diff(host, name)?, first);
         started.run("echo two >/two; rm /soft")?;
-        started.stop()?;
+        stop(&started)?;
         let second = diff(host, name)?;
         assert_ne!(second, first);
         host.done(&["snapshot", name, "two"])?;
@@ -170,7 +175,7 @@ fn back(host: &Host) -> Verdict {
             case::nothing_left(host, &leaks)?;
         }
         assert_eq!(started.run("cat /etc/added/deep/file; ls /two 2>/dev/null || echo none")?, "x\nnone\n");
-        started.stop()?;
+        stop(&started)?;
         for (words, word) in [
             (vec!["snapshot", name, "one"], "is there already"),
             (vec!["reset", name, "three", "--yes"], "is not there"),
@@ -191,7 +196,7 @@ fn marks(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
     let name = &started.name;
     started.run("mkdir /redirected; mkdir /etc/init.d/x; : >/empty; : >/etc/group")?;
-    started.stop()?;
+    stop(&started)?;
     let upper = started.folder().join("root");
     let place = text(canary.folder());
     setxattr(upper.join("redirected"), "trusted.overlay.redirect", place.as_bytes(), XattrFlags::empty())?;
@@ -215,7 +220,7 @@ fn killed(host: &Host) -> Verdict {
     for started in both(host)? {
         let name = &started.name;
         started.run(CHANGES)?;
-        started.stop()?;
+        stop(&started)?;
         host.done(&["snapshot", name, "one"])?;
         let changes = diff(host, name)?;
         // What is beside it before and after the exchange, and of a snapshot that was not whole.
@@ -239,7 +244,7 @@ fn cloned(host: &Host) -> Verdict {
     for started in both(host)? {
         let (name, new) = (&started.name, host.name(&format!("n{}", &started.name[..2])));
         started.run(CHANGES)?;
-        started.stop()?;
+        stop(&started)?;
         let leaks = Snapshot::take(&host.scope())?;
         let outcome = host.subhostctl(&["clone", name, &new])?;
         assert!(outcome.code == 0 && outcome.stderr.contains("MAC addresses of their own"), "{outcome}");
@@ -248,7 +253,7 @@ fn cloned(host: &Host) -> Verdict {
         let clone = Started { host, name: new.clone() };
         let said = clone.run("hostname; cat /etc/added/deep/file /sys/class/net/eth0/address; rm /soft")?;
         assert!(said.starts_with(&format!("{new}\nx\n")) && !said.contains(crate::MAC), "{said}");
-        clone.stop()?;
+        stop(&clone)?;
         assert_ne!(diff(host, &new)?, diff(host, name)?);
         let outcome = host.subhostctl(&["clone", name, &new])?;
         assert!(outcome.code == 2 && outcome.stderr.contains("is there already"), "{outcome}");
@@ -278,7 +283,7 @@ fn exported(host: &Host) -> Verdict {
         started.run("chown 7:8 /etc/group; chmod 4755 /etc/added/deep/file; ln /etc/group /hard")?;
         let seen =
             host.witness("find", &[&text(&started.live("")), "-mindepth", "1", "-printf", "%P %y %m %l\n"])?;
-        started.stop()?;
+        stop(&started)?;
         let (file, leaks) = (text(&host.folder().join("out.tar")), Snapshot::take(&host.scope())?);
         host.done(&["export", name, &file])?;
         case::nothing_left(host, &leaks)?;
@@ -333,7 +338,7 @@ fn refused(host: &Host) -> Verdict {
         assert!(outcome.code == 2 && outcome.stderr.contains("lingers"), "{words:?}: {outcome}");
     }
     assert!(facts(&started.folder().join("root"))? == upper, "its layer has changed");
-    started.stop()?;
+    stop(&started)?;
     let own = Started::new(host, "own", "")?.with_tree()?;
     for (words, word) in [
         (vec!["diff", &*own.name], "has no base"),
