@@ -128,8 +128,15 @@ pub fn check(disks: Vec<Disk>, layout: &Layout) -> Result<Outcome, Error> {
 }
 
 /// How a jail came to its end.
-enum Ended {
-    Exited { status: u8, output: String },
+pub enum Ended {
+    /// By itself.
+    Exited {
+        /// Status of the command.
+        status: u8,
+        /// What it said.
+        output: String,
+    },
+    /// By a signal that we were sent.
     Interrupted(Signal),
 }
 
@@ -141,18 +148,35 @@ fn jailed(
     signals: Signals,
 ) -> Result<(Ended, Signals), Error> {
     let step = format!("fsck of {}", spec.image.display());
-    let name = format!("fsck-{}", std::process::id());
+    let request = Request { disks: vec![spec], reads_disks: true, ..jail("fsck", command, layout)? };
+    run(&request, &step, layout, signals)
+}
+
+/// A command over the host's own files, that keeps no change.
+///
+/// # Errors
+/// None that is to be expected.
+pub fn jail(what: &str, command: Vec<CString>, layout: &Layout) -> Result<Request, Error> {
+    let name = format!("{what}-{}", std::process::id());
     let name = name.parse().map_err(|error: NameError| Error::refused(Complaint::new(error.to_string())))?;
-    let request = Request {
-        disks: vec![spec],
-        reads_disks: true,
-        ..Request::from_command(name, Root::Overlay("/".into()), command, layout)
-    };
+    Ok(Request::from_command(name, Root::Overlay("/".into()), command, layout))
+}
+
+/// Runs the command of a request to its end, and keeps what it says.
+///
+/// # Errors
+/// The jail cannot be made, or the command not be executed in it.
+pub fn run(
+    request: &Request,
+    step: &str,
+    layout: &Layout,
+    signals: Signals,
+) -> Result<(Ended, Signals), Error> {
     let (reader, writer) = std::io::pipe().step("make a pipe")?;
     let null = File::open("/dev/null").step("open /dev/null")?;
     let streams = [null.into(), writer.try_clone().step("duplicate a pipe")?.into(), writer.into()];
     let how = How { command: "check", origin: None, streams: Streams::Given(streams), verbose: false };
-    let mut booted = boot(&request, layout, how, None)?;
+    let mut booted = boot(request, layout, how, None)?;
     let output = std::thread::spawn(move || read(reader));
     let mut watch = Watch::new(Relay::new(), signals);
     let (mut exited, mut interrupted) = (None, None);
@@ -197,7 +221,8 @@ fn read(mut pipe: PipeReader) -> String {
     text
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// Where a program of the host is.
+pub fn find(program: &str) -> Option<PathBuf> {
     FOLDERS.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 

@@ -28,6 +28,8 @@ pub mod fstab;
 pub mod guest;
 pub mod handover;
 pub mod idrange;
+#[cfg(feature = "images")]
+pub mod images;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod inventory;

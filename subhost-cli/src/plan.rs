@@ -114,6 +114,9 @@ pub struct Plan {
     /// True if a command reads them, and nothing of them is mounted.
     #[serde(skip)]
     pub reads_disks: bool,
+    /// True if what cannot be mounted where the guest's fstab says is shown elsewhere.
+    #[serde(skip)]
+    pub rescues: bool,
     /// The root.
     pub root: PlannedRoot,
     /// Cables, addresses and routes.
@@ -194,6 +197,7 @@ impl Plan {
                 tmpfs_bytes: request.tmpfs_bytes,
                 filesystems: request.allowed_types().iter().map(str::to_owned).collect(),
                 reads_disks: request.reads_disks,
+                rescues: request.rescues,
                 root,
                 network,
                 isolation: request.isolation.clone(),
@@ -462,6 +466,7 @@ mod tests {
             restart: crate::handover::Restart::No,
             log_bytes: 0,
             reads_disks: false,
+            rescues: false,
         }
     }
 

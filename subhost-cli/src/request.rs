@@ -102,6 +102,8 @@ pub struct Request {
     pub log_bytes: u64,
     /// True if the command reads its disks itself: nothing of them is mounted, and nobody can write to them.
     pub reads_disks: bool,
+    /// True if a disk that is not where the guest's fstab says is no reason to give up: it is shown elsewhere.
+    pub rescues: bool,
 }
 
 impl Request {
@@ -163,6 +165,7 @@ impl Request {
             },
             log_bytes: config.log_bytes.value,
             reads_disks: false,
+            rescues: false,
         }
     }
 
@@ -201,6 +204,7 @@ impl Request {
             restart: Restart::No,
             log_bytes: 0,
             reads_disks: false,
+            rescues: false,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! The staging namespace belongs to the initial user namespace, so every mount made here is locked for the
 //! guest: it can neither unmount it nor lift `nodev`.
 
+mod rescue;
+
 use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::fd::{AsFd, OwnedFd};
@@ -407,6 +409,9 @@ impl Stage {
         let disks = self.plan.disks.get(first..).unwrap_or_default();
         if disks.is_empty() || self.plan.reads_disks {
             return Ok(());
+        }
+        if self.plan.rescues {
+            return self.rescue_disks(root, first, staged);
         }
         let table = fstab::read(root);
         let mut found = Vec::new();

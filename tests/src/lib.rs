@@ -2,6 +2,7 @@
 //! the check that nothing is left behind. It knows the program only as a binary that it runs.
 #![deny(unsafe_code)]
 
+pub mod archive;
 pub mod canary;
 pub mod case;
 pub mod enemy;

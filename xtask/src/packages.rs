@@ -54,6 +54,13 @@ pub(crate) const TEST: &[Tool] = &[
     tool("partx", "util-linux"),
     tool("fdisk", "fdisk"),
     tool("sgdisk", "gdisk"),
+    // What `create` and `resize` call.
+    tool("mmdebstrap", "mmdebstrap"),
+    tool("resize2fs", "e2fsprogs"),
+    tool("gzip", "gzip"),
+    tool("zstd", "zstd"),
+    tool("xz", "xz-utils"),
+    tool("tar", "tar"),
     // File systems that must be recognised.
     tool("mkfs.xfs", "xfsprogs"),
     tool("mkfs.btrfs", "btrfs-progs"),

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use subhost_config::SubhostConfig;
 use subhost_mount::device::Device;
 use subhost_mount::filesystem::{FileSystem, Mount, MountAttributes};
 use subhost_mount::loopdev::LoopOptions;
@@ -23,6 +24,7 @@ use crate::observe::{Observed, Purpose, State, state_of};
 use crate::plan::Plan;
 use crate::report;
 use crate::request::{Request, Root};
+use crate::tree::Tree;
 
 /// What goes with a file: no set-id bits, which would make a stranger's program one of root's, or the other way round.
 const MODE: u32 = 0o777;
@@ -120,7 +122,7 @@ fn copy_in(context: &Context, from: &End, name: Name, mut path: PathBuf) -> Resu
 }
 
 /// The folder that holds a path of the host.
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -128,17 +130,29 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// The root of a stopped subhost, mounted nowhere. Its parts go in this order.
-struct Mounted {
-    root: RootDir,
+pub(super) struct Mounted {
+    pub(super) root: RootDir,
     _mount: Option<Mount>,
+    _parts: Parts,
+}
+
+/// What the root of a stopped subhost is made of.
+pub(super) struct Parts {
+    /// Of one that `start` starts.
+    pub(super) tree: Option<Tree>,
+    /// Its image, or its first disk.
+    pub(super) mount: Option<Mount>,
+    /// What its configuration says.
+    #[cfg_attr(not(feature = "images"), expect(dead_code, reason = "only images are made from it"))]
+    pub(super) config: SubhostConfig,
     _device: Option<Device>,
     _observed: Observed,
     /// Of a folder, which tells nobody that it is in use.
     _lock: Option<Lock>,
 }
 
-impl Mounted {
-    fn of(context: &Context, name: Name, purpose: Purpose) -> Result<Mounted, Error> {
+impl Parts {
+    pub(super) fn of(context: &Context, name: Name, purpose: Purpose) -> Result<Parts, Error> {
         let layout = &context.layout;
         let config = context.config.as_deref();
         let none = Devices::default();
@@ -164,17 +178,29 @@ impl Mounted {
         let observed = Observed::of(&request, layout, purpose).step("look at the images")?;
         let plan = Plan::make(&request, &observed, layout).map_err(Error::Refused)?;
         let (mount, device) = mount_disk(&request, &observed, &plan, purpose)?.unzip();
-        let (root, mount) = match (&request.root, mount) {
-            (Root::Lingering(tree), mount) => {
-                if purpose == Purpose::Use {
-                    tree.prepare()?.iter().for_each(|note| report::note(context.quiet, note));
-                }
-                tree.open(mount, purpose == Purpose::Use)?
-            }
-            (_, Some(mount)) => (mount.root().step("open the root")?, Some(mount)),
-            (_, None) => return Err(Error::refused(Complaint::new("cp: there is no disk"))),
+        let tree = match request.root {
+            Root::Lingering(tree) => Some(tree),
+            _ => None,
         };
-        Ok(Mounted { root, _mount: mount, _device: device, _observed: observed, _lock: lock })
+        if purpose == Purpose::Use
+            && let Some(tree) = &tree
+        {
+            tree.prepare()?.iter().for_each(|note| report::note(context.quiet, note));
+        }
+        let config = loaded.config.unwrap_or_default();
+        Ok(Parts { tree, mount, config, _device: device, _observed: observed, _lock: lock })
+    }
+}
+
+impl Mounted {
+    pub(super) fn of(context: &Context, name: Name, purpose: Purpose) -> Result<Mounted, Error> {
+        let mut parts = Parts::of(context, name, purpose)?;
+        let (root, mount) = match (&parts.tree, parts.mount.take()) {
+            (Some(tree), mount) => tree.open(mount, purpose == Purpose::Use)?,
+            (None, Some(mount)) => (mount.root().step("open the root")?, Some(mount)),
+            (None, None) => return Err(Error::refused(Complaint::new("subhost: there is no disk"))),
+        };
+        Ok(Mounted { root, _mount: mount, _parts: parts })
     }
 }
 
@@ -185,8 +211,8 @@ fn lock_stopped(context: &Context, name: &Name) -> Result<Lock, Error> {
     let lock = lock.ok_or_else(|| Error::refused(refused("another command is at work on it")))?;
     let what = match state_of(&context.layout, name).step(format!("read the record of {name}"))? {
         State::Stopped | State::Stale(_) => return Ok(lock),
-        State::Running(_) => "runs, and cp is for one that is stopped",
-        State::Lingering(_) => "lingers, and cp is for one that is stopped",
+        State::Running(_) => "runs, and this is for one that is stopped",
+        State::Lingering(_) => "lingers, and this is for one that is stopped",
     };
     Err(Error::refused(refused(what).hint(format!("subhostctl stop {name}"))))
 }

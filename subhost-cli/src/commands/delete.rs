@@ -26,7 +26,7 @@ pub(super) fn delete(context: &Context, args: &args::Delete) -> Result<u8, Error
     demand_stopped(layout, name)?;
     let folder = folder_of(layout, name)?;
     let _image = demand_unused(name, &folder)?;
-    if !args.yes && !confirmed(&folder)? {
+    if !args.yes && !confirmed(&format!("delete {} with all that is in it", folder.display()))? {
         report::note(context.quiet, "nothing is deleted");
         return Ok(1);
     }
@@ -99,17 +99,14 @@ fn demand_unused(name: &Name, folder: &Path) -> Result<Option<Image>, Error> {
 }
 
 /// Asks on the terminal; without one, it has to be said beforehand.
-fn confirmed(folder: &Path) -> Result<bool, Error> {
+pub(super) fn confirmed(what: &str) -> Result<bool, Error> {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return Err(Error::refused(
-            Complaint::new(format!("delete {}: nobody is there to be asked", folder.display()))
-                .hint("--yes says it beforehand"),
+            Complaint::new(format!("{what}: nobody is there to be asked")).hint("--yes says it beforehand"),
         ));
     }
-    let question =
-        format!("delete {} with all that is in it? [y/N] ", report::printable(&folder.display().to_string()));
-    report::say(&question);
+    report::say(&format!("{}? [y/N] ", report::printable(what)));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     input.read_line(&mut answer).step("read the answer")?;

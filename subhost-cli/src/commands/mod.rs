@@ -8,11 +8,15 @@ mod collect;
 mod config;
 mod console;
 mod cp;
+#[cfg(feature = "images")]
+mod create;
 mod delete;
 mod dhcp;
 mod doctor;
 mod enter;
 mod events;
+#[cfg(feature = "images")]
+mod export;
 mod go;
 #[cfg(feature = "import")]
 mod import;
@@ -25,8 +29,14 @@ mod mounts;
 mod partitions;
 mod plan;
 mod recover;
+#[cfg(feature = "images")]
+mod rescue;
+#[cfg(feature = "images")]
+mod resize;
 mod run;
 mod shown;
+#[cfg(feature = "images")]
+mod snapshot;
 mod start;
 mod stop;
 #[cfg(feature = "accounting")]
@@ -96,6 +106,8 @@ pub fn main() -> ExitCode {
         cli.command,
         Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_) | Command::Go(_)
     );
+    #[cfg(feature = "images")]
+    let passes_status = passes_status || matches!(cli.command, Command::Rescue(_));
     let result = match cli.command {
         Command::Boot(args) => boot::boot(&context, args),
         Command::Run(args) => run::run(&context, args),
@@ -137,6 +149,22 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "import")]
         Command::Import(args) => import::import(&context, &args),
         Command::Go(args) => go::go(&context, args),
+        #[cfg(feature = "images")]
+        Command::Create(args) => create::create(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Export(args) => export::export(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Snapshot(args) => snapshot::snapshot(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Reset(args) => snapshot::reset(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Diff(args) => snapshot::diff(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Clone(args) => snapshot::clone(&context, &args),
+        #[cfg(feature = "images")]
+        Command::Rescue(args) => rescue::rescue(&context, args),
+        #[cfg(feature = "images")]
+        Command::Resize(args) => resize::resize(&context, &args),
         Command::Doctor => doctor::doctor(&context),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {

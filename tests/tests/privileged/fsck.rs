@@ -228,7 +228,7 @@ fn jail(host: &Host) -> Verdict {
 }
 
 /// A process of this host of that name.
-fn process_named(name: &str) -> std::io::Result<Option<u32>> {
+pub(crate) fn process_named(name: &str) -> std::io::Result<Option<u32>> {
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();

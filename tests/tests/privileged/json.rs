@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::fs::{XattrFlags, setxattr};
 use serde_json::Value;
 use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
@@ -67,7 +68,7 @@ fn documented(host: &Host) -> Verdict {
     // An overlay that lingers.
     let base = host.copy_of(Fixture::TinyTree)?;
     let started = Started::new(host, "started", &format!("BASE={}", base.display()))?;
-    started.run("true")?;
+    started.run("echo more >>/etc/hosts")?;
     let started = &*started.name;
     seen.hold(host, "list", &[&["list"], &["status", &name], &["status", "s*", "refused"]])?;
     // A port inside, too.
@@ -107,6 +108,9 @@ fn documented(host: &Host) -> Verdict {
     seen.hold(host, "usage", &[&["usage", "--since", "1h"]])?;
     seen.hold(host, "logs", &[&["logs", &name]])?;
     host.done(&["stop", started])?;
+    let redirected = host.subhost_dir().join(started).join("root/etc");
+    setxattr(&redirected, "trusted.overlay.redirect", b"/usr", XattrFlags::empty())?;
+    seen.hold(host, "diff", &[&["diff", started]])?;
     host.witness("umount", &[&shared])?;
     seen.finish();
     Ok(())

@@ -8,6 +8,7 @@ mod changes;
 mod config_exec;
 mod console;
 mod cp;
+mod create;
 mod debian;
 mod dhcp;
 mod disks;
@@ -34,6 +35,7 @@ mod json;
 mod kill;
 mod lacking;
 mod layers;
+mod layers_diff;
 mod life;
 mod lifecycle;
 mod limits;
@@ -52,6 +54,8 @@ mod pid1;
 mod reading;
 mod reboots;
 mod refuse;
+mod rescue;
+mod resize;
 mod restart;
 mod run;
 mod shared;
@@ -62,6 +66,7 @@ mod terminals;
 mod tiny;
 mod told;
 mod tricks;
+mod unpack;
 mod usage;
 mod usage_machines;
 mod usage_ssh;
@@ -107,6 +112,7 @@ fn main() -> ExitCode {
         config_exec::CASES,
         console::CASES,
         cp::CASES,
+        create::CASES,
         hung::CASES,
         idranges::CASES,
         import::CASES,
@@ -119,6 +125,7 @@ fn main() -> ExitCode {
         kill::CASES,
         lacking::CASES,
         layers::CASES,
+        layers_diff::CASES,
         life::CASES,
         lifecycle::CASES,
         limits::CASES,
@@ -137,6 +144,8 @@ fn main() -> ExitCode {
         reading::CASES,
         reboots::CASES,
         refuse::CASES,
+        rescue::CASES,
+        resize::CASES,
         restart::CASES,
         run::CASES,
         shared::CASES,
@@ -147,6 +156,7 @@ fn main() -> ExitCode {
         tiny::CASES,
         told::CASES,
         tricks::CASES,
+        unpack::CASES,
         usage::CASES,
         usage_machines::CASES,
         usage_ssh::CASES,

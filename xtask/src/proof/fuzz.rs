@@ -34,7 +34,7 @@ const fn of_config(name: &'static str) -> Target {
     Target { begin: &["tests/cases"], ..target("subhost-config", name, Some("bash.dict"), 1024) }
 }
 
-const TARGETS: [Target; 16] = [
+const TARGETS: [Target; 17] = [
     of_config("parser"),
     of_config("evaluator"),
     of_config("quote"),

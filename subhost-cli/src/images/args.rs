@@ -1,0 +1,206 @@
+//! Arguments of the commands for images and trees.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
+
+use crate::completion;
+use crate::layout::Name;
+
+/// Sizes are rounded down to this: what partitions and file systems begin and end at.
+pub const MIB: u64 = 1 << 20;
+
+/// `create`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["suite", "tar", "oci", "clone"]))]
+pub struct Create {
+    /// Name of the new subhost
+    pub name: Name,
+    /// Make a disk image of it, for boot; without it, a folder for start
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub image: Option<PathBuf>,
+    /// How large the image is: a number with M, G or T
+    #[arg(long, requires = "image", value_parser = parse_size)]
+    pub size: Option<u64>,
+    /// The image's partition table
+    #[arg(long, value_enum, default_value_t, requires = "image")]
+    pub table: Table,
+    /// The image's file system
+    #[arg(long, value_enum, default_value_t, requires = "image")]
+    pub filesystem: Filesystem,
+    /// Debian, Ubuntu or what else mmdebstrap or debootstrap knows: its suite, as trixie
+    #[arg(long, value_parser = parse_word)]
+    pub suite: Option<String>,
+    /// Where its packages come from
+    #[arg(long, value_name = "URL", requires = "suite", value_parser = parse_word)]
+    pub mirror: Option<String>,
+    /// Packages that it gets beside those of every system
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',', requires = "suite", value_parser = parse_word)]
+    pub include: Vec<String>,
+    /// An archive of the system: tar, or tar in gzip, zstd or xz
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub tar: Option<PathBuf>,
+    /// A folder in OCI's image layout, as `skopeo copy docker://debian oci:DIR` makes it
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub oci: Option<PathBuf>,
+    /// A subhost that is stopped
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(completion::trees))]
+    pub clone: Option<Name>,
+    /// Public keys that may log in as root
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub ssh_key: Option<PathBuf>,
+}
+
+/// A partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Table {
+    /// That of the master boot record
+    #[default]
+    Mbr,
+    /// GUID partition table
+    Gpt,
+    /// The file system is the whole image
+    None,
+}
+
+/// A file system that can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Filesystem {
+    /// ext4
+    #[default]
+    Ext4,
+    /// xfs
+    Xfs,
+    /// btrfs
+    Btrfs,
+}
+
+/// `rescue`.
+#[derive(Debug, Args)]
+pub struct Rescue {
+    /// Name of the subhost, or the path of an image, and the partition that holds its root
+    #[arg(value_name = "NAME|IMAGE[:PART]", add = ArgValueCompleter::new(completion::subhost_or_file))]
+    pub target: OsString,
+    /// Change nothing on its disks
+    #[arg(long)]
+    pub read_only: bool,
+    /// Repair its file systems before they are mounted
+    #[arg(long, conflicts_with = "read_only")]
+    pub fsck: bool,
+    /// The host's own programs and files, with the disks at /run/rescue
+    #[arg(long)]
+    pub host_tools: bool,
+    /// The command and its arguments; bash, or sh where there is none
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `resize`.
+#[derive(Debug, Args)]
+pub struct Resize {
+    /// The path of an image, or the name of the subhost whose first disk is meant
+    #[arg(value_name = "NAME|IMAGE", add = ArgValueCompleter::new(completion::subhost_or_file))]
+    pub target: OsString,
+    /// How large the image is to be: a number with M, G or T
+    #[arg(value_parser = parse_size)]
+    pub size: u64,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::subhosts))]
+    pub name: Name,
+    /// The archive, or - for standard output
+    #[arg(default_value = "-", value_hint = clap::ValueHint::FilePath)]
+    pub file: PathBuf,
+}
+
+/// `snapshot`.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::trees))]
+    pub name: Name,
+    /// Name of the snapshot
+    pub snapshot: Name,
+}
+
+/// `reset`.
+#[derive(Debug, Args)]
+pub struct Reset {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::trees))]
+    pub name: Name,
+    /// Back to this snapshot, and not to the base
+    pub snapshot: Option<Name>,
+    /// Do not ask
+    #[arg(long, visible_alias = "force")]
+    pub yes: bool,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::trees))]
+    pub name: Name,
+}
+
+/// `clone`.
+#[derive(Debug, Args)]
+pub struct Clone {
+    /// Name of the subhost
+    #[arg(add = ArgValueCandidates::new(completion::trees))]
+    pub name: Name,
+    /// Name of the new one
+    pub new: Name,
+}
+
+/// A size in bytes, of whole mebibytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text} is no size: write a number with M, G or T");
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        "T" | "TiB" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let bytes = number.checked_mul(1 << shift).filter(|bytes| (MIB..1 << 50).contains(bytes));
+    bytes.ok_or_else(|| format!("{text} is not between 1M and 1023T"))
+}
+
+/// A word that no program takes for an option, or for several words.
+fn parse_word(text: &str) -> Result<String, String> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.starts_with('-');
+    let is_plain = is_plain && !text.is_empty() && !text.contains([',', '\'', '"', '\\']);
+    is_plain.then(|| text.to_owned()).ok_or_else(|| "it is no plain word".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit_and_a_bound() {
+        for (text, size) in [("1M", 1 << 20), ("2G", 2 << 30), ("3TiB", 3 << 40), ("010M", 10 << 20)] {
+            assert_eq!(parse_size(text), Ok(size), "{text}");
+        }
+        for text in ["", "1", "G", "-1G", "0M", "1.5G", "1024T", "99999999999999999999M", "1g", "1G "] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_no_options() {
+        assert_eq!(parse_word("http://deb.debian.org/debian").as_deref(), Ok("http://deb.debian.org/debian"));
+        for text in ["", "--setup-hook=x", "a b", "a\nb", "a,b", "a'b"] {
+            assert!(parse_word(text).is_err(), "{text:?}");
+        }
+    }
+}

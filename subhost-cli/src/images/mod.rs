@@ -1,0 +1,22 @@
+//! Commands that make, change and open images and trees, while nothing runs from them.
+
+pub mod args;
+mod clone;
+pub mod create;
+pub mod disk;
+pub mod jail;
+pub mod layers;
+pub mod oci;
+pub mod progress;
+pub mod repair;
+pub mod rescue;
+mod resize;
+pub mod setup;
+pub mod site;
+pub mod source;
+mod table;
+pub mod tool;
+pub mod unpack;
+
+pub use clone::{Source, clone};
+pub use resize::resize;
