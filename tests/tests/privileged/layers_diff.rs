@@ -24,6 +24,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "reset_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
     Case { name: "clone_makes_a_second_one_with_a_name_and_addresses_of_its_own", needs: TREE, body: cloned },
     Case { name: "export_gives_what_the_guest_sees_and_create_takes_it_back", needs: TREE, body: exported },
+    Case {
+        name: "copies_share_their_blocks_where_the_file_system_can",
+        needs: &[Need::Program],
+        body: shared,
+    },
     Case { name: "layers_of_one_that_is_not_stopped_are_left_alone", needs: TREE, body: refused },
 ];
 
@@ -273,6 +278,35 @@ fn cloned(host: &Host) -> Verdict {
     let address = |name: &str| host.done(&["exec", name, "--", "cat", "/sys/class/net/eth0/address"]);
     assert_ne!(address(&name)?, address(&new)?);
     host.done(&["stop", &name, &new])?;
+    Ok(())
+}
+
+fn shared(host: &Host) -> Verdict {
+    let image = text(&crate::filesystems::made(host, "btrfs", &["mkfs.btrfs", "-q"])?);
+    let place = host.subhost_dir();
+    fs::create_dir(&place)?;
+    host.witness("mount", &["-o", "loop", &image, &text(&place)])?;
+    let (name, large) = (host.name("web"), 64 << 20);
+    let root = place.join(&name).join("root");
+    fs::create_dir_all(&root)?;
+    fs::write(root.join("large"), vec![7; large])?;
+    let used = || -> Result<usize, Box<dyn std::error::Error>> {
+        host.witness("sync", &["-f", &text(&place)])?;
+        let said = host.witness("df", &["--block-size=1", "--output=used", &text(&place)])?;
+        Ok(said.lines().last().unwrap_or_default().trim().parse()?)
+    };
+    let before = used()?;
+    assert!(before > large, "{before}");
+    host.done(&["clone", &name, &host.name("second")])?;
+    host.done(&["snapshot", &name, "one"])?;
+    host.done(&["reset", &name, "one", "--yes"])?;
+    let copy = place.join(host.name("second")).join("root/large");
+    host.witness("cmp", &[&text(&copy), &text(&root.join("large"))])?;
+    assert!(used()? < before + large / 4, "{before} and then {}", used()?);
+    // A witness: a copy that shares nothing is seen.
+    host.witness("cp", &["--reflink=never", &text(&copy), &text(&place.join("copy"))])?;
+    assert!(used()? > before + large / 2, "{before} and then {}", used()?);
+    host.witness("umount", &[&text(&place)])?;
     Ok(())
 }
 
