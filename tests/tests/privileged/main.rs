@@ -23,6 +23,7 @@ mod fsck;
 mod go;
 mod heldup;
 mod hostile;
+mod howto;
 mod hung;
 mod idranges;
 mod import;
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
         forged::CASES,
         heldup::CASES,
         hostile::CASES,
+        howto::CASES,
         autostart::CASES,
         adopt::CASES,
         apart::CASES,
