@@ -57,7 +57,7 @@ impl CgroupPlan {
                 cgroup.not_enforced(subjects.chain(filter).map(unenforced).collect());
                 return Ok(());
             }
-            Err(Errno::BUSY) => {
+            Err(Errno::BUSY) if path.symlink_metadata().is_ok() => {
                 return Err(Error::Refused {
                     object: format!("cgroup {}", path.display()),
                     reason: "is there already, with processes in it that are not known",
