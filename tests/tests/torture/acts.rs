@@ -292,19 +292,23 @@ fn made(process: usize, calls: &[i64]) -> Vec<Made> {
     names.into_iter().enumerate().map(mark).collect()
 }
 
-/// The part of each change.
-const USUAL: &str = "2";
-
-/// Which part is done: that of `$SUBHOST_COMMIT`, as of a commit's hash. Without it, always the same one: a change is not to be
-/// blamed for what another part finds, as long as that does find something.
+/// Which part is done: that of `$SUBHOST_COMMIT`, or of the commit that is checked out.
 pub(crate) fn change() -> usize {
-    let commit = env::var("SUBHOST_COMMIT").unwrap_or_else(|_| USUAL.to_owned());
+    let commit = env::var("SUBHOST_COMMIT").ok().or_else(commit).unwrap_or_default();
     eprintln!("{FIGURE}SUBHOST_COMMIT={commit} repeats this part");
     // FNV-1a: any spread will do.
     let hash = commit
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     usize::try_from(hash >> 33).unwrap_or(0)
+}
+
+/// The hash of the commit that is checked out, if it is known.
+fn commit() -> Option<String> {
+    let mut git = Command::new("git");
+    git.args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "HEAD"]);
+    let said = git.output().ok().filter(|output| output.status.success())?.stdout;
+    Some(String::from_utf8_lossy(&said).trim().to_owned())
 }
 
 /// How many points there were, and what became of them.
