@@ -53,11 +53,12 @@ impl Shell {
         }
     }
 
-    /// Has it work until it has used so many ticks of processor time itself; gives what it has used then, in seconds.
+    /// Has it work until it has used so many ticks more of processor time itself; gives how much that was, in seconds.
     pub(crate) fn burn(&mut self, ticks: u64) -> Result<f64> {
         let work = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done";
         let look = "read -r line </proc/self/stat; set -- ${line##*) }; used=$((${12} + ${13}))";
-        let script = format!("used=0; until [ $used -ge {ticks} ]; do {work}; {look}; done; echo $used");
+        let until = format!("until [ $((used - first)) -ge {ticks} ]; do {work}; {look}; done");
+        let script = format!("{look}; first=$used; {until}; echo $((used - first))");
         // A hundred ticks are a second, on all that Linux runs on.
         Ok(self.run(&script)?.parse::<f64>()? / 100.0)
     }
