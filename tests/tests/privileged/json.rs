@@ -100,8 +100,9 @@ fn documented(host: &Host) -> Verdict {
     seen.hold(host, "partitions", &[&["partitions", &image.to_string_lossy()]])?;
     say(host, &name, "echo a line; printf 'and none'")?;
     logged(&name, "and none")?;
-    // How it has ended.
-    host.done(&["kill", &name])?;
+    // How it has ended: by a signal for sure, as without one its supervisor asks it first.
+    host.done(&["kill", "--signal", "KILL", &name])?;
+    host.done(&["wait", &name])?;
     seen.hold(host, "list", &[&["status", &name]])?;
     seen.hold(host, "inspect", &[&["inspect", &name]])?;
     seen.hold(host, "events", &[&["events"]])?;
