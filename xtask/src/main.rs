@@ -6,6 +6,7 @@ mod fixtures;
 mod floor;
 mod image;
 mod packages;
+mod pages;
 mod progress;
 mod proof;
 mod test;
@@ -52,6 +53,8 @@ enum Task {
     },
     /// Install the Debian packages that the other tasks need, or name them
     Packages,
+    /// Write the pages that are made from the code: man/, and the tables of docs/troubleshooting.md
+    Pages,
     /// The long runs that hold subhost-config against real bash
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -91,6 +94,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
+        Task::Pages => pages::write()?,
         Task::Proof(proof) => proof.run(stage)?,
         Task::Torture(options) => options.run()?,
         Task::Vm(options) => return vm::run(options),
