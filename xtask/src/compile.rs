@@ -1,5 +1,6 @@
 //! Building the program: static and optimised for use, plain for tests.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,8 +17,16 @@ pub(crate) fn release(step: &Step) -> Outcome<PathBuf> {
     // With --target the flags are not applied to build scripts and proc macros, which cannot be static.
     cargo.args(["build", "--release", "--package", "subhost-cli", "--target", &triple]);
     // At a fixed address nothing is relocated when it starts: that would cost each supervisor more memory than all else.
-    let flags = "-Ctarget-feature=+crt-static -Crelocation-model=static";
-    cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", flags);
+    let mut flags = "-Ctarget-feature=+crt-static\x1f-Crelocation-model=static".to_owned();
+    // Whoever builds the same source elsewhere is to get the same bytes.
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let named = [(home, "/cargo"), (Some(workspace::root()), "/subhost"), (Some(target.clone()), "/target")];
+    for (folder, name) in named.into_iter().filter_map(|(folder, name)| Some((folder?, name))) {
+        // Writing to a string cannot fail.
+        let _ = write!(flags, "\x1f--remap-path-prefix={}={name}", folder.display());
+    }
+    cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_ENCODED_RUSTFLAGS", flags);
     step.run(&mut cargo)?;
     Ok(target.join(triple).join("release/subhostctl"))
 }

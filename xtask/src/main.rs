@@ -2,6 +2,7 @@
 
 mod compile;
 mod demo;
+mod dist;
 mod fixtures;
 mod floor;
 mod image;
@@ -40,6 +41,8 @@ enum Task {
         #[arg(long, default_value_t = 15)]
         rounds: usize,
     },
+    /// Make a Debian package and an archive of the program, with checksums
+    Dist(dist::Options),
     /// Run every test, the privileged ones in namespaces of their own
     Test(test::Options),
     /// Build the guests' images (as root)
@@ -94,6 +97,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
+        Task::Dist(options) => options.run()?,
         Task::Pages => pages::write()?,
         Task::Proof(proof) => proof.run(stage)?,
         Task::Torture(options) => options.run()?,
