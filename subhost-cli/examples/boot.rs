@@ -55,5 +55,5 @@ fn main() -> Outcome<()> {
         Ok(launch.network_namespace(network.as_fd()).program(pid1).start()?.go()?)
     })?;
     println!("{name} runs, its PID 1 is {}", guest.pid());
-    Ok(println!("{name} has ended: {:?}", guest.wait()?))
+    guest.wait().map(|ended| println!("{name} has ended: {ended:?}")).map_err(Into::into)
 }
