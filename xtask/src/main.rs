@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that is done to the project rather than by it.
 
+mod bench;
 mod compile;
 mod demo;
 mod fixtures;
@@ -39,6 +40,8 @@ enum Task {
         #[arg(long, default_value_t = 15)]
         rounds: usize,
     },
+    /// Measure the program against the raw system calls and other programs (as root)
+    Bench(bench::Options),
     /// Run every test, the privileged ones in namespaces of their own
     Test(test::Options),
     /// Build the guests' images (as root)
@@ -62,6 +65,9 @@ enum Task {
     /// The part of vm that runs in namespaces of its own
     #[command(hide = true)]
     VmInside(vm::Inside),
+    /// The part of bench that runs in namespaces of its own
+    #[command(hide = true)]
+    BenchInside(bench::Inside),
     /// The part of the demo that runs in namespaces of its own
     #[command(hide = true)]
     DemoInside(demo::Inside),
@@ -86,6 +92,9 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
         Task::Demo { rounds } => demo::run(rounds)?,
         Task::DemoInside(inside) if stage == Stage::Inside => inside.run()?,
         Task::DemoInside(_) => return Err("demo-inside is started by demo".into()),
+        Task::Bench(options) => options.run()?,
+        Task::BenchInside(inside) if stage == Stage::Inside => inside.run()?,
+        Task::BenchInside(_) => return Err("bench-inside is started by bench".into()),
         Task::Test(options) => return test::run(&options),
         Task::Fixtures { debian, dir } => {
             let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
