@@ -276,8 +276,10 @@ fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     if !meta.is_file() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
         return Err(io::Error::other("is not a file that only root may write"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(RECORD_MAX_BYTES)).unwrap_or(0) + 1);
-    file.take(RECORD_MAX_BYTES).read_to_end(&mut bytes)?;
+    // One that is there is never written to again.
+    let len = meta.len().min(RECORD_MAX_BYTES);
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    file.take(len).read_to_end(&mut bytes)?;
     parse(&bytes, name).map(Some)
 }
 
