@@ -15,15 +15,14 @@ pub(crate) fn release(step: &Step) -> Outcome<PathBuf> {
     let mut cargo = workspace::cargo();
     // With --target the flags are not applied to build scripts and proc macros, which cannot be static.
     cargo.args(["build", "--release", "--package", "subhost-cli", "--target", &triple]);
-    let script = workspace::root().join("xtask/src/no-unwinding.ld");
     let flags = [
-        "-Ctarget-feature=+crt-static".to_owned(),
+        "-Ctarget-feature=+crt-static",
         // At a fixed address nothing is relocated when it starts: that would cost each supervisor more memory than all else.
-        "-Crelocation-model=static".to_owned(),
-        "-Clink-arg=-T".to_owned(),
-        format!("-Clink-arg={}", script.display()),
+        "-Crelocation-model=static",
+        "-Clink-arg=-T",
+        &format!("-Clink-arg={}", workspace::root().join("xtask/src/no-unwinding.ld").display()),
     ];
-    // The way that takes any path.
+    // The variable in which words may have spaces.
     cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     step.run(&mut cargo)?;
     Ok(target.join(triple).join("release/subhostctl"))

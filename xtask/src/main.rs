@@ -6,6 +6,7 @@ mod demo;
 mod fixtures;
 mod floor;
 mod image;
+mod instructions;
 mod packages;
 mod progress;
 mod proof;
@@ -55,6 +56,8 @@ enum Task {
     },
     /// Install the Debian packages that the other tasks need, or name them
     Packages,
+    /// Count the instructions of what does not depend on the machine, and hold them against bounds
+    Instructions(instructions::Options),
     /// The long runs that hold subhost-config against real bash
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -100,6 +103,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
+        Task::Instructions(options) => return options.run(),
         Task::Proof(proof) => proof.run(stage)?,
         Task::Torture(options) => options.run()?,
         Task::Vm(options) => return vm::run(options),

@@ -96,15 +96,18 @@ impl Row {
     }
 }
 
-/// Runs a command, which must succeed. What it says is only shown when it does not.
+/// Runs a command, which must succeed. One that does not is run again, to hear what it says.
 pub(super) fn call(command: &mut Command) -> Outcome {
+    let program = command.get_program().display().to_string();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = command.status().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+    let status = command.status().map_err(|error| format!("{program}: {error}"))?;
     if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{}: {status}", command.get_program().display()).into())
+        return Ok(());
     }
+    let output = command.stderr(Stdio::piped()).output()?;
+    let said =
+        String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().escape_debug().to_string();
+    Err(format!("{program}: {status} {said}").into())
 }
 
 #[cfg(test)]
