@@ -66,7 +66,7 @@ pub struct Observed {
     pub disks: Vec<Option<ObservedDisk>>,
     /// What the binds of the request are of, in order; `None` where a complaint tells why.
     pub binds: Vec<Option<BindSource>>,
-    /// Links of the host's network namespace.
+    /// Links of the host's network namespace, for a request with cables.
     links: subhost_net::observe::Observed,
     /// Records of subhosts that run or linger; `None` where only root can read them. They are as many as there are subhosts,
     /// and rarely asked for.
@@ -119,7 +119,7 @@ pub fn state_of(layout: &Layout, name: &Name) -> std::io::Result<State> {
     });
     let Some(record) = read? else { return Ok(State::Stopped) };
     // Only a proven absence is one: what cannot be looked at may run.
-    let own = Process::of(std::process::id()).map_err(std::io::Error::other)?;
+    let own = Process::own().map_err(std::io::Error::other)?;
     if record.supervisor.boot_id == own.boot_id && record.supervisor.pid_namespace != own.pid_namespace {
         return Err(std::io::Error::other(
             "it was started in another PID namespace, and only seen from there",
@@ -140,11 +140,15 @@ impl Observed {
     /// # Errors
     /// The links cannot be listed.
     pub fn of(request: &Request, layout: &Layout, purpose: Purpose) -> Result<Observed, subhost_net::Error> {
+        let links = match request.cables.is_empty() {
+            true => subhost_net::observe::Observed::default(),
+            false => subhost_net::observe::Observed::read()?,
+        };
         let mut observed = Observed {
             images: Vec::new(),
             disks: Vec::new(),
             binds: Vec::new(),
-            links: subhost_net::observe::Observed::read()?,
+            links,
             running: OnceCell::new(),
             layout: layout.clone(),
             purpose,

@@ -24,8 +24,8 @@ const ENDS: usize = 10;
 pub(super) struct Many<'a> {
     host: &'a Host,
     names: Vec<String>,
-    starts: Vec<Duration>,
-    free_before: u64,
+    /// Wall and processor time.
+    starts: Vec<[Duration; 2]>,
 }
 
 /// What of one is in memory, in KiB.
@@ -48,22 +48,18 @@ impl<'a> Many<'a> {
             call(&mut host.command(&["boot", first, "--detach"]))?;
             call(&mut host.command(&["kill", first]))?;
         }
-        let free_before = available_kib()?;
         let mut starts = Vec::new();
         for name in &names {
-            let started = Instant::now();
+            let (cpu, started) = (floor::cpu_time()?, Instant::now());
             call(&mut host.command(&["boot", name, "--detach"]))?;
-            starts.push(started.elapsed());
+            starts.push([started.elapsed(), floor::cpu_time()?.saturating_sub(cpu)]);
         }
-        Ok(Many { host, names, starts, free_before })
+        Ok(Many { host, names, starts })
     }
 
     /// How long each took to boot, with those before it running.
     pub(super) fn starts(&self) -> Table {
-        let row = |name: &str, starts: &[Duration]| {
-            let samples = starts.iter().map(|start| [*start, Duration::ZERO]).collect();
-            Row::of(name.to_owned(), Ok(samples))
-        };
+        let row = |name: &str, starts: &[[Duration; 2]]| Row::of(name.to_owned(), Ok(starts.to_vec()));
         let ends = ENDS.min(self.starts.len());
         let rows = vec![
             row(&format!("boot --detach, the first {ends}"), &self.starts[..ends]),
@@ -85,13 +81,11 @@ impl<'a> Many<'a> {
         });
         let all = all.collect::<Outcome<Vec<Memory>>>()?;
         let most = |of: fn(&Memory) -> u64| all.iter().map(of).max().unwrap_or_default();
-        let used = self.free_before.saturating_sub(available_kib()?) / self.names.len().max(1) as u64;
         let both = most(|it| it.supervisor + it.init);
         let (supervisor, init) = (most(|it| it.supervisor), most(|it| it.init));
-        let notes = vec![
-            format!("private memory at most: {both} KiB; supervisor {supervisor}, PID 1 {init}"),
-            format!("memory of the machine, with all that the kernel keeps: {used} KiB each"),
-        ];
+        let notes = vec![format!(
+            "private memory of supervisor and PID 1 at most: {both} KiB; supervisor {supervisor}, PID 1 {init}"
+        )];
         Ok(Table { title: format!("f: memory of {}", self.names.len()), rows: Vec::new(), notes })
     }
 
@@ -128,17 +122,16 @@ impl<'a> Many<'a> {
     pub(super) fn stop(self, rounds: usize) -> Outcome<Table> {
         let (mut raw, mut ours) = (Vec::new(), Vec::new());
         for (index, name) in self.names.iter().enumerate() {
-            let cpu = floor::cpu_time()?;
             if index % 2 == 0 && index / 2 < rounds {
                 let init = Process::open(self.host.running(name)?.init_pid())?;
-                let started = Instant::now();
+                let (cpu, started) = (floor::cpu_time()?, Instant::now());
                 init.signal(Signal::KILL)?;
                 if !init.ends(PATIENCE)? {
                     return Err(format!("{name} does not end").into());
                 }
                 raw.push([started.elapsed(), floor::cpu_time()?.saturating_sub(cpu)]);
             } else {
-                let started = Instant::now();
+                let (cpu, started) = (floor::cpu_time()?, Instant::now());
                 call(&mut self.host.command(&["kill", name]))?;
                 ours.push([started.elapsed(), floor::cpu_time()?.saturating_sub(cpu)]);
             }
@@ -174,10 +167,6 @@ fn idle_image(host: &Host) -> Outcome<PathBuf> {
 fn private_kib(pid: u32) -> Outcome<u64> {
     let path = Path::new("/proc").join(pid.to_string()).join("smaps_rollup");
     sum_kib(&path, &["Private_Clean:", "Private_Dirty:"])
-}
-
-fn available_kib() -> Outcome<u64> {
-    sum_kib(Path::new("/proc/meminfo"), &["MemAvailable:"])
 }
 
 fn sum_kib(path: &Path, fields: &[&str]) -> Outcome<u64> {
