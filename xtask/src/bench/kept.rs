@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 use subhost_tests::guest::Process;
 use subhost_tests::host::Host;
 
@@ -70,16 +71,17 @@ impl<'a> Many<'a> {
     }
 
     pub(super) fn memory(&self) -> Outcome<Table> {
-        let all = self.names.iter().map(|name| {
-            let guest = self.host.running(name)?;
-            let supervisor = guest
-                .field("supervisor_pid")
-                .as_u64()
-                .and_then(|pid| u32::try_from(pid).ok())
-                .ok_or("has no supervisor")?;
-            Ok(Memory { supervisor: private_kib(supervisor)?, init: private_kib(guest.init_pid())? })
+        let list: Vec<Value> = serde_json::from_str(&self.host.done(&["list", "--json"])?)?;
+        let pid =
+            |row: &Value, field: &str| row[field].as_u64().ok_or_else(|| format!("no {field} in {row}"));
+        let all = list.iter().map(|row| {
+            let supervisor = private_kib(pid(row, "supervisor_pid")?)?;
+            Ok(Memory { supervisor, init: private_kib(pid(row, "init_pid")?)? })
         });
         let all = all.collect::<Outcome<Vec<Memory>>>()?;
+        if all.len() != self.names.len() {
+            return Err(format!("{} of {} run", all.len(), self.names.len()).into());
+        }
         let most = |of: fn(&Memory) -> u64| all.iter().map(of).max().unwrap_or_default();
         let both = most(|it| it.supervisor + it.init);
         let (supervisor, init) = (most(|it| it.supervisor), most(|it| it.init));
@@ -164,7 +166,7 @@ fn idle_image(host: &Host) -> Outcome<PathBuf> {
 }
 
 /// What of a process nobody shares, without what can be read from its file again.
-fn private_kib(pid: u32) -> Outcome<u64> {
+fn private_kib(pid: u64) -> Outcome<u64> {
     let path = Path::new("/proc").join(pid.to_string()).join("smaps_rollup");
     sum_kib(&path, &["Private_Clean:", "Private_Dirty:"])
 }

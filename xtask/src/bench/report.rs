@@ -59,10 +59,11 @@ impl Report {
 }
 
 impl Table {
-    /// How many times the median of a row is that of the row called `name`, where both were measured.
-    fn times(&self, row: &Row, name: &str) -> Option<f64> {
+    /// How many times the median and the processor time of a row are those of the row called `name`, where both were measured.
+    fn times(&self, row: &Row, name: &str) -> Option<[f64; 2]> {
         let base = self.rows.iter().find(|row| row.name == name && row.failure.is_none())?;
-        (row.failure.is_none() && base.median_ms > 0.0).then(|| row.median_ms / base.median_ms)
+        let times = [row.median_ms / base.median_ms, row.cpu_ms / base.cpu_ms];
+        (row.failure.is_none() && times.iter().all(|times| times.is_finite())).then_some(times)
     }
 
     /// What the rows are compared with: the raw calls, and else the first row.
@@ -88,7 +89,10 @@ impl Table {
                     let times: serde_json::Map<String, Value> = self
                         .bases()
                         .into_iter()
-                        .filter_map(|base| Some((base.to_owned(), self.times(row, base)?.into())))
+                        .filter_map(|base| {
+                            let [wall, cpu] = self.times(row, base)?;
+                            Some((base.to_owned(), json!({ "median": wall, "cpu": cpu })))
+                        })
                         .collect();
                     json!({
                         "name": row.name, "median_ms": row.median_ms, "min_ms": row.min_ms, "cpu_ms": row.cpu_ms,
@@ -105,18 +109,18 @@ impl Table {
         if !self.rows.is_empty() {
             let bases = self.bases();
             let heads: Vec<&str> = match bases.len() {
-                2 => vec![" × raw |", " × isolated |"],
-                _ => vec![" × first |"],
+                2 => vec![" × raw | its CPU |", " × isolated | its CPU |"],
+                _ => vec![" × first | its CPU |"],
             };
             text.push_str(&format!("| what | median ms | least ms | CPU ms |{}\n", heads.concat()));
-            text.push_str(&format!("| --- | --- | --- | --- |{}\n", " --- |".repeat(heads.len())));
+            text.push_str(&format!("| --- | --- | --- | --- |{}\n", " --- | --- |".repeat(heads.len())));
             for row in &self.rows {
                 let figures = match &row.failure {
-                    Some(failure) => format!(" failed: {failure} | | |{}", " |".repeat(heads.len())),
+                    Some(failure) => format!(" failed: {failure} | | |{}", " | |".repeat(heads.len())),
                     None => {
                         let times = bases.iter().map(|base| match self.times(row, base) {
-                            Some(times) => format!(" {times:.2} |"),
-                            None => " |".to_owned(),
+                            Some([wall, cpu]) => format!(" {wall:.2} | {cpu:.2} |"),
+                            None => " | |".to_owned(),
                         });
                         let times: String = times.collect();
                         format!(" {:.2} | {:.2} | {:.2} |{times}", row.median_ms, row.min_ms, row.cpu_ms)
@@ -149,11 +153,11 @@ mod tests {
         let rows = vec![row(RAW, 2.0), row(RAW_ISOLATED, 4.0), row("it", 6.0), failed];
         let table = Table { title: "a".to_owned(), rows, notes: vec!["SKIP that".to_owned()] };
         let text = table.markdown();
-        assert!(text.contains("| it | 6.00 | 1.00 | 0.50 | 3.00 | 1.50 |\n"), "{text}");
-        assert!(text.contains("| peer | failed: no | | | | |\n"), "{text}");
+        assert!(text.contains("| it | 6.00 | 1.00 | 0.50 | 3.00 | 1.00 | 1.50 | 1.00 |\n"), "{text}");
+        assert!(text.contains("| peer | failed: no | | | | | | |\n"), "{text}");
         assert!(text.ends_with("\n- SKIP that\n"), "{text}");
         let json = table.json();
-        assert_eq!(json["rows"][2]["times"][RAW], 3.0);
+        assert_eq!(json["rows"][2]["times"][RAW]["median"], 3.0);
         assert_eq!(json["rows"][3]["failure"], "no");
     }
 }
