@@ -133,10 +133,7 @@ pub(crate) struct Floor {
 
 impl Floor {
     pub(crate) fn round(&self) -> Outcome {
-        let root = self.root.mount()?;
-        let status = if self.isolated { isolated::run(self, &root)? } else { plain::run(self, &root)? };
-        drop(root);
-        match status {
+        match if self.isolated { isolated::run(self)? } else { plain::run(self)? } {
             0 => Ok(()),
             step => Err(format!("the raw system calls stopped at step {step}").into()),
         }
@@ -144,11 +141,15 @@ impl Floor {
 }
 
 impl Root {
-    /// Mounts it, detached.
-    fn mount(&self) -> Outcome<OwnedFd> {
+    /// Mounts it, detached, with the ids of a user namespace, if there is one.
+    fn mount(&self, users: Option<&OwnedFd>) -> Outcome<OwnedFd> {
+        let idmapped = |mount: OwnedFd| -> Outcome<OwnedFd> {
+            users.map_or(Ok(()), |users| sys::idmap(&mount, users))?;
+            Ok(mount)
+        };
         let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         match self {
-            Root::Tree(path) => Ok(open_tree(CWD, path, clone)?),
+            Root::Tree(path) => idmapped(open_tree(CWD, path, clone)?),
             Root::Overlay(lower) => {
                 let upper = detached("tmpfs", &[], MountAttrFlags::empty())?;
                 let folder = |name| {
@@ -157,7 +158,9 @@ impl Root {
                 };
                 let (upper_dir, work_dir) = (folder("upper")?, folder("work")?);
                 let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-                fsconfig_set_fd(&fs, "lowerdir+", open_tree(CWD, lower, clone)?.as_fd())?;
+                // It is a mount as long as it is open.
+                let lower = idmapped(open_tree(CWD, lower, clone)?)?;
+                fsconfig_set_fd(&fs, "lowerdir+", lower.as_fd())?;
                 fsconfig_set_fd(&fs, "upperdir", upper_dir.as_fd())?;
                 fsconfig_set_fd(&fs, "workdir", work_dir.as_fd())?;
                 fsconfig_create(&fs)?;
@@ -171,7 +174,7 @@ impl Root {
                 fsconfig_set_string(&fs, "source", &path)?;
                 fsconfig_create(&fs)?;
                 drop(device);
-                Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+                idmapped(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
             }
         }
     }

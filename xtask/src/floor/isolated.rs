@@ -27,14 +27,14 @@ const FIRST_ID: u32 = 1_900_000_000;
 const DROPPED: [c_long; 13] = [16, 17, 25, 27, 30, 32, 33, 34, 35, 36, 37, 38, 39];
 
 /// The exit status of `/bin/true`, or the number of the step that failed.
-pub(super) fn run(floor: &Floor, root: &OwnedFd) -> Outcome<c_int> {
+pub(super) fn run(floor: &Floor) -> Outcome<c_int> {
     match mkdir(STAGE, Mode::RWXU) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(errno) => return Err(format!("{STAGE}: {errno}").into()),
     }
     let users = user_namespace()?;
     let network = network_namespace(&users)?;
-    sys::idmap(root, &users)?;
+    let root = floor.root.mount(Some(&users))?;
     let netlink = link::socket()?;
     for (index, mac) in (0..).zip(&floor.macs) {
         let peer = link::Peer::Fd(network.as_raw_fd().cast_unsigned());
@@ -50,7 +50,7 @@ pub(super) fn run(floor: &Floor, root: &OwnedFd) -> Outcome<c_int> {
     let into = group.as_ref().map(|(_, fd)| fd.as_fd());
     let cables = floor.macs.len();
     let stage = sys::fork(libc::CLONE_NEWNS, into, &mut || {
-        let result = stage(root, &users, &network, cables);
+        let result = stage(&root, &users, &network, cables);
         result.unwrap_or_else(|step| step)
     })?;
     let status = wait(stage)?;

@@ -12,7 +12,8 @@ use super::{Floor, furnish, link, links_up, mount_at, step, sys, wait};
 use crate::Outcome;
 
 /// The exit status of `/bin/true`, or the number of the step that failed.
-pub(super) fn run(floor: &Floor, root: &OwnedFd) -> Outcome<c_int> {
+pub(super) fn run(floor: &Floor) -> Outcome<c_int> {
+    let root = floor.root.mount(None)?;
     let netlink = link::socket()?;
     let cables: Vec<Vec<u8>> = (0..)
         .zip(&floor.macs)
@@ -26,7 +27,7 @@ pub(super) fn run(floor: &Floor, root: &OwnedFd) -> Outcome<c_int> {
         namespaces |= libc::CLONE_NEWNET;
     }
     let pid = sys::vfork(namespaces, &mut || {
-        let result = enter(root, &netlink, &cables);
+        let result = enter(&root, &netlink, &cables);
         result.err().unwrap_or(0)
     })?;
     Ok(wait(pid)?)
