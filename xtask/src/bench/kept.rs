@@ -67,7 +67,9 @@ impl<'a> Many<'a> {
             row(&format!("boot --detach, the last {ends}"), &self.starts[self.starts.len() - ends..]),
         ];
         let title = format!("f: start, with up to {} running", self.names.len());
-        Table { title, rows, notes: Vec::new() }
+        let notes =
+            vec!["CPU is that of the command that waits, and not of the boot in the background".to_owned()];
+        Table { title, rows, notes }
     }
 
     pub(super) fn memory(&self) -> Outcome<Table> {
