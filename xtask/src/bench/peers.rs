@@ -30,7 +30,7 @@ impl Source<'_> {
 
 /// The network namespace that ip(8) makes.
 const NETNS: &str = "peer";
-const PEERS: [&str; 4] = ["unshare", "bwrap", "crun", "runc"];
+const PEERS: [&str; 5] = ["unshare", "bwrap", "crun", "runc", "lxc-start"];
 
 /// Adds a way for each peer that is installed, and a note for each that is not.
 pub(super) fn add(
@@ -128,6 +128,18 @@ fn run(peer: &str, root: &Path, has_network: bool, place: &Place<'_>) -> Outcome
         "bwrap" => words(&format!(
             "bwrap --bind {root_text} / --proc /proc --dev /dev --unshare-pid --unshare-uts --unshare-ipc /bin/true"
         )),
+        "lxc-start" => {
+            let folder = place.host.folder().join("lxc");
+            fs::create_dir_all(&folder)?;
+            let (folder, file) = (folder.display(), folder.join("config"));
+            // The network is that of the caller, as of all others here.
+            let text = format!(
+                "lxc.uts.name = peer\nlxc.rootfs.path = dir:{root_text}\nlxc.init.cmd = /bin/true\n\
+                 lxc.mount.auto = proc:mixed sys:ro\nlxc.net.0.type = none\n"
+            );
+            fs::write(&file, text)?;
+            words(&format!("lxc-start -P {folder} -n peer -f {} -F", file.display()))
+        }
         runtime => {
             let bundle = bundle(runtime, root, place, has_network)?;
             let state = place.host.folder().join(format!("state-{runtime}"));
