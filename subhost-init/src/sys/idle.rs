@@ -24,8 +24,8 @@ struct Task {
 /// Clones a child into new namespaces, which lives until `with` returns. It shares the caller's memory and descriptors, so
 /// that nothing is copied, and changes neither; it dies with the calling thread.
 ///
-/// `flags` are those of the namespaces. The child has no exit signal, and all signals blocked. It cannot be traced from
-/// inside of a new user namespace, as its ids stay those of the caller.
+/// `flags` are those of the namespaces. The child has no exit signal, and all signals blocked. While it lives it is alone in
+/// a new user namespace: whoever has capabilities there could trace it, and with it the caller's memory.
 pub(crate) fn beside<T>(flags: c_int, with: impl FnOnce(&Child) -> T) -> io::Result<T> {
     let mut stack = vec![0_u128; STACK_BYTES / size_of::<u128>()];
     let top = stack.as_mut_ptr_range().end.cast::<c_void>();
