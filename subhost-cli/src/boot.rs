@@ -513,7 +513,7 @@ fn make_record(
         command: String::new(),
         init: Process::of(prepared.init_pid()).step("identify PID 1")?,
         init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
-        supervisor: Process::of(std::process::id()).step("identify ourselves")?,
+        supervisor: Process::own().step("identify ourselves")?.clone(),
         first_id: resources.range.first,
         id_count: resources.range.count,
         netns_inode: resources.netns.inode(),

@@ -15,9 +15,15 @@ pub(crate) fn release(step: &Step) -> Outcome<PathBuf> {
     let mut cargo = workspace::cargo();
     // With --target the flags are not applied to build scripts and proc macros, which cannot be static.
     cargo.args(["build", "--release", "--package", "subhost-cli", "--target", &triple]);
-    // At a fixed address nothing is relocated when it starts: that would cost each supervisor more memory than all else.
-    let flags = "-Ctarget-feature=+crt-static -Crelocation-model=static";
-    cargo.env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", flags);
+    let flags = [
+        "-Ctarget-feature=+crt-static",
+        // At a fixed address nothing is relocated when it starts: that would cost each supervisor more memory than all else.
+        "-Crelocation-model=static",
+        "-Clink-arg=-T",
+        &format!("-Clink-arg={}", workspace::root().join("xtask/src/no-unwinding.ld").display()),
+    ];
+    // The variable in which words may have spaces.
+    cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     step.run(&mut cargo)?;
     Ok(target.join(triple).join("release/subhostctl"))
 }

@@ -1,10 +1,12 @@
 //! `cargo xtask`: everything that is done to the project rather than by it.
 
+mod bench;
 mod compile;
 mod demo;
 mod fixtures;
 mod floor;
 mod image;
+mod instructions;
 mod packages;
 mod progress;
 mod proof;
@@ -39,6 +41,8 @@ enum Task {
         #[arg(long, default_value_t = 15)]
         rounds: usize,
     },
+    /// Measure the program against the raw system calls and other programs (as root)
+    Bench(bench::Options),
     /// Run every test, the privileged ones in namespaces of their own
     Test(test::Options),
     /// Build the guests' images (as root)
@@ -52,6 +56,8 @@ enum Task {
     },
     /// Install the Debian packages that the other tasks need, or name them
     Packages,
+    /// Count the instructions of what does not depend on the machine, and hold them against bounds
+    Instructions(instructions::Options),
     /// The long runs that hold subhost-config against real bash
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -62,6 +68,9 @@ enum Task {
     /// The part of vm that runs in namespaces of its own
     #[command(hide = true)]
     VmInside(vm::Inside),
+    /// The part of bench that runs in namespaces of its own
+    #[command(hide = true)]
+    BenchInside(bench::Inside),
     /// The part of the demo that runs in namespaces of its own
     #[command(hide = true)]
     DemoInside(demo::Inside),
@@ -86,11 +95,15 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
         Task::Demo { rounds } => demo::run(rounds)?,
         Task::DemoInside(inside) if stage == Stage::Inside => inside.run()?,
         Task::DemoInside(_) => return Err("demo-inside is started by demo".into()),
+        Task::Bench(options) => options.run()?,
+        Task::BenchInside(inside) if stage == Stage::Inside => inside.run()?,
+        Task::BenchInside(_) => return Err("bench-inside is started by bench".into()),
         Task::Test(options) => return test::run(&options),
         Task::Fixtures { debian, dir } => {
             let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
+        Task::Instructions(options) => return options.run(),
         Task::Proof(proof) => proof.run(stage)?,
         Task::Torture(options) => options.run()?,
         Task::Vm(options) => return vm::run(options),
