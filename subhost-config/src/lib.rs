@@ -51,6 +51,7 @@
 //! Evaluation ends: a text has a size limit, words and nesting too, and a run a [memory](Evaluator::memory_budget) and
 //! a [step budget](Evaluator::step_budget).
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod arith;
 mod assoc;
@@ -98,3 +99,8 @@ pub use span::{Location, Source, Sources, Span};
 pub use value::Value;
 pub use vars::{Attributes, Variable, Variables};
 pub use visible::visible;
+
+/// The examples of the README, which are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

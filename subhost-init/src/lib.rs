@@ -80,6 +80,7 @@
 //! Linux 6.1 or later, on x86_64 and aarch64, and root. Mounting the tree, cables and ids are the caller's. Without a
 //! user namespace a guest's root is the host's, with less capabilities, and that is no isolation to speak of.
 #![deny(unsafe_code)]
+#![deny(missing_docs)]
 
 pub mod account;
 pub mod adopt;
@@ -102,3 +103,8 @@ mod sys;
 pub mod userns;
 
 pub use error::{Error, Result, Step};
+
+/// The examples of the README, which are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -64,6 +64,7 @@
 //! prints, or changes a namespace of the calling thread.
 
 #![deny(unsafe_code)]
+#![deny(missing_docs)]
 
 pub mod attached;
 pub mod bind;
@@ -91,3 +92,8 @@ pub use overlay::Overlay;
 pub use partition::{ByteRange, Partition, PartitionTable, Scheme, Selector};
 pub use rootdir::RootDir;
 pub use staging::Staging;
+
+/// The examples of the README, which are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

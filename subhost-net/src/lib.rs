@@ -67,6 +67,7 @@
 //! (namespaces, pins); looking needs no privilege. Guest ends are left down, as the guest's own start scripts bring
 //! them up, unless [`address::configure`] does.
 #![deny(unsafe_code)]
+#![deny(missing_docs)]
 
 pub mod address;
 pub mod bridge;
@@ -88,3 +89,8 @@ mod sys;
 pub mod uplink;
 
 pub use error::{Error, Result};
+
+/// The examples of the README, which are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -31,7 +31,7 @@ pub(crate) fn release(step: &Step) -> Outcome<PathBuf> {
 /// Builds the `subhostctl` to test, as `cargo build` does. Gives its path.
 pub(crate) fn debug(step: &Step) -> Outcome<PathBuf> {
     // The whole workspace, so that the tests find every dependency built with the features that they ask for.
-    step.run(workspace::cargo().args(["build", "--workspace", "--bins"]))?;
+    step.run(workspace::cargo().args(["build", "--workspace", "--bins", "--examples"]))?;
     Ok(workspace::target().join("debug/subhostctl"))
 }
 

@@ -8,6 +8,7 @@ mod floor;
 mod image;
 mod instructions;
 mod packages;
+mod pages;
 mod progress;
 mod proof;
 mod test;
@@ -58,6 +59,8 @@ enum Task {
     Packages,
     /// Count the instructions of what does not depend on the machine, and hold them against bounds
     Instructions(instructions::Options),
+    /// Write the pages that are made from the code: man/, and the tables of docs/troubleshooting.md
+    Pages,
     /// The long runs that hold subhost-config against real bash
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -104,6 +107,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
         Task::Instructions(options) => return options.run(),
+        Task::Pages => pages::write()?,
         Task::Proof(proof) => proof.run(stage)?,
         Task::Torture(options) => options.run()?,
         Task::Vm(options) => return vm::run(options),

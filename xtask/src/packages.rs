@@ -87,6 +87,11 @@ pub(crate) const TEST: &[Tool] = &[
     tool("sshd", "openssh-server"),
     tool("shellcheck", "shellcheck"),
     tool("systemd-analyze", "systemd"),
+    // What manual pages and packages are held against.
+    tool("groff", "groff-base"),
+    tool("mandoc", "mandoc"),
+    tool("lintian", "lintian"),
+    tool("dpkg-deb", "dpkg"),
 ];
 
 /// What counts instructions, of the fixtures too.

@@ -12,6 +12,8 @@ use crate::report;
 
 /// Commands of system administration.
 const SECTION: &str = "8";
+/// When what the pages tell of was last released.
+const DATE: &str = "2026-11-26";
 
 /// Prints the page of a command by its words, or of the program.
 pub(super) fn man(words: &[String]) -> Result<u8, Error> {
@@ -26,13 +28,16 @@ pub(super) fn man(words: &[String]) -> Result<u8, Error> {
         command = found.clone();
     }
     let page = page(command).step("write the manual page")?;
-    report::print(&String::from_utf8_lossy(&page)).map(|()| 0)
+    // Between two breaks it puts an empty line, which is one itself.
+    report::print(&String::from_utf8_lossy(&page).replace("\n.br\n\n.br\n", "\n.sp\n")).map(|()| 0)
 }
 
 fn page(command: clap::Command) -> io::Result<Vec<u8>> {
     let notes = command.get_after_help().map(ToString::to_string);
     let has_subcommands = command.has_subcommands();
-    let man = Man::new(command).section(SECTION);
+    let title = command.get_display_name().unwrap_or(command.get_name()).to_uppercase();
+    let source = concat!("subhost ", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command).title(title).section(SECTION).date(DATE).source(source).manual("Subhosts");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;

@@ -16,6 +16,7 @@ mod doctor;
 mod errors;
 mod escape;
 mod events;
+mod examples;
 mod filesystems;
 mod foreign;
 mod forged;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
         go::CASES,
         errors::CASES,
         escape::CASES,
+        examples::CASES,
         foreign::CASES,
         forged::CASES,
         heldup::CASES,
