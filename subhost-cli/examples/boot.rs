@@ -33,7 +33,6 @@ fn main() -> Outcome<()> {
         Ok(Cable { host_name, altname, host_mac: None, guest_name, guest_mac, mtu: None, port })
     });
     cable::create_all(network.as_fd(), &cables.collect::<Result<Vec<_>, _>>()?)?;
-
     let disk = config.disks.value.first().ok_or("DISKS is empty")?;
     let PartitionChoice::Number(number) = disk.partition else { return Err("a partition's number".into()) };
     let image = Image::open(&disk.image, Access::ReadWrite)?;
@@ -55,5 +54,6 @@ fn main() -> Outcome<()> {
         Ok(launch.network_namespace(network.as_fd()).program(pid1).start()?.go()?)
     })?;
     println!("{name} runs, its PID 1 is {}", guest.pid());
-    Ok(println!("{name} has ended: {:?}", guest.wait()?))
+    println!("{name} has ended: {:?}", guest.wait()?);
+    Ok(())
 }
