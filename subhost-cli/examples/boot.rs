@@ -54,6 +54,5 @@ fn main() -> Outcome<()> {
         Ok(launch.network_namespace(network.as_fd()).program(pid1).start()?.go()?)
     })?;
     println!("{name} runs, its PID 1 is {}", guest.pid());
-    println!("{name} has ended: {:?}", guest.wait()?);
-    Ok(())
+    guest.wait().map(|ended| println!("{name} has ended: {ended:?}")).map_err(Into::into)
 }

@@ -40,6 +40,8 @@ pub enum Need {
     Program,
     /// An image or tree of the fixtures.
     Made(Fixture),
+    /// What `cargo xtask dist` makes.
+    Package,
     /// A root that `run --overlay /` can go over: one that is an overlay itself cannot be idmapped.
     PlainRoot,
 }
@@ -141,6 +143,7 @@ fn reason_to_skip(case: &Case) -> Option<String> {
     case.needs.iter().find_map(|need| match need {
         Need::Program => program::path().err(),
         Need::Made(fixture) => fixture.path().err(),
+        Need::Package => program::dist().err(),
         Need::PlainRoot => match rustix::fs::statfs("/") {
             Ok(root) if root.f_type == OVERLAY => Some("/ is an overlay".to_owned()),
             _ => None,

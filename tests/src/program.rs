@@ -27,6 +27,16 @@ pub fn path() -> Result<PathBuf, String> {
     built.ok_or_else(|| "no subhostctl beside this test: build it (cargo build -p subhost-cli)".to_owned())
 }
 
+/// The folder that `cargo xtask dist` has put a package into, beside that of the program.
+pub fn dist() -> Result<PathBuf, String> {
+    let folder = path()?.with_file_name("../dist");
+    if folder.join("SHA256SUMS").is_file() {
+        Ok(folder)
+    } else {
+        Err("no package: cargo xtask dist".to_owned())
+    }
+}
+
 /// What a command did.
 #[derive(Debug)]
 pub struct Outcome {

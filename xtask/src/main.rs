@@ -3,6 +3,7 @@
 mod bench;
 mod compile;
 mod demo;
+mod dist;
 mod fixtures;
 mod floor;
 mod image;
@@ -44,6 +45,8 @@ enum Task {
     },
     /// Measure the program against the raw system calls and other programs (as root)
     Bench(bench::Options),
+    /// Make a Debian package and an archive of the program, with checksums
+    Dist(dist::Options),
     /// Run every test, the privileged ones in namespaces of their own
     Test(test::Options),
     /// Build the guests' images (as root)
@@ -107,6 +110,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
         Task::Instructions(options) => return options.run(),
+        Task::Dist(options) => options.run()?,
         Task::Pages => pages::write()?,
         Task::Proof(proof) => proof.run(stage)?,
         Task::Torture(options) => options.run()?,

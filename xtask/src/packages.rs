@@ -87,11 +87,19 @@ pub(crate) const TEST: &[Tool] = &[
     tool("sshd", "openssh-server"),
     tool("shellcheck", "shellcheck"),
     tool("systemd-analyze", "systemd"),
-    // What manual pages and packages are held against.
+    // What manual pages are held against.
     tool("groff", "groff-base"),
     tool("mandoc", "mandoc"),
-    tool("lintian", "lintian"),
+];
+
+/// What packages are made with, and held against.
+pub(crate) const DIST: &[Tool] = &[
     tool("dpkg-deb", "dpkg"),
+    tool("git", "git"),
+    tool("gzip", "gzip"),
+    tool("lintian", "lintian"),
+    tool("tar", "tar"),
+    tool("xz", "xz-utils"),
 ];
 
 /// What counts instructions, of the fixtures too.
@@ -132,7 +140,7 @@ pub(crate) const VM: &[Tool] = &[
 pub(crate) const VIRTIOFSD: &[Tool] = &[tool("virtiofsd", "virtiofsd")];
 
 /// Everything, but for what only `vm` needs: that is large.
-pub(crate) const ALL: &[&[Tool]] = &[DEMO, TEST, PROOF, DEBIAN_GUEST];
+pub(crate) const ALL: &[&[Tool]] = &[DEMO, TEST, PROOF, DEBIAN_GUEST, DIST];
 
 /// Installs what is missing of `tools`; on a system that is not Debian-like, or without root, names it and fails.
 pub(crate) fn install(tools: &[&[Tool]], steps: &Steps) -> Outcome {

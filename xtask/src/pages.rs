@@ -5,7 +5,7 @@ use crate::workspace;
 
 pub(crate) fn write() -> Outcome {
     let mut cargo = workspace::cargo();
-    cargo.args(["test", "--quiet", "--package", "subhost-cli", "--test", "pages"]);
+    cargo.args(["test", "--quiet", "--package", "subhost-cli", "--test", "pages", "--", "--skip", "warning"]);
     let status = cargo.env("SUBHOST_WRITE_PAGES", "1").status()?;
     if status.success() { Ok(()) } else { Err(format!("cargo test: {status}").into()) }
 }

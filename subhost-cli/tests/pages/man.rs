@@ -43,8 +43,8 @@ gives, and what would have to run is refused.
 \fBsubhostctl check\fR says all that is wrong with one.
 .PP
 A list may be one plain value.
-Any setting but DISKS and BRIDGES may come from the environment as \fBSUBHOST_\fR\fINAME\fR, these two by their names;
-the file wins over it, and an option of the command line over both.
+Any setting but DISKS and BRIDGES may come from the environment as \fBSUBHOST_\fR\fINAME\fR, these two by their names.
+An option is stronger than the environment, and that than the file.
 .SH SETTINGS
 "#;
 

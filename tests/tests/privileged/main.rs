@@ -51,6 +51,7 @@ mod names;
 mod network;
 mod nodes;
 mod orphans;
+mod package;
 mod paths;
 mod pid1;
 mod reading;
@@ -141,6 +142,7 @@ fn main() -> ExitCode {
         names::CASES,
         nodes::CASES,
         orphans::CASES,
+        package::CASES,
         paths::CASES,
         pid1::CASES,
         mounts::CASES,

@@ -1,0 +1,96 @@
+//! `cargo xtask dist`: a Debian package, an archive, the list of what is in them, and their checksums. The same source gives
+//! the same bytes, wherever it is built.
+
+mod archive;
+mod sbom;
+mod tree;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+
+use crate::Outcome;
+use crate::compile;
+use crate::packages;
+use crate::progress::Steps;
+use crate::workspace;
+
+/// What all files are called by.
+const NAME: &str = "subhost";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Where to put them [default: `dist` in cargo's target folder]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn run(&self) -> Outcome {
+        let steps = Steps::new();
+        packages::install(&[packages::DIST], &steps)?;
+        let out = self.out.clone().unwrap_or_else(folder);
+        make(&out, &steps)?;
+        println!("{}", out.display());
+        Ok(())
+    }
+}
+
+/// Where they are usually put.
+pub(crate) fn folder() -> PathBuf {
+    workspace::target().join("dist")
+}
+
+/// Makes all of it in `out`, which has nothing else afterwards.
+pub(crate) fn make(out: &Path, steps: &Steps) -> Outcome {
+    let epoch = epoch()?;
+    let program = steps.step("build subhostctl (release, static)", compile::release)?;
+    let work = tempfile::Builder::new().prefix("subhost-dist-").tempdir()?;
+    steps.step("pack", |step| {
+        let sbom = sbom::of_program()?;
+        let tree = work.path().join("tree");
+        tree::build(&tree, &program, &sbom, step)?;
+        if out.exists() {
+            fs::remove_dir_all(out)?;
+        }
+        fs::create_dir_all(out)?;
+        fs::write(out.join(format!("{NAME}-{VERSION}.cdx.json")), &sbom)?;
+        archive::tar(&tree, out, &epoch, step)?;
+        archive::debian(&tree, out, &epoch, step)?;
+        archive::checksums(out)
+    })?;
+    steps.step("lintian", |step| {
+        let mut lintian = Command::new("lintian");
+        lintian.args(["--fail-on", "error,warning", "--allow-root"]);
+        for file in files(out)?.iter().filter(|file| file.extension().is_some_and(|it| it == "deb")) {
+            lintian.arg(file);
+        }
+        step.run(&mut lintian)
+    })
+}
+
+/// What all files are dated: `$SOURCE_DATE_EPOCH`, or the time of the last commit.
+fn epoch() -> Outcome<String> {
+    if let Ok(epoch) = env::var("SOURCE_DATE_EPOCH") {
+        return Ok(epoch);
+    }
+    let mut git = Command::new("git");
+    let output = git.args(["log", "-1", "--format=%ct"]).current_dir(workspace::root()).output();
+    let output = output.map_err(|error| format!("git log: {error}; set SOURCE_DATE_EPOCH"))?;
+    let epoch = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if epoch.is_empty() { Err("git log tells no time: set SOURCE_DATE_EPOCH".into()) } else { Ok(epoch) }
+}
+
+/// The files in a folder, by name.
+fn files(folder: &Path) -> Outcome<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    Ok(files)
+}
