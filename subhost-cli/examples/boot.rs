@@ -33,7 +33,6 @@ fn main() -> Outcome<()> {
         Ok(Cable { host_name, altname, host_mac: None, guest_name, guest_mac, mtu: None, port })
     });
     cable::create_all(network.as_fd(), &cables.collect::<Result<Vec<_>, _>>()?)?;
-
     let disk = config.disks.value.first().ok_or("DISKS is empty")?;
     let PartitionChoice::Number(number) = disk.partition else { return Err("a partition's number".into()) };
     let image = Image::open(&disk.image, Access::ReadWrite)?;

@@ -124,7 +124,7 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
     if !record.console {
         report::note(false, &format!("{name}: console and log are lost until the next boot"));
     }
-    record.supervisor = Process::of(std::process::id()).step("identify ourselves")?;
+    record.supervisor = Process::own().step("identify ourselves")?.clone();
     state::replace(layout, name, &record).step(format!("replace the record of {name}"))?;
     let control = control::open(layout, name).step(format!("make the control socket of {name}"))?;
     Event::now(name, "adopted", "has a new supervisor").of_init(record.init.pid).note(layout);

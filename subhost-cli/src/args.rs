@@ -100,6 +100,7 @@ Examples:
   subhostctl run --overlay / -- ps ax                   over the host's files; changes are not kept
   subhostctl run --disk vda:1:/disks/web.raw -- cat /etc/os-release
   subhostctl run --root /srv/tree --cable br0=06:a7:dd:b4:02:f2 -- ip link
+  subhostctl run --root /srv/tree --as-init -- /usr/bin/server      nothing above it in there
 Returns the command's status, 128 + n if signal n ended it, 126 or 127 if it could not be
 executed, 125 if the subhost could not be made.")]
     Run(Run),
@@ -693,6 +694,9 @@ pub struct Run {
     /// Let the command mount, and make user namespaces, as containers inside need
     #[arg(long)]
     pub nesting: bool,
+    /// The command is PID 1 itself: nothing is above it that reaps, and passes on how it ended
+    #[arg(long)]
+    pub as_init: bool,
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     pub command: Vec<OsString>,

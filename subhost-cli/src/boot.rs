@@ -1,7 +1,7 @@
 //! Applies a plan: everything hangs on file descriptors until the one commit, so an error or a kill before it
 //! leaves nothing.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -39,6 +39,7 @@ use crate::origin::Origin;
 use crate::plan::{Plan, PlannedRoot};
 use crate::report;
 use crate::request::{Request, Root};
+use crate::shell;
 use crate::stage::{Stage, Staged};
 use crate::state::{CableRecord, DiskRecord, Draft, Process, RECORD_VERSION, Record, remove};
 use crate::tree::{Parts, Tree, View};
@@ -387,23 +388,38 @@ fn launch(
     };
     let variables = plan.environment.clone();
     let payload = request.payload.is_some();
+    let as_init = request.as_init;
     let staging = Staging::new().step("make the staging namespace")?;
     let planned = plan.cgroup.clone();
     let read = if plan.reads_disks { Some(Arc::clone(&resources.devices)) } else { None };
     let launched = staging.run(move || -> Result<(Cgroup, Prepared, Staged), Error> {
-        let staged = stage.build(&pid1)?;
+        let mut staged = stage.build(&pid1)?;
         let args = match &args.payload {
             Some(command) if command.is_empty() => {
                 Pid1Args { payload: Some(vec![guest::shell(&staged.live)?]), ..args }
             }
             _ => args,
         };
-        let (program, foreign) = match &staged.init {
-            Some(path) => {
-                let path = CString::new(path.as_str()).step("name the guest's init")?;
+        if let Some([command, ..]) = args.payload.as_deref()
+            && !as_init
+            && !variables.iter().any(|variable| variable.as_bytes().starts_with(b"PATH="))
+            && guest::find(&staged.live, command)?.is_none()
+        {
+            let name = shell::quote(OsStr::from_bytes(command.to_bytes()));
+            staged.notes.push(format!("{name}: the guest has no such program"));
+        }
+        let (program, foreign) = match (staged.init.clone(), args.payload.as_deref()) {
+            (Some(path), _) => {
+                let path = CString::new(path).step("name the guest's init")?;
                 (Program::Guest { path: path.clone(), argv: vec![path] }, true)
             }
-            None => {
+            (None, Some(argv @ [command, ..])) if as_init => {
+                // Where there is none, executing it says so.
+                let path = guest::find(&staged.live, command)?.unwrap_or_else(|| guest::usual(command));
+                staged.init = Some(path.to_string_lossy().into_owned());
+                (Program::Guest { path, argv: argv.to_vec() }, true)
+            }
+            (None, _) => {
                 let scripts = staged.scripts.clone().unwrap_or_default();
                 (Program::Subhost(Pid1Args { scripts, ..args }.to_argv()), false)
             }
@@ -435,7 +451,7 @@ fn launch(
             .proc_cmdline(staged.cmdline.as_deref())
             .stdio(stdio)
             .console_master(console_master)
-            .controlling_terminal(foreign)
+            .controlling_terminal(foreign && staged.pty.is_some())
             .record(record)
             .drop_capabilities(isolation.dropped().step("launch")?)
             .filter(isolation.filter())
@@ -459,10 +475,7 @@ fn read_only(device: &Device) -> DeviceRule {
 
 /// A clean environment: nothing of the caller's but the terminal's type, and what the configuration sets instead or besides.
 fn environment(payload: bool, variables: &[OsString]) -> Vec<CString> {
-    let mut words = vec![
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-        "container=subhost".to_owned(),
-    ];
+    let mut words = vec![format!("PATH={}", guest::PATH), "container=subhost".to_owned()];
     if payload {
         words.extend(["HOME=/root".to_owned(), "USER=root".to_owned(), "LOGNAME=root".to_owned()]);
         words.push(format!("TERM={}", terminal_type()));
@@ -513,7 +526,7 @@ fn make_record(
         command: String::new(),
         init: Process::of(prepared.init_pid()).step("identify PID 1")?,
         init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
-        supervisor: Process::of(std::process::id()).step("identify ourselves")?,
+        supervisor: Process::own().step("identify ourselves")?.clone(),
         first_id: resources.range.first,
         id_count: resources.range.count,
         netns_inode: resources.netns.inode(),

@@ -155,7 +155,12 @@ pub fn read(layout: &Layout) -> io::Result<Vec<Event>> {
 /// # Errors
 /// As [`read`].
 pub fn read_older(layout: &Layout) -> io::Result<Vec<u8>> {
-    console_log::read(&layout.log_dir.join(OLDER_FILE))
+    let mut text = console_log::read(&layout.log_dir.join(OLDER_FILE))?;
+    // One that was torn just before the newer file was begun is not to take the first one there with it.
+    if text.last().is_some_and(|last| *last != b'\n') {
+        text.push(b'\n');
+    }
+    Ok(text)
 }
 
 /// The newer events, as lines.
@@ -234,6 +239,19 @@ mod tests {
         texts.sort();
         texts.dedup();
         assert_eq!(texts.len(), 400);
+    }
+
+    #[test]
+    fn a_torn_event_at_the_end_of_the_older_file_takes_no_other_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { log_dir: dir.path().to_owned(), ..Layout::new("/nowhere") };
+        let name: Name = "web".parse().unwrap();
+        let lines =
+            ["1", "2", "3"].map(|text| serde_json::to_string(&Event::now(&name, "boot", text)).unwrap());
+        std::fs::write(dir.path().join(OLDER_FILE), format!("{}\n{}", lines[0], &lines[1][..20])).unwrap();
+        std::fs::write(dir.path().join(FILE), format!("{}\n", lines[2])).unwrap();
+        let texts: Vec<String> = read(&layout).unwrap().into_iter().map(|event| event.text).collect();
+        assert_eq!(texts, ["1", "3"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a guest's tree says about itself: its inits and its start scripts. Read as data, always inside.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use subhost_init::layout::{LAYOUTS, Layout};
@@ -8,6 +9,8 @@ use subhost_mount::rootdir::{FileKind, RootDir};
 
 use crate::error::{Complaint, Context, Error};
 
+/// Where a guest's commands are looked for.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How much of a start script is read at most, in bytes.
 const LONGEST_SCRIPT: u64 = 1 << 16;
 /// Where a guest's own init may be, the likeliest first.
@@ -58,6 +61,33 @@ pub fn what_it_says(script: &str) -> Option<String> {
     // What else stands there would be run.
     let header: String = header.split_inclusive('\n').filter(|line| line.starts_with('#')).collect();
     Some(format!("#!/bin/sh\n{header}exit 0\n"))
+}
+
+/// Where the guest has a command, as a shell there would find it; `None` where it has none.
+///
+/// # Errors
+/// The tree at `live` cannot be opened.
+pub fn find(live: &Path, command: &CStr) -> Result<Option<CString>, Error> {
+    let root = RootDir::open(live).step("open the root file system")?;
+    let is_program = |path: &[u8]| {
+        let path = Path::new(OsStr::from_bytes(path));
+        matches!(root.kind(path), Ok(Some(FileKind::File)))
+            && root.metadata(path).is_ok_and(|found| found.mode & 0o111 != 0)
+    };
+    let command = command.to_bytes();
+    let mut paths: Vec<Vec<u8>> =
+        PATH.split(':').map(|folder| [folder.as_bytes(), b"/", command].concat()).collect();
+    if command.contains(&b'/') {
+        paths = vec![command.to_vec()];
+    }
+    let found = paths.into_iter().find(|path| is_program(path));
+    Ok(found.and_then(|path| CString::new(path).ok()))
+}
+
+/// Where a command would be that is nowhere.
+pub fn usual(command: &CStr) -> CString {
+    let folder: &[u8] = if command.to_bytes().contains(&b'/') { b"" } else { b"/usr/bin/" };
+    CString::new([folder, command.to_bytes()].concat()).expect("parts without zero bytes have none together")
 }
 
 /// The shell that somebody gets who asks for nothing else.

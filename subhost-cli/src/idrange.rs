@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::error::{Complaint, Context, Error};
 use crate::layout::Layout;
-use crate::lock::{Lock, lock_ids};
+use crate::lock::{Lock, lock_first, lock_ids};
+use crate::observe::{is_there, records};
 use crate::state::Record;
 use crate::subid::ids_for_guests;
 
@@ -52,7 +53,7 @@ fn reserve_fixed(layout: &Layout, first: u32, count: u32) -> Result<IdRange, Err
     let Some(lock) = lock(layout, first, count)? else {
         return Err(refused("another subhost has been given ids of it".to_owned()));
     };
-    match recorded(layout).iter().find(|record| overlaps(record, first, count)) {
+    match recorded(layout).iter().find(|record| uses(record, first, count)) {
         Some(record) => Err(refused(format!(
             "overlaps the ids of subhost {}, {}:{}",
             record.name, record.first_id, record.id_count
@@ -70,14 +71,17 @@ fn reserve_free(layout: &Layout) -> Result<IdRange, Error> {
         let end = span.end;
         span.clone().step_by(RANGE_COUNT as usize).take_while(move |first| whole(first, end))
     };
-    for first in spans.iter().flat_map(firsts) {
-        ranges += 1;
-        let Some(lock) = lock(layout, first, RANGE_COUNT)? else { continue };
-        // Only one that is not locked needs the records, and they are read once.
-        let known = known.get_or_insert_with(|| recorded(layout));
-        let is_used = |records: &[Record]| records.iter().any(|record| overlaps(record, first, RANGE_COUNT));
-        // A subhost may have come and gone, and linger, since they were read.
-        if !is_used(known) && !is_used(&recorded(layout)) {
+    let mut firsts = spans.iter().flat_map(firsts).inspect(|_| ranges += 1);
+    let mut next = || lock_first(layout, &mut firsts, RANGE_COUNT).step("reserve a range of ids");
+    // Only one that is not locked needs the records.
+    while let Some((first, lock)) = next()? {
+        let is_used = |records: &[Record]| records.iter().any(|record| uses(record, first, RANGE_COUNT));
+        // A subhost may have come and gone, and linger, since those that are known were read.
+        let is_free = match &known {
+            Some(known) => !is_used(known) && !is_used(&recorded(layout)),
+            None => !is_used(known.insert(recorded(layout))),
+        };
+        if is_free {
             return Ok(IdRange { first, count: RANGE_COUNT, lock: Some(lock) });
         }
     }
@@ -96,9 +100,11 @@ fn lock(layout: &Layout, first: u32, count: u32) -> Result<Option<Lock>, Error> 
 }
 
 fn recorded(layout: &Layout) -> Vec<Record> {
-    crate::observe::recorded(layout).unwrap_or_default()
+    records(layout).unwrap_or_default()
 }
 
-fn overlaps(record: &Record, first: u32, count: u32) -> bool {
-    first < record.first_id.saturating_add(record.id_count) && record.first_id < first.saturating_add(count)
+fn uses(record: &Record, first: u32, count: u32) -> bool {
+    let overlaps = first < record.first_id.saturating_add(record.id_count)
+        && record.first_id < first.saturating_add(count);
+    overlaps && is_there(record)
 }

@@ -103,6 +103,24 @@ impl Inventory {
         Ok(())
     }
 
+    /// Puts what a host has in the place of what it had.
+    pub fn set(&mut self, host: Host, names: Vec<Name>) {
+        match self.hosts.iter_mut().find(|(other, _)| *other == host) {
+            Some((_, all)) => *all = names,
+            None => self.hosts.push((host, names)),
+        }
+    }
+
+    /// The lines of a file.
+    pub fn text(&self) -> String {
+        let mut text = String::from("# Kept by subhostctl collect.\n");
+        for (host, names) in &self.hosts {
+            let names: String = names.iter().map(|name| format!(" {name}")).collect();
+            text += &format!("{}:{names}\n", host.as_str());
+        }
+        text
+    }
+
     /// The hosts that have a subhost of that name.
     pub fn hosts_of(&self, name: &Name) -> Vec<&Host> {
         self.hosts.iter().filter(|(_, names)| names.contains(name)).map(|(host, _)| host).collect()
@@ -112,6 +130,18 @@ impl Inventory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_and_only_what_is_new_is_new() {
+        let mut inventory = Inventory::parse("a: web db\nb: mail\n").unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<Name>>();
+        inventory.set(Host::new("a").unwrap(), names(&["db", "new"]));
+        inventory.set(Host::new("root@2001:db8::1").unwrap(), Vec::new());
+        assert_eq!(Inventory::parse(&inventory.text()).unwrap(), inventory);
+        assert_eq!(hosts_of(&inventory, "new"), ["a"]);
+        assert_eq!(hosts_of(&inventory, "mail"), ["b"]);
+        assert_eq!(hosts_of(&inventory, "web"), Vec::<String>::new());
+    }
 
     fn hosts_of(inventory: &Inventory, name: &str) -> Vec<String> {
         let hosts = inventory.hosts_of(&name.parse().unwrap());

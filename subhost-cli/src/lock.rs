@@ -140,19 +140,40 @@ pub fn lock_ids(layout: &Layout, first: u32, count: u32) -> io::Result<Option<Lo
     try_lock(layout, i64::from(first), i64::from(count))
 }
 
+/// Takes the lock of the first free one of these ranges of ids; `None` when none is left.
+///
+/// # Errors
+/// The lock file cannot be made or locked.
+pub fn lock_first(
+    layout: &Layout,
+    mut firsts: impl Iterator<Item = u32>,
+    count: u32,
+) -> io::Result<Option<(u32, Lock)>> {
+    let file = open(layout)?;
+    for first in firsts.by_ref() {
+        if try_range(&file, i64::from(first), i64::from(count))? {
+            return Ok(Some((first, Lock(file))));
+        }
+    }
+    Ok(None)
+}
+
 fn try_lock(layout: &Layout, byte: i64, count: i64) -> io::Result<Option<Lock>> {
+    let file = open(layout)?;
+    Ok(try_range(&file, byte, count)?.then_some(Lock(file)))
+}
+
+fn open(layout: &Layout) -> io::Result<File> {
     make_private_dir(&layout.run_dir)?;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(layout.lock())?;
-    match fcntl(&file, FcntlArg::F_OFD_SETLK(&range_of(byte, count))) {
-        Ok(_) => Ok(Some(Lock(file))),
-        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    options.open(layout.lock())
+}
+
+fn try_range(file: &File, byte: i64, count: i64) -> io::Result<bool> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&range_of(byte, count))) {
+        Ok(_) => Ok(true),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -192,6 +213,15 @@ mod tests {
         ] {
             assert_eq!(lock_ids(&layout, first, count).unwrap().is_some(), is_free, "{first}:{count}");
         }
+        let firsts = [34_464, 100_000, 165_536, 231_072];
+        assert_eq!(
+            lock_first(&layout, &mut firsts.into_iter(), 65_536).unwrap().map(|it| it.0),
+            Some(34_464)
+        );
+        let mut rest = firsts.into_iter().skip(1);
+        assert_eq!(lock_first(&layout, &mut rest, 65_536).unwrap().map(|it| it.0), Some(165_536));
+        assert_eq!(rest.next(), Some(231_072), "no more are tried than have to be");
+        assert!(lock_first(&layout, &mut firsts.into_iter().skip(1).take(1), 65_536).unwrap().is_none());
         drop(held);
         assert!(lock_ids(&layout, 165_535, 1).unwrap().is_some());
     }

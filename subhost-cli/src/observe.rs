@@ -1,5 +1,6 @@
 //! What is there: images and their tables, links and bridges, and the subhosts that run.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use subhost_config::schema::{DiskSpec, PartitionChoice};
@@ -65,10 +66,12 @@ pub struct Observed {
     pub disks: Vec<Option<ObservedDisk>>,
     /// What the binds of the request are of, in order; `None` where a complaint tells why.
     pub binds: Vec<Option<BindSource>>,
-    /// Links of the host's network namespace.
+    /// Links of the host's network namespace, for a request with cables.
     links: subhost_net::observe::Observed,
-    /// Records of subhosts that run or linger; `None` where only root can read them.
-    running: Option<Vec<Record>>,
+    /// Records of subhosts that run or linger; `None` where only root can read them. They are as many as there are subhosts,
+    /// and rarely asked for.
+    running: OnceCell<Option<Vec<Record>>>,
+    layout: Layout,
     purpose: Purpose,
     /// Hierarchies of cgroups, and devices.
     pub cgroup: cgroup::Found,
@@ -116,7 +119,7 @@ pub fn state_of(layout: &Layout, name: &Name) -> std::io::Result<State> {
     });
     let Some(record) = read? else { return Ok(State::Stopped) };
     // Only a proven absence is one: what cannot be looked at may run.
-    let own = Process::of(std::process::id()).map_err(std::io::Error::other)?;
+    let own = Process::own().map_err(std::io::Error::other)?;
     if record.supervisor.boot_id == own.boot_id && record.supervisor.pid_namespace != own.pid_namespace {
         return Err(std::io::Error::other(
             "it was started in another PID namespace, and only seen from there",
@@ -137,12 +140,17 @@ impl Observed {
     /// # Errors
     /// The links cannot be listed.
     pub fn of(request: &Request, layout: &Layout, purpose: Purpose) -> Result<Observed, subhost_net::Error> {
+        let links = match request.cables.is_empty() {
+            true => subhost_net::observe::Observed::default(),
+            false => subhost_net::observe::Observed::read()?,
+        };
         let mut observed = Observed {
             images: Vec::new(),
             disks: Vec::new(),
             binds: Vec::new(),
-            links: subhost_net::observe::Observed::read()?,
-            running: recorded(layout),
+            links,
+            running: OnceCell::new(),
+            layout: layout.clone(),
             purpose,
             cgroup: cgroup::Found::default(),
             machine_id: machine_id(),
@@ -184,17 +192,18 @@ impl Observed {
             &mut observed.complaints,
             &mut observed.notes,
         );
-        if observed.running.is_none() {
-            observed
+        match state::read(layout, &request.name) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => observed
                 .notes
-                .push("only root sees which subhosts run, so their names are not compared".to_owned());
-        } else if let Some(record) = observed.record_of(request.name.as_str()) {
-            let what = if record.init.is_alive() { "is running" } else { "lingers" };
-            let complaint = foreign_netns(request, layout, Some(record.netns_inode));
-            observed.notes.push(format!("subhost {} {what}", request.name));
-            observed.complaints.extend(complaint);
-        } else if request.named {
-            observed.complaints.extend(foreign_netns(request, layout, None));
+                .push("only root sees which subhosts run, so their names are not compared".to_owned()),
+            Ok(Some(record)) if is_there(&record) => {
+                let what = if record.init.is_alive() { "is running" } else { "lingers" };
+                let complaint = foreign_netns(request, layout, Some(record.netns_inode));
+                observed.notes.push(format!("subhost {} {what}", request.name));
+                observed.complaints.extend(complaint);
+            }
+            _ if request.named => observed.complaints.extend(foreign_netns(request, layout, None)),
+            _ => {}
         }
         if let Root::Lingering(tree) = &request.root {
             observed.complaints.extend(tree.complaints());
@@ -210,7 +219,8 @@ impl Observed {
             disks: Vec::new(),
             binds: Vec::new(),
             links: subhost_net::observe::Observed { links, ..Default::default() },
-            running,
+            running: OnceCell::from(running),
+            layout: Layout::new("/nowhere"),
             purpose: Purpose::Look,
             cgroup: cgroup::Found::default(),
             machine_id: b"0123456789abcdef".to_vec(),
@@ -220,12 +230,8 @@ impl Observed {
         }
     }
 
-    fn record_of(&self, name: &str) -> Option<&Record> {
-        self.running().find(|record| record.name == name)
-    }
-
-    fn running(&self) -> impl Iterator<Item = &Record> {
-        self.running.iter().flatten()
+    fn running(&self) -> Option<&[Record]> {
+        self.running.get_or_init(|| recorded(&self.layout)).as_deref()
     }
 
     fn disk(&mut self, spec: &DiskSpec, purpose: Purpose) -> Result<ObservedDisk, Complaint> {
@@ -235,15 +241,17 @@ impl Observed {
             complaint_of(&format!("disk {node}: {}", spec.image.display()), &error)
                 .hint(format!("subhostctl partitions {} shows what is there", spec.image.display()))
         };
-        let opening = |error: subhost_mount::Error, running: Option<&Vec<Record>>, is_left: &mut bool| {
+        let opening = |error: subhost_mount::Error, this: &mut Observed| {
             let holders = match &error {
                 subhost_mount::Error::ImageInUse { holders, .. } => Some(holders.clone()),
                 _ => None,
             };
             let in_use = holders.is_some();
             let mut complaint = object(error);
-            let holder = running.into_iter().flatten().find(|record| in_use && uses(record, &spec.image));
-            *is_left |= holder.is_none() && holders.is_some_and(|holders| holders.iter().all(is_bare_loop));
+            let running = if in_use { this.running() } else { None };
+            let holder = running.into_iter().flatten().find(|record| uses(record, &spec.image)).cloned();
+            this.is_left_to_the_kernel |=
+                holder.is_none() && holders.is_some_and(|holders| holders.iter().all(is_bare_loop));
             if let Some(holder) = holder {
                 complaint.message.push_str(&format!(": it is a disk of subhost {}", holder.name));
                 complaint = complaint.hint(format!("subhostctl stop {} gives it back", holder.name));
@@ -258,9 +266,7 @@ impl Observed {
                     Purpose::Read => Image::open(&spec.image, Access::ReadOnly),
                     Purpose::Use => Image::open(&spec.image, Access::ReadWrite),
                 };
-                let image = image.map_err(|error| {
-                    opening(error, self.running.as_ref(), &mut self.is_left_to_the_kernel)
-                })?;
+                let image = image.map_err(|error| opening(error, self))?;
                 self.images.push(ObservedImage { path: spec.image.clone(), image });
                 self.images.len() - 1
             }
@@ -334,13 +340,13 @@ impl Observed {
         let link =
             self.links.by_name(name).or_else(|| altname.and_then(|altname| self.links.by_name(altname)))?;
         let kind = link.kind.as_deref().unwrap_or("a physical interface");
-        let owner =
-            self.running().find(|record| record.cables.iter().any(|cable| cable.host_ifindex == link.index));
+        let mut running = self.running().into_iter().flatten();
+        let owner = running.find(|record| record.cables.iter().any(|cable| cable.host_ifindex == link.index));
         match owner {
             Some(record) if record.name == subhost => None,
             Some(record) => Some(LinkOwner::Other(format!("it is a cable of subhost {}", record.name))),
             None if kind == "veth" && link.mac.is_some_and(is_host_end) => {
-                match (self.purpose, &self.running) {
+                match (self.purpose, self.running()) {
                     // A stop leaves its host ends to the kernel, which takes some milliseconds: making the cable waits.
                     (Purpose::Use | Purpose::Read, _) => None,
                     (Purpose::Look, Some(_)) => Some(LinkOwner::Unknown(
@@ -393,14 +399,22 @@ pub fn running(layout: &Layout) -> Option<Vec<Record>> {
 
 /// The records of subhosts that run or linger; `None` if they cannot be read.
 pub fn recorded(layout: &Layout) -> Option<Vec<Record>> {
+    Some(records(layout)?.into_iter().filter(is_there).collect())
+}
+
+/// All records, also of subhosts that are gone; `None` where only root can read them.
+pub fn records(layout: &Layout) -> Option<Vec<Record>> {
     let names = match state::recorded(layout) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return None,
         other => other.unwrap_or_default(),
     };
-    let records = names.iter().filter_map(|name| state::read(layout, name).ok().flatten());
-    let lingers = |record: &Record| record.lingers.is_some() && record.supervisor.is_of_this_boot();
-    let is_there = |record: &Record| lingers(record) || !matches!(record.init.identity().open(), Ok(None));
-    Some(records.filter(is_there).collect())
+    Some(names.iter().filter_map(|name| state::read(layout, name).ok().flatten()).collect())
+}
+
+/// Whether the subhost of a record runs or lingers.
+pub fn is_there(record: &Record) -> bool {
+    let lingers = record.lingers.is_some() && record.supervisor.is_of_this_boot();
+    lingers || !matches!(record.init.identity().open(), Ok(None))
 }
 
 fn foreign_netns(request: &Request, layout: &Layout, own: Option<u64>) -> Option<Complaint> {

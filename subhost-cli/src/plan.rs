@@ -87,10 +87,19 @@ pub enum PlannedInit {
     Subhost,
     /// Our own with a command as its child.
     Payload,
+    /// A command.
+    Command,
     /// The first init found in the guest.
     Auto,
     /// A program of the guest.
     Guest(String),
+}
+
+impl PlannedInit {
+    /// Whether a command of the caller runs, and nothing of the guest's own.
+    pub fn is_command(&self) -> bool {
+        matches!(self, PlannedInit::Payload | PlannedInit::Command)
+    }
 }
 
 /// Everything that a boot does, in order.
@@ -210,6 +219,7 @@ impl Plan {
                 cmdline: request.cmdline.clone(),
                 environment: request.environment.iter().map(assignment).collect(),
                 init: match (&request.payload, &request.init) {
+                    (Some(_), _) if request.as_init => PlannedInit::Command,
                     (Some(_), _) => PlannedInit::Payload,
                     (None, InitChoice::Path(path)) => PlannedInit::Guest(path.clone()),
                     (None, InitChoice::Auto) => PlannedInit::Auto,
@@ -317,7 +327,7 @@ impl Plan {
             let mode = if device.read_only { "  # to be read alone" } else { "" };
             lines.push(format!("cp -aL /dev/{name} {live}/dev/{name}{mode}"));
         }
-        if self.init != PlannedInit::Payload {
+        if !self.init.is_command() {
             lines.push(format!("mkfifo -m 600 {live}/run/initctl"));
             for script in &self.skip_scripts {
                 lines.push(format!("mount --bind NO-OP {live}/etc/init.d/{script}  # if it is there"));
@@ -338,6 +348,7 @@ impl Plan {
         let program = match &self.init {
             PlannedInit::Subhost => format!("subhost-init runlevel={}", self.runlevel),
             PlannedInit::Payload => "subhost-init -- CMD".to_owned(),
+            PlannedInit::Command => "CMD".to_owned(),
             PlannedInit::Auto => "the init found in the guest".to_owned(),
             PlannedInit::Guest(path) => path.clone(),
         };
@@ -461,6 +472,7 @@ mod tests {
             isolation: Isolation::default(),
             user_namespace: UserNs::Range { first: 600_000, count: 65_536 },
             payload: None,
+            as_init: false,
             hidden: Vec::new(),
             after: Vec::new(),
             restart: crate::handover::Restart::No,

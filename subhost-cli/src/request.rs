@@ -92,6 +92,8 @@ pub struct Request {
     pub user_namespace: UserNs,
     /// A command to run instead of the start scripts.
     pub payload: Option<Vec<CString>>,
+    /// True if that is PID 1 itself, and not a child of ours.
+    pub as_init: bool,
     /// Folders of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
     /// Those that are to be booted before it.
@@ -156,6 +158,7 @@ impl Request {
             isolation: Isolation::from_config(config),
             user_namespace: config.userns.value,
             payload: None,
+            as_init: false,
             hidden: Vec::new(),
             after: config.after.value.clone(),
             restart: match config.restart.value {
@@ -195,6 +198,7 @@ impl Request {
             isolation: Isolation::default(),
             user_namespace: UserNs::Auto,
             payload: Some(command),
+            as_init: false,
             // As the overlay's own path is: without links.
             hidden: [&*layout.root_dir, &*layout.subhost_dir, Path::new("/opt/subhost")]
                 .iter()

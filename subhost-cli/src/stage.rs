@@ -131,7 +131,7 @@ impl Stage {
         self.name_servers(&root, &run, &mut staged)?;
         self.mount_disks(&root, &mut staged)?;
         self.mount_binds(&root)?;
-        if self.plan.init != PlannedInit::Payload {
+        if !self.plan.init.is_command() {
             self.cover_scripts(&root, pid1)?;
         }
         Ok(staged)
@@ -329,7 +329,7 @@ impl Stage {
 
     fn check_init(&self, root: &RootDir, staged: &mut Staged) -> Result<(), Error> {
         let own = match &self.plan.init {
-            PlannedInit::Payload => return Ok(()),
+            PlannedInit::Payload | PlannedInit::Command => return Ok(()),
             PlannedInit::Subhost => None,
             PlannedInit::Auto => guest::own_init(root).map(|(path, _)| path.to_owned()),
             PlannedInit::Guest(path) => match guest::missing_init(root, path) {

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,18 @@ impl Process {
         })
     }
 
+    /// The identity of this process. It is asked for with each record.
+    ///
+    /// # Errors
+    /// `/proc` does not tell.
+    pub fn own() -> Result<&'static Process, subhost_init::Error> {
+        static OWN: OnceLock<Process> = OnceLock::new();
+        match OWN.get() {
+            Some(own) => Ok(own),
+            None => Process::of(std::process::id()).map(|own| OWN.get_or_init(|| own)),
+        }
+    }
+
     /// The identity in the form that opens the process.
     pub fn identity(&self) -> ProcessIdentity {
         ProcessIdentity {
@@ -170,7 +183,7 @@ impl Process {
     /// True unless it was there only before this host was booted: of what another boot had nothing is there, and its numbers mean
     /// others. Where that cannot be told it is of this one.
     pub fn is_of_this_boot(&self) -> bool {
-        Process::of(std::process::id()).map_or(true, |own| own.boot_id == self.boot_id)
+        Process::own().map_or(true, |own| own.boot_id == self.boot_id)
     }
 
     /// True while that very process lives.
@@ -276,8 +289,10 @@ fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     if !meta.is_file() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
         return Err(io::Error::other("is not a file that only root may write"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len().min(RECORD_MAX_BYTES)).unwrap_or(0) + 1);
-    file.take(RECORD_MAX_BYTES).read_to_end(&mut bytes)?;
+    // One that is there is never written to again.
+    let len = meta.len().min(RECORD_MAX_BYTES);
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    file.take(len).read_to_end(&mut bytes)?;
     parse(&bytes, name).map(Some)
 }
 

@@ -33,6 +33,9 @@ mod waiting;
 use cause::Cause;
 pub use waiting::wait_again;
 
+/// When it is polled again after an error.
+const POLL_AGAIN: Duration = Duration::from_millis(100);
+
 /// What is waited for beyond the stop timeout before PID 1 is killed.
 const KILL_AFTER: Duration = Duration::from_secs(2);
 /// How often a console that nobody has open is looked at: the kernel reports that state all the time.
@@ -416,7 +419,15 @@ fn poll_all(sources: &[(Source, BorrowedFd<'_>)], left: Option<Duration>) -> Res
     let mut fds: Vec<_> =
         sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
     let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-    match poll(&mut fds, timeout.as_ref()) {
+    let polled = poll(&mut fds, timeout.as_ref()).or_else(|errno| match errno {
+        Errno::INTR => Err(errno),
+        // An error that passes, as for want of memory, is not to leave the guest without a supervisor.
+        _ => {
+            std::thread::sleep(POLL_AGAIN);
+            poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
+        }
+    });
+    match polled {
         Ok(_) => {}
         Err(Errno::INTR) => return Ok(Vec::new()),
         Err(errno) => return Err(errno).step("wait for the subhost"),

@@ -1,14 +1,14 @@
 //! The identity of a process, so that no signal ever reaches a stranger, and what a process leaves to those it executes.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::child::{Status, wait};
@@ -231,10 +231,10 @@ pub fn keep_all_on_exec() -> Result<()> {
 }
 
 fn observe(pid: u32) -> io::Result<(u64, u64)> {
-    // A file in /proc has no length, and would be read in small pieces, each of which the kernel makes all of it for.
-    let mut stat = Vec::with_capacity(1024);
-    File::open(format!("/proc/{pid}/stat"))?.read_to_end(&mut stat)?;
-    let start_time = start_time_ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
+    // What is looked for is in front, and comes with the first read: the kernel makes all of it for each.
+    let (file, mut stat) = (File::open(format!("/proc/{pid}/stat"))?, [0; 1024]);
+    let length = retry_on_intr(|| rustix::io::read(&file, &mut stat))?;
+    let start_time = start_time_ticks(&stat[..length]).ok_or(io::ErrorKind::InvalidData)?;
     let namespace = fs::metadata(format!("/proc/{pid}/ns/pid"))?.ino();
     Ok((start_time, namespace))
 }

@@ -18,6 +18,7 @@
 
 use std::collections::BTreeMap;
 
+use linux_raw_sys::ioctl::{TIOCLINUX, TIOCSTI};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     sock_filter,
@@ -118,19 +119,20 @@ impl Filter {
         self
     }
 
-    /// The programs for the kernel, to be loaded one after the other: each has one errno for all that it refuses.
-    pub(crate) fn compile(&self) -> Result<Vec<BpfProgram>> {
-        self.programs().map_err(|_| Error::Refused {
+    /// The program for the kernel.
+    pub(crate) fn compile(&self) -> Result<BpfProgram> {
+        self.programs().map(joined).map_err(|_| Error::Refused {
             object: "system call filter".to_owned(),
             reason: "cannot be made: too many socket families",
         })
     }
 
+    /// One after the other: each has one errno for all that it refuses.
     fn programs(&self) -> std::result::Result<Vec<BpfProgram>, seccompiler::BackendError> {
         let mut not_permitted = refused(OF_THE_MACHINE);
-        let terminal = [libc::TIOCSTI, libc::TIOCLINUX];
+        let terminal = [TIOCSTI, TIOCLINUX];
         // The kernel only looks at the low half of the request, so no more is compared.
-        let requests = terminal.map(|request| rule([(1, SeccompCmpOp::Eq, request)]));
+        let requests = terminal.map(|request| rule([(1, SeccompCmpOp::Eq, request.into())]));
         not_permitted.insert(libc::SYS_ioctl, requests.into_iter().collect::<std::result::Result<_, _>>()?);
         let mut missing = refused(FEATURES);
         if !self.nesting {
@@ -181,20 +183,48 @@ fn program(rules: Rules, errno: i32) -> std::result::Result<BpfProgram, seccompi
     SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?.try_into()
 }
 
+/// One program of several: what one of them allows comes to the next. The kernel checks and translates each program that it
+/// loads, and runs each for every call, which costs more than its instructions.
+fn joined(programs: Vec<BpfProgram>) -> BpfProgram {
+    programs.into_iter().rev().fold(Vec::new(), |next, mut program| {
+        let end = program.len();
+        if !next.is_empty() {
+            for (behind, instruction) in (1..).zip(&mut program) {
+                if is_allowing(instruction) {
+                    *instruction = forward(end - behind);
+                }
+            }
+        }
+        program.extend(next);
+        program
+    })
+}
+
+fn is_allowing(instruction: &sock_filter) -> bool {
+    u32::from(instruction.code) == libc::BPF_RET | libc::BPF_K && instruction.k == libc::SECCOMP_RET_ALLOW
+}
+
+/// Leaves out so many instructions.
+fn forward(count: usize) -> sock_filter {
+    let k = u32::try_from(count).expect("the kernel takes 4096 instructions at most");
+    instruction(libc::BPF_JMP | libc::BPF_JA, k, 0, 0)
+}
+
+fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
+    let code = u16::try_from(code).expect("the codes of classic BPF have 16 bits");
+    sock_filter { code, jt, jf, k }
+}
+
 /// Refuses every number behind the last one that is known, to be put before a program. The x32 calls are among them: they
 /// have the architecture of x86_64 and numbers from 2^30 on. Of another architecture the program itself says what becomes.
 fn unknown_calls() -> [sock_filter; 5] {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    let jump = |code: u32, k, jt, jf| {
-        let code = u16::try_from(code).expect("the codes of classic BPF have 16 bits");
-        sock_filter { code, jt, jf, k }
-    };
-    let statement = |code, k| jump(code, k, 0, 0);
+    let statement = |code, k| instruction(code, k, 0, 0);
     [
         statement(LOAD, ARCHITECTURE_OFFSET),
-        jump(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, ARCHITECTURE, 0, 3),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, ARCHITECTURE, 0, 3),
         statement(LOAD, NUMBER_OFFSET),
-        jump(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, LAST_KNOWN, 0, 1),
+        instruction(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, LAST_KNOWN, 0, 1),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
     ]
 }

@@ -3,12 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::sys::signal::{SigSet, SigmaskHow};
-use rustix::fs::{Mode, OFlags};
-use rustix::process::Signal;
-
-use crate::child::{Channel, keep_list, wait};
 use crate::{Error, Result, sys};
+use rustix::fs::{Mode, OFlags};
 
 /// Which host ids a user namespace gets: `0..count` inside are `first..first + count` outside, for users
 /// and groups alike.
@@ -37,40 +33,8 @@ impl UserNamespace {
     /// `EPERM` where user namespaces are forbidden; writing a map gives `EINVAL` when it is empty or does not fit 32 bits.
     pub fn create(map: IdMap) -> Result<UserNamespace> {
         let object = || format!("user namespace of ids {} to +{}", map.first, map.count);
-        let (ours, theirs) = Channel::pair().map_err(|source| Error::System {
-            operation: "make a socket for",
-            object: object(),
-            source,
-        })?;
-        let keep = keep_list(&[theirs.as_fd()]);
-        // Ends when the caller closes its end, even by dying; of that end the child must not have a copy, nor of
-        // anything else.
-        let idle = || {
-            let _ = sys::files::close_all_but(&keep).and_then(|()| theirs.await_go());
-            0
-        };
-        let child = {
-            let all = SigSet::all();
-            let mask = all.thread_swap_mask(SigmaskHow::SIG_SETMASK);
-            let child = sys::clone::fork_with(libc::CLONE_NEWUSER.cast_unsigned(), None, &idle);
-            if let Ok(mask) = mask {
-                let _ = mask.thread_set_mask();
-            }
-            child.map_err(|source| Error::System {
-                operation: "clone a child into",
-                object: object(),
-                source,
-            })?
-        };
-        let namespace = adopt(child.pid, map);
-        drop(ours);
-        let _ = rustix::process::pidfd_send_signal(&child.pidfd, Signal::KILL);
-        wait(child.pidfd.as_fd()).map_err(|source| Error::System {
-            operation: "wait for the child in",
-            object: object(),
-            source,
-        })?;
-        namespace
+        sys::idle::beside(libc::CLONE_NEWUSER, |child| adopt(child.pid, map))
+            .map_err(|source| Error::System { operation: "clone a child into", object: object(), source })?
     }
 
     /// Takes a file descriptor of `/proc/PID/ns/user`, or one from the ioctl `NS_GET_USERNS`.

@@ -16,8 +16,15 @@ pub(crate) fn release(step: &Step) -> Outcome<PathBuf> {
     let mut cargo = workspace::cargo();
     // With --target the flags are not applied to build scripts and proc macros, which cannot be static.
     cargo.args(["build", "--release", "--package", "subhost-cli", "--target", &triple]);
-    // At a fixed address nothing is relocated when it starts: that would cost each supervisor more memory than all else.
-    let mut flags = "-Ctarget-feature=+crt-static\x1f-Crelocation-model=static".to_owned();
+    let script = workspace::root().join("xtask/src/no-unwinding.ld");
+    let mut flags = [
+        "-Ctarget-feature=+crt-static",
+        // At a fixed address nothing is relocated when it starts: that would cost each supervisor more memory than all else.
+        "-Crelocation-model=static",
+        "-Clink-arg=-T",
+        &format!("-Clink-arg={}", script.display()),
+    ]
+    .join("\x1f");
     // Whoever builds the same source elsewhere is to get the same bytes.
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
@@ -26,6 +33,7 @@ pub(crate) fn release(step: &Step) -> Outcome<PathBuf> {
         // Writing to a string cannot fail.
         let _ = write!(flags, "\x1f--remap-path-prefix={}={name}", folder.display());
     }
+    // The variable in which words may have spaces.
     cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_ENCODED_RUSTFLAGS", flags);
     step.run(&mut cargo)?;
     Ok(target.join(triple).join("release/subhostctl"))

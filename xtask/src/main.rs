@@ -1,11 +1,13 @@
 //! `cargo xtask`: everything that is done to the project rather than by it.
 
+mod bench;
 mod compile;
 mod demo;
 mod dist;
 mod fixtures;
 mod floor;
 mod image;
+mod instructions;
 mod packages;
 mod pages;
 mod progress;
@@ -41,6 +43,8 @@ enum Task {
         #[arg(long, default_value_t = 15)]
         rounds: usize,
     },
+    /// Measure the program against the raw system calls and other programs (as root)
+    Bench(bench::Options),
     /// Make a Debian package and an archive of the program, with checksums
     Dist(dist::Options),
     /// Run every test, the privileged ones in namespaces of their own
@@ -56,6 +60,8 @@ enum Task {
     },
     /// Install the Debian packages that the other tasks need, or name them
     Packages,
+    /// Count the instructions of what does not depend on the machine, and hold them against bounds
+    Instructions(instructions::Options),
     /// Write the pages that are made from the code: man/, and the tables of docs/troubleshooting.md
     Pages,
     /// The long runs that hold subhost-config against real bash
@@ -68,6 +74,9 @@ enum Task {
     /// The part of vm that runs in namespaces of its own
     #[command(hide = true)]
     VmInside(vm::Inside),
+    /// The part of bench that runs in namespaces of its own
+    #[command(hide = true)]
+    BenchInside(bench::Inside),
     /// The part of the demo that runs in namespaces of its own
     #[command(hide = true)]
     DemoInside(demo::Inside),
@@ -92,11 +101,15 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
         Task::Demo { rounds } => demo::run(rounds)?,
         Task::DemoInside(inside) if stage == Stage::Inside => inside.run()?,
         Task::DemoInside(_) => return Err("demo-inside is started by demo".into()),
+        Task::Bench(options) => options.run()?,
+        Task::BenchInside(inside) if stage == Stage::Inside => inside.run()?,
+        Task::BenchInside(_) => return Err("bench-inside is started by bench".into()),
         Task::Test(options) => return test::run(&options),
         Task::Fixtures { debian, dir } => {
             let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
+        Task::Instructions(options) => return options.run(),
         Task::Dist(options) => options.run()?,
         Task::Pages => pages::write()?,
         Task::Proof(proof) => proof.run(stage)?,

@@ -101,6 +101,14 @@ pub(crate) const DIST: &[Tool] = &[
     tool("xz", "xz-utils"),
 ];
 
+/// What counts instructions, of the fixtures too.
+pub(crate) const INSTRUCTIONS: &[Tool] = &[
+    tool("valgrind", "valgrind"),
+    tool("mkfs.ext4", "e2fsprogs"),
+    tool("sfdisk", "fdisk"),
+    tool("busybox", "busybox-static"),
+];
+
 /// What reading the files of packages needs.
 pub(crate) const PROOF: &[Tool] =
     &[tool("bash", "bash"), tool("dpkg-deb", "dpkg"), tool("ip", "iproute2"), tool("unshare", "util-linux")];

@@ -12,12 +12,18 @@ use crate::Outcome;
 /// The steps of one task.
 pub(crate) struct Steps {
     terminal: bool,
+    /// Standard output is somebody's table.
+    on_stderr: bool,
     taken: RefCell<Duration>,
 }
 
 impl Steps {
     pub(crate) fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), taken: RefCell::default() }
+        Self { terminal: std::io::stderr().is_terminal(), on_stderr: false, taken: RefCell::default() }
+    }
+
+    pub(crate) fn on_stderr() -> Self {
+        Self { on_stderr: true, ..Self::new() }
     }
 
     /// Does one step, and prints its name with the time that it took.
@@ -38,7 +44,12 @@ impl Steps {
         bar.finish_and_clear();
         *self.taken.borrow_mut() += took;
         let mark = if result.is_ok() { "ok" } else { "FAILED" };
-        println!("{name:<52} {:>10}  {mark}", in_words(took));
+        let line = format!("{name:<52} {:>10}  {mark}", in_words(took));
+        if self.on_stderr {
+            eprintln!("{line}")
+        } else {
+            println!("{line}")
+        }
         result
     }
 

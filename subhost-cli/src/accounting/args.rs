@@ -99,6 +99,9 @@ pub struct Collect {
     /// Folder that they are kept in [default: /var/log/subhost/usage]
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub store: Option<PathBuf>,
+    /// Keep in this file which host has which subhosts, as `go` reads it
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub inventory: Option<PathBuf>,
     /// How large a file becomes before there is a next one
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     pub max_size: u64,

@@ -54,6 +54,11 @@ impl RemoteHost {
         self.destination.split_once('@').map_or(&self.destination, |(_, host)| host)
     }
 
+    /// As ssh is given it, with the user.
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
     /// Takes a sample there. Its host is the one that was asked, whatever it calls itself, and its time is ours.
     ///
     /// # Errors

@@ -1,5 +1,8 @@
 //! `collect`: keeps samples of this host, or of several.
 
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -7,11 +10,12 @@ use super::{Context, need_root};
 use crate::accounting::args;
 use crate::accounting::look::look;
 use crate::accounting::remote::RemoteHost;
-use crate::accounting::sample::Sample;
+use crate::accounting::sample::{Kind, Sample};
 use crate::accounting::store::Store;
 use crate::accounting::time::Time;
 use crate::error::{Complaint, Context as _, Error};
-use crate::layout::Layout;
+use crate::inventory::{Host, Inventory};
+use crate::layout::{Layout, Name};
 use crate::lock::make_private_dir;
 use crate::report;
 
@@ -50,7 +54,7 @@ pub(super) fn collect(context: &Context, args: &args::Collect) -> Result<u8, Err
     sources.extend(is_local.then(|| Source::new(None)));
     let mut next = Instant::now();
     for number in 1.. {
-        let status = round(context, &mut sources, &store, &path);
+        let status = round(context, &mut sources, &store, &path, args.inventory.as_deref());
         if args.count == Some(number) {
             return Ok(status);
         }
@@ -68,7 +72,13 @@ struct Source<'a> {
 }
 
 /// Takes a sample of each at the same time. What fails is told.
-fn round(context: &Context, sources: &mut [Source<'_>], store: &Store, path: &Path) -> u8 {
+fn round(
+    context: &Context,
+    sources: &mut [Source<'_>],
+    store: &Store,
+    path: &Path,
+    inventory: Option<&Path>,
+) -> u8 {
     let mut status = 0;
     let mut failed = |error: Error| {
         report::error(&error);
@@ -82,6 +92,11 @@ fn round(context: &Context, sources: &mut [Source<'_>], store: &Store, path: &Pa
         };
         threads.into_iter().map(join).collect()
     });
+    let seen =
+        sources.iter().zip(&taken).filter_map(|(source, taken)| Some((source.host, taken.as_ref().ok()?)));
+    if let Some(Err(error)) = inventory.map(|file| note_hosts(file, seen)) {
+        failed(error);
+    }
     for sample in taken {
         let added = sample.and_then(|sample| {
             store.append(&sample.into_lines()).step(format!("add to the store {}", path.display()))
@@ -96,6 +111,35 @@ fn round(context: &Context, sources: &mut [Source<'_>], store: &Store, path: &Pa
         }
     }
     status
+}
+
+/// Brings a file up to date that says which host has which subhosts. Of hosts that were not seen it keeps what it says.
+fn note_hosts<'a>(
+    file: &Path,
+    seen: impl Iterator<Item = (Option<&'a RemoteHost>, &'a Sample)>,
+) -> Result<(), Error> {
+    let step = || format!("keep the inventory {}", file.display());
+    let mut inventory = match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Inventory::default(),
+        text => Inventory::parse(&text.step(step())?).step(step())?,
+    };
+    for (host, sample) in seen {
+        let host = host.map_or(&*sample.host, RemoteHost::destination);
+        // What another host tells may be anything.
+        let running = sample.rows.iter().filter(|row| row.kind == Kind::Subhost && row.ended.is_none());
+        let names = running.filter_map(|row| row.name.parse::<Name>().ok()).collect();
+        inventory.set(Host::new(host).step(step())?, names);
+    }
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    // Left by one that was killed.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).step(step()),
+        _ => {}
+    }
+    let mut new = File::options().write(true).create_new(true).mode(0o644).open(&beside).step(step())?;
+    new.write_all(inventory.text().as_bytes()).and_then(|()| new.sync_all()).step(step())?;
+    fs::rename(&beside, file).step(step())
 }
 
 impl<'a> Source<'a> {

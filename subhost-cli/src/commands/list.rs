@@ -63,12 +63,13 @@ fn all(context: &Context) -> Result<Vec<Name>, Error> {
     let mut names = context.layout.configured().step("list the configurations")?;
     names.extend(context.layout.trees().step("list the trees")?);
     names.extend(recorded(&context.layout).step("list the records")?);
-    // Those that wait to be booted again.
-    names.extend(
-        control::names(&context.layout).into_iter().filter(|name| control::waits(&context.layout, name)),
-    );
     names.sort();
     names.dedup();
+    // Those that wait to be booted again; whose name is known already need not be asked.
+    let mut others = control::names(&context.layout);
+    others.retain(|name| names.binary_search(name).is_err() && control::waits(&context.layout, name));
+    names.extend(others);
+    names.sort();
     Ok(names)
 }
 

@@ -2,10 +2,11 @@
 
 use std::ffi::{CString, OsString};
 use std::io::{IsTerminal, Stdin};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::sys::signal::Signal;
+use rustix::io::Errno;
 use subhost_init::console::{Pipes, RawMode, Relay, set_window_size, window_size};
 use subhost_init::handoff::{Message, Request as InitRequest};
 use subhost_init::launch::Ended;
@@ -38,13 +39,16 @@ pub(super) fn payload(context: &Context, request: &Request, command: &'static st
         (Streams::Given(theirs), Some(ours))
     };
     let how = How { command, origin: None, streams, verbose: context.verbose };
-    let mut booted = apply(request, &context.layout, how, None)?;
+    let mut booted = match apply(request, &context.layout, how, None) {
+        Err(error) if request.as_init => return not_executed(error),
+        applied => applied?,
+    };
     for note in &booted.notes {
         report::note(context.quiet, note);
     }
     let input = std::io::stdin();
     let Attended { mut watch, asked, payload_status, ended, _raw } =
-        match attend(&mut booted, ours, signals, &input) {
+        match attend(&mut booted, request.as_init, ours, signals, &input) {
             Ok(attended) => attended,
             Err(error) => return Err(booted.give_up(error)),
         };
@@ -65,6 +69,16 @@ pub(super) fn payload(context: &Context, request: &Request, command: &'static st
     })
 }
 
+/// The status that a shell gives for a command that could not be executed.
+fn not_executed(error: Error) -> Result<u8, Error> {
+    let Error::Step { source, .. } = &error else { return Err(error) };
+    let launch = source.downcast_ref::<subhost_init::Error>();
+    let status = launch.and_then(subhost_init::Error::exit_status).and_then(|it| u8::try_from(it).ok());
+    let Some(status) = status else { return Err(error) };
+    report::error(&error);
+    Ok(status)
+}
+
 /// A payload up to its end.
 struct Attended<'a> {
     watch: Watch,
@@ -78,6 +92,7 @@ struct Attended<'a> {
 /// Relays what it says, and passes signals on, until it has ended.
 fn attend<'a>(
     booted: &mut Booted,
+    as_init: bool,
     ours: Option<Pipes>,
     signals: Signals,
     input: &'a Stdin,
@@ -101,6 +116,13 @@ fn attend<'a>(
                     copy_window_size(pty.master.as_fd());
                 }
             }
+            // Who asks for that asks it himself.
+            Event::Signal(STAY_OFF) if as_init => {}
+            // A signal that a PID 1 does not handle does nothing to it: then the next one kills.
+            Event::Signal(signal) if as_init && !asked => {
+                asked = true;
+                pass_on(running.pidfd(), signal)?;
+            }
             Event::Signal(STAY_OFF) => crate::supervise::send(running.socket(), InitRequest::PowerOff),
             Event::Signal(_) if !asked => {
                 asked = true;
@@ -113,6 +135,15 @@ fn attend<'a>(
     }
     let ended = running.wait().step("wait for PID 1")?;
     Ok(Attended { watch, asked, payload_status, ended, _raw })
+}
+
+/// Sends a signal of ours to PID 1; that it has just ended is none.
+fn pass_on(init: BorrowedFd<'_>, signal: Signal) -> Result<(), Error> {
+    let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) else { return Ok(()) };
+    match rustix::process::pidfd_send_signal(init, signal) {
+        Err(Errno::SRCH) => Ok(()),
+        sent => sent.step("pass a signal on"),
+    }
 }
 
 fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
@@ -145,6 +176,7 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
     let isolation = Isolation { nesting: args.nesting, ..Isolation::default() };
     Ok(Request {
         named,
+        as_init: args.as_init,
         isolation,
         disks: args.devices.disks,
         changes: match (args.devices.ephemeral, args.devices.read_only) {

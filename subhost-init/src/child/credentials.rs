@@ -24,8 +24,8 @@ pub(crate) struct Credentials {
     pub(crate) groups: Vec<Gid>,
     pub(crate) dropped: CapabilitySet,
     pub(crate) limits: ResourceLimits,
-    /// The programs of the system call filter; none for no filter.
-    pub(crate) filter: Vec<BpfProgram>,
+    /// The system call filter, if there is one.
+    pub(crate) filter: Option<BpfProgram>,
 }
 
 impl Credentials {
@@ -66,7 +66,7 @@ impl Credentials {
     /// The last step before the program is executed: loads the filter. That takes the `CAP_SYS_ADMIN` which even a user
     /// without capabilities has been left until here; one that is only missing from the bounding set goes with the execution.
     pub(crate) fn confine(&self) -> Result<(), Failure> {
-        for program in &self.filter {
+        if let Some(program) = &self.filter {
             at(Step::Filter, sys::seccomp::load(program))?;
         }
         if self.uid == 0 {

@@ -5,9 +5,14 @@ const OTHER: u32 = 0x4000_0003;
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
 const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
 
-/// What the kernel does: runs every program, and the strictest answer counts.
+/// What the kernel does with the filter.
 fn answer(filter: &Filter, architecture: u32, number: i64, arguments: [u64; 6]) -> u32 {
-    let programs = filter.compile().unwrap();
+    run(&filter.compile().unwrap(), architecture, number, arguments)
+}
+
+/// What the kernel would do with its programs one by one: it runs each, and the strictest answer counts.
+fn answer_of_parts(filter: &Filter, architecture: u32, number: i64, arguments: [u64; 6]) -> u32 {
+    let programs = filter.programs().unwrap();
     let answers = programs.iter().map(|program| run(program, architecture, number, arguments));
     // By the kernel's order: the actions as signed numbers, the lowest first (seccomp(2)).
     answers.min_by_key(|answer| (answer & libc::SECCOMP_RET_ACTION_FULL).cast_signed()).unwrap()
@@ -52,6 +57,24 @@ fn refusal(errno: i32) -> u32 {
 
 fn first(argument: u64) -> [u64; 6] {
     [argument, 0, 0, 0, 0, 0]
+}
+
+#[test]
+fn one_program_answers_as_the_parts_do() {
+    for filter in
+        [Filter::default(), Filter::default().nesting(true), Filter::default().socket_families(&[1])]
+    {
+        assert!(filter.compile().unwrap().len() < 4096, "the kernel takes no more");
+        for number in (0..i64::from(LAST_KNOWN) + 3).chain([0x4000_0001, u32::MAX.into()]) {
+            for first in [0, 1, 2, 0x1000_0000, u64::MAX] {
+                let arguments = [first, libc::TIOCSTI, 0, 0, 0, 0];
+                for architecture in [ARCHITECTURE, OTHER] {
+                    let parts = answer_of_parts(&filter, architecture, number, arguments);
+                    assert_eq!(answer(&filter, architecture, number, arguments), parts, "{number} {first}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The system calls that have no safe wrapper elsewhere. Nothing here decides anything.
 //!
-//! What a child calls between clone and exec (all of `clone`, `exec`, `files`, `link`, `seccomp` and `signals`) neither allocates nor
+//! What a child calls between clone and exec (all of `clone`, `exec`, `files`, `idle`, `link`, `seccomp` and `signals`) neither allocates nor
 //! takes a lock, as another thread of the caller may have held the allocator's when the child was cloned.
 #![allow(unsafe_code)]
 
@@ -8,6 +8,7 @@ pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod exec;
 pub(crate) mod files;
+pub(crate) mod idle;
 pub(crate) mod link;
 pub(crate) mod mount;
 pub(crate) mod namespace;

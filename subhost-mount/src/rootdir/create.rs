@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
@@ -175,7 +175,7 @@ impl RootDir {
 }
 
 /// Makes a file that has no name until it is whole.
-fn nameless(folder: &OwnedFd, mode: u32, source: &mut dyn Read) -> io::Result<File> {
+fn nameless(folder: impl AsFd, mode: u32, source: &mut dyn Read) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(mode))?);
     fill(&mut file, source)?;
@@ -188,8 +188,8 @@ fn fill(file: &mut File, source: &mut dyn Read) -> io::Result<()> {
 }
 
 /// Gives a file its name. Only renaming takes the place of what is there, so it is first named `beside`.
-fn put(file: &File, folder: &OwnedFd, beside: &OsStr, name: &OsStr) -> io::Result<()> {
+fn put(file: &File, folder: impl AsFd, beside: &OsStr, name: &OsStr) -> io::Result<()> {
     let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(CWD, nameless, folder, beside, AtFlags::SYMLINK_FOLLOW)?;
-    Ok(rustix::fs::renameat(folder, beside, folder, name)?)
+    rustix::fs::linkat(CWD, nameless, &folder, beside, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(rustix::fs::renameat(&folder, beside, &folder, name)?)
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat};
 use rustix::io::Errno;
@@ -13,14 +13,14 @@ const ATTEMPTS: u32 = 100;
 
 /// Makes a file that has the name `beside` from the first, and is locked as long as it is open: one that is there without
 /// a lock was left by somebody who was killed.
-pub(super) fn create(folder: &OwnedFd, beside: &OsStr, mode: u32) -> io::Result<File> {
+pub(super) fn create(folder: impl AsFd, beside: &OsStr, mode: u32) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for _ in 0..ATTEMPTS {
-        match openat(folder, beside, flags, Mode::from_raw_mode(mode)) {
+        match openat(&folder, beside, flags, Mode::from_raw_mode(mode)) {
             // Another may take it for one that was left, before it is locked.
             Ok(file) if lock(&file)? => return Ok(file.into()),
             Ok(_) => {}
-            Err(Errno::EXIST) => remove_left(folder, beside)?,
+            Err(Errno::EXIST) => remove_left(folder.as_fd(), beside)?,
             Err(error) => return Err(error.into()),
         }
     }
@@ -36,7 +36,7 @@ fn lock(file: &OwnedFd) -> Result<bool, Errno> {
     }
 }
 
-fn remove_left(folder: &OwnedFd, beside: &OsStr) -> Result<(), Errno> {
+fn remove_left(folder: BorrowedFd<'_>, beside: &OsStr) -> Result<(), Errno> {
     let there = match openat(folder, beside, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     {
         Err(Errno::NOENT) => return Ok(()),
@@ -56,7 +56,7 @@ fn remove_left(folder: &OwnedFd, beside: &OsStr) -> Result<(), Errno> {
     unlink(folder, beside)
 }
 
-fn unlink(folder: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+fn unlink(folder: impl AsFd, name: &OsStr) -> Result<(), Errno> {
     match unlinkat(folder, name, AtFlags::empty()) {
         Err(Errno::NOENT) => Ok(()),
         other => other,

@@ -1,7 +1,7 @@
 //! Removing a directory with all that is in it.
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags};
@@ -47,7 +47,7 @@ impl RootDir {
     }
 }
 
-fn remove(folder: OwnedFd, name: CString) -> rustix::io::Result<()> {
+fn remove(folder: impl AsFd, name: CString) -> rustix::io::Result<()> {
     let top = identity(&folder)?;
     let mut levels: Vec<Level> = Vec::new();
     let mut at = enter(&folder, name, top, &mut levels)?;
@@ -83,7 +83,7 @@ fn remove(folder: OwnedFd, name: CString) -> rustix::io::Result<()> {
 
 /// Goes down into a directory of the same mount.
 fn enter(
-    folder: &OwnedFd,
+    folder: impl AsFd,
     name: CString,
     top: Identity,
     levels: &mut Vec<Level>,
@@ -97,12 +97,12 @@ fn enter(
     Ok(fd)
 }
 
-fn open_folder(folder: &OwnedFd, name: &std::ffi::CStr) -> rustix::io::Result<OwnedFd> {
+fn open_folder(folder: impl AsFd, name: &std::ffi::CStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(folder, name, flags, Mode::empty())
 }
 
-fn identity(fd: &OwnedFd) -> rustix::io::Result<Identity> {
+fn identity(fd: impl AsFd) -> rustix::io::Result<Identity> {
     let stat = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::INO | StatxFlags::MNT_ID)?;
     Ok(Identity {
         device: (stat.stx_dev_major, stat.stx_dev_minor),

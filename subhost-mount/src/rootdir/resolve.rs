@@ -1,7 +1,7 @@
 //! The one way from a path to an fd, and from an fd to an open file.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -12,6 +12,21 @@ use crate::{Error, Result};
 
 /// How often the kernel may be disturbed by renames while it walks a path with `..` in it.
 const ATTEMPTS: u32 = 100;
+
+/// A directory in a tree.
+pub(super) enum Folder<'a> {
+    Root(BorrowedFd<'a>),
+    Inside(OwnedFd),
+}
+
+impl AsFd for Folder<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Folder::Root(fd) => *fd,
+            Folder::Inside(fd) => fd.as_fd(),
+        }
+    }
+}
 
 impl RootDir {
     /// Opens what `path` leads to inside the tree.
@@ -41,14 +56,22 @@ impl RootDir {
 
     /// The directory that `path` is to be made in, and its last name. Links before that name are followed inside
     /// the tree.
-    pub(super) fn parent<'a>(&self, operation: &'static str, path: &'a Path) -> Result<(OwnedFd, &'a OsStr)> {
+    pub(super) fn parent<'a>(
+        &self,
+        operation: &'static str,
+        path: &'a Path,
+    ) -> Result<(Folder<'_>, &'a OsStr)> {
         let Some(Component::Normal(name)) = path.components().next_back() else {
             return Err(Error::system(operation, path, Errno::INVAL));
         };
         let folder = path.parent().unwrap_or(Path::new(""));
+        // The tree's own nodes are made one by one, and nearly all of them there.
+        if folder.as_os_str().is_empty() {
+            return Ok((Folder::Root(self.fd.as_fd()), name));
+        }
         let folder =
             self.resolve(operation, folder, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
-        Ok((folder, name))
+        Ok((Folder::Inside(folder), name))
     }
 }
 

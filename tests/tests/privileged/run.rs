@@ -27,6 +27,11 @@ pub(crate) const CASES: &[Case] = &[
         body: status,
     },
     Case {
+        name: "run_as_init_has_nothing_above_the_command",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: as_init,
+    },
+    Case {
         name: "run_has_the_cable_with_its_mac",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: cable,
@@ -96,6 +101,49 @@ pub(crate) const CASES: &[Case] = &[
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn as_init(host: &Host) -> Verdict {
+    let tree = host.copy_of(Fixture::TinyTree)?;
+    let path = tree.to_string_lossy().into_owned();
+    let words = |words: &[&'static str]| -> Vec<String> {
+        ["run", "--as-init", "--root", &path, "--"].iter().chain(words).map(|&word| word.to_owned()).collect()
+    };
+    let run = |command: &[&'static str]| {
+        host.subhostctl(&words(command).iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let outcome = run(&["sh", "-c", "echo $$ $(cat /proc/1/comm); echo err >&2; exit 7"])?;
+    assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (7, "1 sh\n", "err\n"), "{outcome}");
+    for (command, code, why) in [
+        ("no-such-program", 127, "execute /usr/bin/no-such-program: No such file or directory"),
+        ("/bin/no-such-program", 127, "execute /bin/no-such-program: No such file or directory"),
+        ("/etc/passwd", 126, "execute /etc/passwd: Permission denied"),
+    ] {
+        let outcome = run(&[command])?;
+        assert!(outcome.code == code && outcome.stderr.contains(why), "{outcome}");
+    }
+    // A signal is passed on; where nothing minds it, as of PID 1 the kernel does not, the next one kills.
+    let started = |command: &[&'static str]| -> std::io::Result<_> {
+        let running = host.start(&words(command).iter().map(String::as_str).collect::<Vec<_>>())?;
+        let begun = std::time::Instant::now();
+        while !fs::exists(tree.join("tmp/up"))? {
+            assert!(begun.elapsed() < PATIENCE, "{command:?} does not begin");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fs::remove_file(tree.join("tmp/up"))?;
+        Ok(running)
+    };
+    fs::create_dir_all(tree.join("tmp"))?;
+    let mut minds =
+        started(&["sh", "-c", "trap 'exit 3' TERM; echo >/tmp/up; while :; do sleep 0.05; done"])?;
+    minds.terminate()?;
+    assert_eq!(minds.finish(PATIENCE)?.code, 3);
+    let mut deaf = started(&["sh", "-c", "echo >/tmp/up; while :; do sleep 0.05; done"])?;
+    deaf.terminate()?;
+    assert!(deaf.wait(Duration::from_millis(300))?.is_none(), "one signal was enough");
+    deaf.terminate()?;
+    assert_eq!(deaf.finish(PATIENCE)?.code, 137);
+    Ok(())
+}
+
 fn status(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let disk = format!("vda:1:{}", image.display());
@@ -106,7 +154,9 @@ fn status(host: &Host) -> Verdict {
     assert_eq!(run(&["/bin/true"])?.code, 0);
     assert_eq!(run(&["sh", "-c", "kill -9 $$"])?.code, 137);
     assert_eq!(run(&["sh", "-c", "kill -15 $$"])?.code, 143);
-    assert_eq!(run(&["/bin/no-such-program"])?.code, 127);
+    let none = run(&["/bin/no-such-program"])?;
+    assert_eq!(none.code, 127);
+    assert!(none.stderr.contains("/bin/no-such-program: the guest has no such program"), "{none}");
     assert_eq!(run(&["/etc/passwd"])?.code, 126);
     let ours = host.subhostctl(&["run", "--disk", "vda:1:/nowhere.raw", "--", "/bin/true"])?;
     assert_eq!(ours.code, 125, "{ours}");

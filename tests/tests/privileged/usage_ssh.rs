@@ -8,15 +8,20 @@ use std::process::Command;
 
 use serde_json::Value;
 use subhost_tests::case::{Case, Need, Verdict};
+use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::program::{self, Running};
 
+use crate::joining::Scripted;
 use crate::logs::{PATIENCE, eventually};
 use crate::usage_store::{report, text};
 use crate::usage_witness::{Result, machine, row, usage};
 
-pub(crate) const CASES: &[Case] =
-    &[Case { name: "other_hosts_are_sampled_by_ssh", needs: &[Need::Program], body: by_ssh }];
+pub(crate) const CASES: &[Case] = &[Case {
+    name: "other_hosts_are_sampled_by_ssh",
+    needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+    body: by_ssh,
+}];
 
 /// An sshd of this host alone, with its keys in a folder.
 fn sshd(host: &Host) -> Result<(Running, PathBuf)> {
@@ -77,6 +82,19 @@ fn by_ssh(host: &Host) -> Verdict {
     vm.run(":")?;
     vm.end()?;
 
+    // Which host has what, for `go`; what is said of one that is not asked stays.
+    let guest = Scripted::start(host, &host.copy_of(Fixture::TinyTree)?, "")?;
+    let inventory = text(&host.folder().join("inventory"));
+    fs::write(&inventory, "gamma: kept\nbeta: gone\n")?;
+    let words = ["collect", "--count", "1", "--store", &*place, "--inventory", &*inventory];
+    let outcome = host.subhostctl(&[&words[..], &hosts[..]].concat())?;
+    assert_eq!((outcome.code, &*outcome.stderr), (0, ""), "{outcome}");
+    let name = host.name("join");
+    let expected = format!("gamma: kept\nbeta: {name}\nroot@alpha: {name}\n{own}: {name}\n");
+    let kept = fs::read_to_string(&inventory)?;
+    assert_eq!(kept.lines().skip(1).collect::<Vec<_>>(), expected.lines().collect::<Vec<_>>());
+    guest.finish(host)?;
+
     // One that does not answer, or answers nonsense, is told, and the others go on.
     fs::remove_file(folder.join("subhostctl"))?;
     fs::write(folder.join("subhostctl"), "#!/bin/sh\necho '{\"rows\": 5}'\n")?;
@@ -104,7 +122,7 @@ fn by_ssh(host: &Host) -> Verdict {
         let hosts = all["hosts"].as_array().into_iter().flatten();
         hosts.filter(|host| host["host"] == name).map(|host| host["samples"].clone()).next()
     };
-    assert_eq!((count("beta"), count(&own)), (Some(2.into()), Some(3.into())), "{all:#}");
+    assert_eq!((count("beta"), count(&own)), (Some(3.into()), Some(4.into())), "{all:#}");
     for host_name in ["-oProxyCommand=touch${IFS}/run/harm", "root@-oX", "a;b", "$(id)"] {
         let outcome = host.subhostctl(&["collect", "--count", "1", &format!("--host={host_name}")])?;
         assert_eq!(outcome.code, 2, "{outcome}");

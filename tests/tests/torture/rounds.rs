@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Torture] = &[Torture {
     size: ROUNDS,
 }];
 
-const ROUNDS: Size = Size { unit: "rounds", short: 40, long: 2000 };
+const ROUNDS: Size = Size { unit: "rounds", short: 100, long: 2000 };
 
 /// How many subhosts there are in each round.
 const SUBHOSTS: usize = 3;

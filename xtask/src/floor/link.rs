@@ -16,6 +16,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_PID: u16 = 19;
+const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
@@ -26,12 +27,23 @@ pub(super) fn socket() -> Result<OwnedFd> {
     socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
 }
 
-/// The message that makes the pair. The other end goes to the namespace of the pid 1 that the sender sees.
-pub(super) fn cable(bridge: u32, host: &str, guest: &str, mac: [u8; 6]) -> Vec<u8> {
+/// Whose network namespace the guest's end is born in.
+pub(super) enum Peer {
+    /// A process, by its pid as the sender sees it.
+    Pid(u32),
+    /// The namespace behind a descriptor of the sender.
+    Fd(u32),
+}
+
+/// The message that makes the pair `floorN` and `ethN`.
+pub(super) fn cable(bridge: u32, index: usize, mac: [u8; 6], namespace: Peer) -> Vec<u8> {
     let mut peer = vec![0; 16];
-    attribute(&mut peer, IFLA_IFNAME, &terminated(guest));
+    attribute(&mut peer, IFLA_IFNAME, &terminated(&format!("eth{index}")));
     attribute(&mut peer, IFLA_ADDRESS, &mac);
-    attribute(&mut peer, IFLA_NET_NS_PID, &1_u32.to_ne_bytes());
+    match namespace {
+        Peer::Pid(pid) => attribute(&mut peer, IFLA_NET_NS_PID, &pid.to_ne_bytes()),
+        Peer::Fd(fd) => attribute(&mut peer, IFLA_NET_NS_FD, &fd.to_ne_bytes()),
+    }
     let mut data = Vec::new();
     attribute(&mut data, VETH_INFO_PEER | NLA_F_NESTED, &peer);
     let mut info = Vec::new();
@@ -43,7 +55,7 @@ pub(super) fn cable(bridge: u32, host: &str, guest: &str, mac: [u8; 6]) -> Vec<u
     body.extend([0; 8]);
     body.extend(IFF_UP.to_ne_bytes());
     body.extend(IFF_UP.to_ne_bytes());
-    attribute(&mut body, IFLA_IFNAME, &terminated(host));
+    attribute(&mut body, IFLA_IFNAME, &terminated(&format!("floor{index}")));
     attribute(&mut body, IFLA_MASTER, &bridge.to_ne_bytes());
     attribute(&mut body, IFLA_LINKINFO | NLA_F_NESTED, &info);
 

@@ -1,19 +1,17 @@
-//! The calls of the floor that only `libc` has, and the child that makes the rest.
+//! The calls of the floor that only `libc` has, and the children that make the rest.
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_int, c_long, c_void};
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::time::Duration;
 
+use linux_raw_sys::general::{MOUNT_ATTR_IDMAP, clone_args, mount_attr};
 use linux_raw_sys::loop_device::{LO_FLAGS_AUTOCLEAR, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, loop_config};
-use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mkdir, mknodat, open, symlink};
-use rustix::mount::{MountFlags, MoveMountFlags, UnmountFlags, mount, move_mount, unmount};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, fchdir, pidfd_open, pivot_root, waitid};
-use rustix::system::sethostname;
-
-use super::link;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::Pid;
 
 /// Puts part of a file behind a free loop device that goes with its last user. Gives it, and its path.
 pub(super) fn loop_attach(file: impl AsFd, offset: u64, size: u64) -> io::Result<(OwnedFd, CString)> {
@@ -44,98 +42,131 @@ pub(super) fn loop_attach(file: impl AsFd, offset: u64, size: u64) -> io::Result
     }
 }
 
-/// What the child needs. It only reads it.
-pub(super) struct Child<'a, R, N> {
-    pub(super) root: &'a R,
-    pub(super) netlink: &'a N,
-    pub(super) cable: &'a [u8],
-}
-
 const STACK: usize = 256 * 1024;
 
-impl<R: AsFd, N: AsFd> Child<'_, R, N> {
-    /// Runs `/bin/true` of the root as PID 1 of new namespaces, to its end. Gives its exit status, or the number of
-    /// the step that failed.
-    pub(super) fn run(&self) -> io::Result<i32> {
-        let namespaces = libc::CLONE_NEWPID
-            | libc::CLONE_NEWNS
-            | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWNET;
-        let flags = namespaces | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        let mut stack = vec![0_u8; STACK];
-        let argument: *const Self = self;
-        // SAFETY: one past the end of the vector's own bytes.
-        let top = unsafe { stack.as_mut_ptr().add(STACK) };
-        // SAFETY: CLONE_VFORK stops this thread until the child has executed or ended, so the stack and `self` live
-        // longer than the child uses them; `enter` allocates nothing and never returns into this frame.
-        let pid = unsafe { libc::clone(enter::<R, N>, top.cast(), flags, argument.cast_mut().cast()) };
-        drop(stack);
-        if pid < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;
-        Ok(status.and_then(|status| status.exit_status()).unwrap_or(-1))
-    }
-
-    /// The child's way to its program: `Err` has the number of the step that failed.
-    fn enter(&self) -> Result<(), c_int> {
-        sethostname(b"sub").map_err(step(1))?;
-        move_mount(self.root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(step(2))?;
-        fchdir(self.root).map_err(step(3))?;
-        pivot_root(".", ".").map_err(step(4))?;
-        unmount(".", UnmountFlags::DETACH).map_err(step(5))?;
-        let tmpfs = MountFlags::NOSUID | MountFlags::NODEV;
-        mount("proc", "/proc", "proc", tmpfs | MountFlags::NOEXEC, None).map_err(step(6))?;
-        mount("sysfs", "/sys", "sysfs", tmpfs | MountFlags::NOEXEC | MountFlags::RDONLY, None)
-            .map_err(step(7))?;
-        mount("tmpfs", "/dev", "tmpfs", MountFlags::NOSUID, c"mode=755").map_err(step(8))?;
-        for (path, major, minor) in [
-            (c"/dev/null", 1, 3),
-            (c"/dev/zero", 1, 5),
-            (c"/dev/full", 1, 7),
-            (c"/dev/random", 1, 8),
-            (c"/dev/urandom", 1, 9),
-            (c"/dev/tty", 5, 0),
-        ] {
-            let device = makedev(major, minor);
-            mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)
-                .map_err(step(9))?;
-        }
-        mkdir("/dev/pts", Mode::from_raw_mode(0o755)).map_err(step(10))?;
-        mkdir("/dev/shm", Mode::from_raw_mode(0o1777)).map_err(step(10))?;
-        let pts = c"newinstance,ptmxmode=0666,mode=620";
-        mount("devpts", "/dev/pts", "devpts", MountFlags::NOSUID | MountFlags::NOEXEC, pts)
-            .map_err(step(11))?;
-        symlink("pts/ptmx", "/dev/ptmx").map_err(step(12))?;
-        mount("tmpfs", "/dev/shm", "tmpfs", tmpfs, None).map_err(step(13))?;
-        mount("tmpfs", "/run", "tmpfs", tmpfs, c"mode=755").map_err(step(14))?;
-        link::transact(self.netlink, self.cable).map_err(step(15))?;
-        up(c"lo".to_bytes_with_nul()).map_err(step(16))?;
-        up(c"eth0".to_bytes_with_nul()).map_err(step(17))?;
-        execute().map_err(step(18))
-    }
-}
-
-/// Makes of any error the number of its step: the child has no other way to tell.
-fn step<E>(number: c_int) -> impl FnOnce(E) -> c_int {
-    move |_| number
+/// A child in new namespaces, which shares this process's memory; comes back when it has executed a program or ended.
+pub(super) fn vfork(flags: c_int, body: &mut dyn FnMut() -> c_int) -> io::Result<Pid> {
+    let mut stack = vec![0_u8; STACK];
+    let mut body: &mut dyn FnMut() -> c_int = body;
+    let argument: *mut c_void = (&raw mut body).cast();
+    // SAFETY: one past the end of the vector's own bytes.
+    let top = unsafe { stack.as_mut_ptr().add(STACK) };
+    let flags = flags | libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: CLONE_VFORK stops this thread until the child has executed or ended, so the stack and `body` live longer
+    // than the child uses them, and nobody else uses them meanwhile.
+    let pid = unsafe { libc::clone(enter, top.cast(), flags, argument) };
+    let error = io::Error::last_os_error();
+    drop(stack);
+    if pid < 0 { Err(error) } else { Pid::from_raw(pid).ok_or_else(|| io::ErrorKind::NotFound.into()) }
 }
 
 /// Where the child begins.
-extern "C" fn enter<R: AsFd, N: AsFd>(argument: *mut c_void) -> c_int {
-    // SAFETY: `run` passed a pointer to a `Child` of these types, which lives as long as it waits for this child.
-    let child = unsafe { &*argument.cast::<Child<'_, R, N>>() };
-    let step = child.enter().err().unwrap_or(0);
-    // SAFETY: ends this process at once; nothing of the parent, whose memory this is, is run.
-    unsafe { libc::_exit(step) }
+extern "C" fn enter(argument: *mut c_void) -> c_int {
+    // SAFETY: `vfork` passed a pointer to this reference, which lives as long as it waits for this child.
+    let body = unsafe { &mut *argument.cast::<&mut dyn FnMut() -> c_int>() };
+    exit(body())
+}
+
+/// A child with a copy of this process's memory, in the cgroup given.
+pub(super) fn fork(
+    flags: c_int,
+    cgroup: Option<BorrowedFd<'_>>,
+    body: &mut dyn FnMut() -> c_int,
+) -> io::Result<Pid> {
+    // SAFETY: clone_args is integers, for which zero is a value.
+    let mut arguments: clone_args = unsafe { mem::zeroed() };
+    arguments.flags = u64::from(flags.cast_unsigned());
+    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    if let Some(cgroup) = cgroup {
+        // CLONE_INTO_CGROUP
+        arguments.flags |= 0x2_0000_0000;
+        arguments.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+    }
+    // SAFETY: the structure lives for the length of the call and has the size given; without CLONE_VM the child goes on
+    // from here on a copy of this stack.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<clone_args>()) };
+    match pid {
+        0 => exit(body()),
+        -1 => Err(io::Error::last_os_error()),
+        pid => {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            pid.ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
+    }
+}
+
+/// Ends this process at once; nothing of its parent is run.
+fn exit(status: c_int) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(status) }
+}
+
+/// Closes a descriptor of a child that is a copy of its parent: of the parent's nothing is dropped in it.
+pub(super) fn close(fd: RawFd) {
+    // SAFETY: the child ends by `_exit`, so that its copy of the descriptor's owner is never used.
+    unsafe { libc::close(fd) };
+}
+
+/// Gives the calling process, which has one thread, a network namespace of its own.
+pub(super) fn unshare_network() -> io::Result<()> {
+    // SAFETY: no pointers.
+    checked(unsafe { libc::unshare(libc::CLONE_NEWNET) })
+}
+
+/// Maps the ids of a detached mount as a user namespace does.
+pub(super) fn idmap(mount: impl AsFd, users: impl AsFd) -> io::Result<()> {
+    let attributes = mount_attr {
+        attr_set: MOUNT_ATTR_IDMAP.into(),
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::from(users.as_fd().as_raw_fd().cast_unsigned()),
+    };
+    // SAFETY: the empty path is terminated, and the structure lives for the length of the call and has the size given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Takes capabilities out of the calling thread's bounding set.
+pub(super) fn drop_capabilities(numbers: &[c_long]) -> io::Result<()> {
+    for number in numbers {
+        // SAFETY: the request takes one number.
+        checked(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, *number, 0, 0, 0) })?;
+    }
+    Ok(())
+}
+
+/// How many instructions the program's filters have together.
+const FILTER: usize = 250;
+
+/// Loads a system call filter as long as the program's, which allows everything.
+pub(super) fn filter() -> io::Result<()> {
+    let instruction = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
+    // BPF_LD | BPF_W | BPF_ABS of the call's number; comparisons with numbers that none has; BPF_RET | BPF_K.
+    let mut program = vec![instruction(0x20, 0)];
+    program.resize(FILTER - 1, instruction(0x15, u32::MAX));
+    program.push(instruction(0x06, libc::SECCOMP_RET_ALLOW));
+    let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len, filter: program.as_mut_ptr() };
+    // SAFETY: the request reads one program of that length, which lives until after the call.
+    checked(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0) })
+}
+
+fn checked(result: c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sets a link of this namespace up. Not by netlink: the closing of a netlink socket keeps its network namespace for
 /// a grace period of the kernel, 16 ms, and the closing of this one does not.
-fn up(name: &[u8]) -> io::Result<()> {
+pub(super) fn up(name: &[u8]) -> io::Result<()> {
     // SAFETY: no pointers.
     let socket = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     if socket < 0 {
@@ -151,15 +182,30 @@ fn up(name: &[u8]) -> io::Result<()> {
     let flags = libc::IFF_UP | libc::IFF_BROADCAST | libc::IFF_MULTICAST;
     request.ifr_ifru.ifru_flags = i16::try_from(flags).unwrap_or(0);
     // SAFETY: the request reads one ifreq, which lives until after the call.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    checked(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
 }
 
 /// Becomes `/bin/true`; returns only when that fails.
-fn execute() -> io::Result<()> {
+pub(super) fn execute() -> io::Result<()> {
     let path = c"/bin/true".as_ptr();
     let (args, environment) = ([path, ptr::null()], [c"PATH=/bin".as_ptr(), ptr::null()]);
     // SAFETY: the path and both lists are terminated, and live until after the call.
     unsafe { libc::execve(path, args.as_ptr(), environment.as_ptr()) };
     Err(io::Error::last_os_error())
+}
+
+/// The processor time of this process and of all its children that it has waited for.
+pub(super) fn cpu_time() -> io::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for who in [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN] {
+        // SAFETY: rusage is integers, for which zero is a value.
+        let mut usage: libc::rusage = unsafe { mem::zeroed() };
+        // SAFETY: the call writes one rusage, which lives until after it.
+        checked(unsafe { libc::getrusage(who, &raw mut usage) })?;
+        for time in [usage.ru_utime, usage.ru_stime] {
+            let (seconds, micros) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_usec));
+            sum += Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_micros(micros.unwrap_or(0));
+        }
+    }
+    Ok(sum)
 }

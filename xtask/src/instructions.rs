@@ -1,0 +1,102 @@
+//! `cargo xtask instructions`: how many instructions the program takes for what does not depend on the machine.
+//!
+//! Times say little on a machine that others use as well; these counts are the same everywhere, but for a thousandth or so.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use clap::Args;
+use subhost_tests::fixture::{self, Fixture};
+
+use crate::Outcome;
+use crate::compile;
+use crate::fixtures;
+use crate::packages;
+use crate::progress::Steps;
+use crate::workspace;
+
+/// The status of a task that could not be done, and must not read as if it were.
+const SKIPPED: u8 = 77;
+
+/// What is counted, and the most that it may take: twice as much as when it was written here, in thousands.
+const BOUNDS: [(&str, u64); 4] = [
+    ("start: --version", 3_700),
+    ("evaluation: config eval", 5_600),
+    ("partition table: partitions", 5_600),
+    ("plan: plan of one disk", 6_400),
+];
+
+#[derive(Args)]
+#[command(after_help = "\
+Fails if one takes more than its bound; ends with status 77 where there is no valgrind.")]
+pub(crate) struct Options {}
+
+impl Options {
+    pub(crate) fn run(self) -> Outcome<ExitCode> {
+        let steps = Steps::new();
+        if let Err(reason) = packages::install(&[packages::INSTRUCTIONS], &steps) {
+            println!("SKIP: {reason}");
+            return Ok(ExitCode::from(SKIPPED));
+        }
+        let program = steps.step("build subhostctl (release, static)", compile::release)?;
+        fixtures::build(&fixture::folder(), false, &steps)?;
+        let folder = tempfile::Builder::new().prefix("subhost-").tempdir()?;
+        let image = Fixture::TinyGpt.path()?.display().to_string();
+        let config = folder.path().join("config");
+        fs::write(&config, format!("DISKS=( vda:1:{image} )\nHOSTNAME=web1\nMEMORY=512M\n"))?;
+        let config = config.display().to_string();
+        let typical = workspace::root().join("subhost-config/benches/typical.conf").display().to_string();
+        let words: [&[&str]; 4] = [
+            &["--version"],
+            &["config", "eval", &typical],
+            &["partitions", &image],
+            &["plan", "--config", &config, "web"],
+        ];
+        let mut worse = Vec::new();
+        for ((what, bound), words) in BOUNDS.into_iter().zip(words) {
+            let count = count(&program, words, folder.path())? / 1000;
+            println!("{what:<30} {count:>7} thousand, bound {bound:>7}");
+            if count > bound {
+                worse.push(what);
+            }
+        }
+        if worse.is_empty() {
+            Ok(ExitCode::SUCCESS)
+        } else {
+            Err(format!("more instructions than there were: {}", worse.join(", ")).into())
+        }
+    }
+}
+
+/// The instructions of a command outside of the kernel.
+fn count(program: &Path, words: &[&str], folder: &Path) -> Outcome<u64> {
+    let mut valgrind = Command::new("valgrind");
+    let file = folder.join("callgrind.out");
+    valgrind.args(["--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
+    // What is set on this machine is no matter of the program's.
+    valgrind.arg(program).args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let output = valgrind.output().map_err(|error| format!("valgrind: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(format!("subhostctl {}: {}\n{text}", words.join(" "), output.status).into());
+    }
+    collected(&text).ok_or_else(|| format!("valgrind tells no count:\n{text}").into())
+}
+
+/// What callgrind says in the end: `==7== Collected : 1460442`.
+fn collected(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.split_once("Collected : "))?.1.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_is_in_the_line_that_says_so() {
+        let text = "==7== Events    : Ir\n==7== Collected : 1460442\n==7== \n";
+        assert_eq!(collected(text), Some(1_460_442));
+        assert_eq!(collected("==7== Events    : Ir\n"), None);
+    }
+}
