@@ -417,7 +417,7 @@ fn help_has_examples_and_completions_know_the_commands() {
 fn manual_pages_hold_what_help_says_line_by_line() {
     let place = Place::new(b"");
     let page = place.run(&["man", "config", "show"]);
-    assert!(page.code == Some(0) && page.stdout.contains(".TH subhostctl-config-show 8"), "{}", page.stdout);
+    assert!(page.code == Some(0) && page.stdout.contains(".TH SUBHOSTCTL-CONFIG-SHOW 8 "), "{}", page.stdout);
     // What roff would take for its own is marked.
     let plain = page.stdout.replace("\\-", "-").replace("\\&", "").replace("\\*(Aq", "'");
     let help = place.run(&["config", "show", "--help"]).stdout;

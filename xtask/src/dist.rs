@@ -73,16 +73,19 @@ pub(crate) fn make(out: &Path, steps: &Steps) -> Outcome {
     })
 }
 
-/// What all files are dated: `$SOURCE_DATE_EPOCH`, or the time of the last commit.
+/// What all files are dated: `$SOURCE_DATE_EPOCH`, or the time of Debian's changelog, as Debian does it.
 fn epoch() -> Outcome<String> {
     if let Ok(epoch) = env::var("SOURCE_DATE_EPOCH") {
         return Ok(epoch);
     }
-    let mut git = Command::new("git");
-    let output = git.args(["log", "-1", "--format=%ct"]).current_dir(workspace::root()).output();
-    let output = output.map_err(|error| format!("git log: {error}; set SOURCE_DATE_EPOCH"))?;
-    let epoch = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if epoch.is_empty() { Err("git log tells no time: set SOURCE_DATE_EPOCH".into()) } else { Ok(epoch) }
+    let changelog = fs::read_to_string(workspace::root().join("packaging/debian/changelog"))?;
+    let date = changelog.lines().find_map(|line| line.strip_prefix(" -- ")?.split_once("  "));
+    let (_, date) = date.ok_or("packaging/debian/changelog: has no date")?;
+    let output = Command::new("date").args(["-u", "+%s", "-d", date]).output()?;
+    if !output.status.success() {
+        return Err(format!("date -d {date}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// The files in a folder, by name.

@@ -95,7 +95,6 @@ pub(crate) const TEST: &[Tool] = &[
 /// What packages are made with, and held against.
 pub(crate) const DIST: &[Tool] = &[
     tool("dpkg-deb", "dpkg"),
-    tool("git", "git"),
     tool("gzip", "gzip"),
     tool("lintian", "lintian"),
     tool("tar", "tar"),

@@ -26,7 +26,7 @@ pub(super) fn debian(tree: &Path, out: &Path, epoch: &str, step: &Step) -> Outco
     let architecture = String::from_utf8(architecture)?.trim().to_owned();
     let source = workspace::root().join("packaging/debian");
     let control = tree.join("DEBIAN");
-    let sums = sums(tree, "md5sum", "etc lib usr")?;
+    let sums = sums(tree, "md5sum", "etc usr")?;
     let kibibytes = size(tree)?.div_ceil(1024);
     fs::create_dir(&control)?;
     fs::set_permissions(&control, PermissionsExt::from_mode(0o755))?;

@@ -17,9 +17,9 @@ const FILES: &[(&str, &str, u32)] = &[
     ("packaging/examples/tree.config", "usr/share/doc/subhost/examples/tree.config", 0o644),
     ("packaging/examples/web.config", "usr/share/doc/subhost/examples/web.config", 0o644),
     ("subhost-cli/init/subhost.openrc", "usr/share/doc/subhost/examples/subhost.openrc", 0o644),
-    ("subhost-cli/init/subhost.service", "lib/systemd/system/subhost.service", 0o644),
+    ("subhost-cli/init/subhost.service", "usr/lib/systemd/system/subhost.service", 0o644),
     ("subhost-cli/init/subhost.sysvinit", "etc/init.d/subhost", 0o755),
-    ("subhost-cli/init/subhost@.service", "lib/systemd/system/subhost@.service", 0o644),
+    ("subhost-cli/init/subhost@.service", "usr/lib/systemd/system/subhost@.service", 0o644),
 ];
 
 /// Those that are compressed.
