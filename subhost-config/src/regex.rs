@@ -6,7 +6,7 @@ mod translate;
 
 use std::collections::BTreeSet;
 
-use ::regex::RegexBuilder;
+use regex_lite::RegexBuilder;
 
 use crate::marked::Marked;
 

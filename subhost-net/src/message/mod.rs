@@ -9,8 +9,7 @@ mod uplink;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
@@ -39,14 +38,9 @@ pub(crate) struct Request {
     /// What it does it to.
     pub(crate) object: String,
     flags: u16,
-    body: Body,
-}
-
-#[derive(Clone, Debug)]
-enum Body {
-    Route(RouteNetlinkMessage),
-    /// A message type and what follows the header.
-    Raw(u16, Vec<u8>),
+    /// The message type, and what follows the header.
+    kind: u16,
+    body: Vec<u8>,
 }
 
 impl Request {
@@ -56,11 +50,13 @@ impl Request {
         flags: u16,
         body: RouteNetlinkMessage,
     ) -> Self {
-        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, body: Body::Route(body) }
+        let mut bytes = vec![0; body.buffer_len()];
+        body.serialize(&mut bytes);
+        Self::raw(operation, object, flags, body.message_type(), bytes)
     }
 
     fn raw(operation: &'static str, object: impl Into<String>, flags: u16, kind: u16, body: Vec<u8>) -> Self {
-        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, body: Body::Raw(kind, body) }
+        Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, kind, body }
     }
 
     /// Whether the kernel answers in any case, and not only if it refuses.
@@ -70,27 +66,11 @@ impl Request {
 
     /// The request as the kernel reads it, its length a multiple of four.
     pub(crate) fn to_bytes(&self, sequence: u32) -> Vec<u8> {
-        let body = match &self.body {
-            Body::Route(body) => body.clone(),
-            Body::Raw(kind, body) => return self.raw_bytes(sequence, *kind, body),
-        };
-        let mut header = NetlinkHeader::default();
-        header.flags = self.flags;
-        header.sequence_number = sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(body));
-        message.finalize();
-        let length = message.buffer_len();
-        let mut bytes = vec![0; length.next_multiple_of(4)];
-        message.serialize(&mut bytes[..length]);
-        bytes
-    }
-
-    fn raw_bytes(&self, sequence: u32, kind: u16, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
+        let length = u32::try_from(16 + self.body.len()).unwrap_or(u32::MAX);
         let mut bytes = [length.to_ne_bytes(), [0; 4], sequence.to_ne_bytes(), [0; 4]].concat();
-        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[4..6].copy_from_slice(&self.kind.to_ne_bytes());
         bytes[6..8].copy_from_slice(&self.flags.to_ne_bytes());
-        bytes.extend(body);
+        bytes.extend(&self.body);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
     }
