@@ -323,6 +323,11 @@ impl CgroupRecord {
 /// Something is left that has processes in it.
 pub fn sweep_name(name: &Name) -> Result<(), Error> {
     let step = || format!("remove the cgroup {name}");
+    // Of its directories that of version 2 is made first and removed last.
+    let unified = Hierarchies::observe_unified().step(step())?.unified;
+    if unified.is_some_and(|it| !it.mount_point.join(PARENT).join(name.as_str()).exists()) {
+        return Ok(());
+    }
     sweep(name.as_str(), &Hierarchies::observe().step(step())?).step(step())
 }
 

@@ -4,12 +4,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter};
 use clap_complete::env::{CompleteEnv, Shells};
 
-use crate::args::Cli;
+use crate::commands::described;
 use crate::error::{Complaint, Context, Error};
 use crate::layout::{Layout, Name, subhost_dir};
 use crate::state;
@@ -23,7 +22,7 @@ const SUBHOST_DIR: &str = "--subhost-dir";
 
 /// Answers, and ends the program, if it was asked by a completion script.
 pub fn answer() {
-    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+    CompleteEnv::with_factory(described).var(VARIABLE).complete();
 }
 
 /// The script that has a shell ask.

@@ -123,6 +123,12 @@ impl Request {
         self.reads_disks || self.changes != Changes::Kept
     }
 
+    /// Whether the host's page cache is to hold what of its images is read and written: a command is over soon, and the next one
+    /// finds there what it has read. One that stays would have all in memory twice.
+    pub fn caches_images(&self) -> bool {
+        self.payload.is_some() && !matches!(self.root, Root::Lingering(_))
+    }
+
     /// The types of file system that its disks may hold.
     pub fn allowed_types(&self) -> AllowedTypes {
         AllowedTypes::default().and(self.filesystems.iter().cloned())

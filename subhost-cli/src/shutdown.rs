@@ -19,6 +19,8 @@ const SIGKILL: i32 = 9;
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long the end of one that is killed at once is waited for.
 const AFTER_KILL: Duration = Duration::from_secs(2);
+/// How long it may take to end before what may keep it is looked for: most have ended in less.
+const MOMENT: Duration = Duration::from_millis(20);
 /// How soon one that has not ended is killed again: it may just have mounted what it waits for.
 const KILL_AGAIN: Duration = Duration::from_millis(200);
 
@@ -177,16 +179,17 @@ pub fn kill(record: &Record) -> Result<Stopped, Error> {
 }
 
 fn end(record: &Record, init: &ProcessHandle, given_up: Instant) -> Result<Stopped, Error> {
-    loop {
-        force(record, init)?;
-        let next = given_up.min(Instant::now() + KILL_AGAIN);
-        if init.wait_gone(next).step(format!("kill {}", record.name))? {
-            return Ok(Stopped::Killed);
-        }
+    let step = || format!("kill {}", record.name);
+    signal_all(record, init)?;
+    let mut next = given_up.min(Instant::now() + MOMENT);
+    while !init.wait_gone(next).step(step())? {
         if Instant::now() >= given_up {
             return Ok(Stopped::Stuck);
         }
+        force(record, init)?;
+        next = given_up.min(Instant::now() + KILL_AGAIN);
     }
+    Ok(Stopped::Killed)
 }
 
 /// Kills, and does not wait for the end.
@@ -200,13 +203,17 @@ pub fn kill_at_once(record: &Record) -> Result<(), Error> {
 
 /// Kills all of it, and ends what keeps that from being killed.
 fn force(record: &Record, init: &ProcessHandle) -> Result<(), Error> {
+    signal_all(record, init)?;
+    let _ = force::abort_fuse(IdMap { first: record.first_id, count: record.id_count });
+    Ok(())
+}
+
+fn signal_all(record: &Record, init: &ProcessHandle) -> Result<(), Error> {
     // Also what is in its cgroup but not below its PID 1, and what that waits for itself.
     if !record.cgroup.open().and_then(|cgroup| cgroup.kill()).unwrap_or(false) {
         force::kill_namespace(record.init.pid_namespace);
     }
-    init.signal(SIGKILL).step(format!("kill {}", record.name))?;
-    let _ = force::abort_fuse(IdMap { first: record.first_id, count: record.id_count });
-    Ok(())
+    init.signal(SIGKILL).step(format!("kill {}", record.name)).map(drop)
 }
 
 /// Asks for power-off or a restart: by a request in `/run/initctl` where init reads that, else in the language of its init.

@@ -7,8 +7,9 @@ use clap::Args;
 use super::remote::RemoteHost;
 use super::time::{Time, parse_word};
 
-/// What `usage` is followed by in its help.
-pub const USAGE_HELP: &str = "\
+/// Show what the host, subhosts and virtual machines use
+#[derive(Debug, Args)]
+#[command(after_help = "\
 Examples:
   subhostctl usage                           what has been used until now
   subhostctl usage --watch 5                 every 5 seconds, with shares of that time
@@ -17,35 +18,7 @@ Examples:
   subhostctl usage --adopt --dry-run         which virtual machines share their cgroup?
 A row is the host, a subhost, a virtual machine (a process of QEMU, called as its -name says), or
 the rest of the host. CPU% is of all processors: since it began, with --watch since the row before.
-docs/accounting.md tells what each column is, and who counts it.";
-
-/// What `collect` is followed by.
-pub const COLLECT_HELP: &str = "\
-Examples:
-  subhostctl collect                         this host, every minute, until it is ended
-  subhostctl collect --count 1               once, as cron does
-  subhostctl collect --host web1 --host root@web2 --local
-Samples are lines of JSON in /var/log/subhost/usage, or --store, which jq, DuckDB and SQLite read as
-they are. Of another host ssh is asked for `subhostctl --json usage` there, without a password; in
-the store it is called as it was asked. What fails of one is told, and the others go on.
-Returns 1 if one of the last samples failed.";
-
-/// What `report` is followed by.
-pub const REPORT_HELP: &str = "\
-Examples:
-  subhostctl report --from 2026-11-01 --to 2026-12-01
-  subhostctl report --from 7d --format csv > week.csv
-  subhostctl report --from 24h --format html > day.html
-What is used is counted at the sample that shows it, so that two months have the sum of each.
-T is a time in UTC, as 2026-11-26 or 2026-11-26T13:00:00Z, or so long ago: 90m, 24h, 7d.";
-
-/// What `top` is followed by.
-pub const TOP_HELP: &str = "\
-The same rows as usage, those that use most first. q or Ctrl-C ends it.
-Where there is no terminal, subhostctl usage --watch shows the same.";
-
-/// `usage`.
-#[derive(Debug, Args)]
+docs/accounting.md tells what each column is, and who counts it.")]
 pub struct Usage {
     /// Again and again, every 2 seconds or so many
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
@@ -81,8 +54,17 @@ pub enum Format {
     Prometheus,
 }
 
-/// `collect`.
+/// Keep samples of what is used, on this host or several
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl collect                         this host, every minute, until it is ended
+  subhostctl collect --count 1               once, as cron does
+  subhostctl collect --host web1 --host root@web2 --local
+Samples are lines of JSON in /var/log/subhost/usage, or --store, which jq, DuckDB and SQLite read as
+they are. Of another host ssh is asked for `subhostctl --json usage` there, without a password; in
+the store it is called as it was asked. What fails of one is told, and the others go on.
+Returns 1 if one of the last samples failed.")]
 pub struct Collect {
     /// Another host, by ssh
     #[arg(long = "host", value_name = "[USER@]HOST")]
@@ -110,8 +92,15 @@ pub struct Collect {
     pub keep: Option<u32>,
 }
 
-/// `report`.
+/// Report what was used in a time, from the samples that are kept
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl report --from 2026-11-01 --to 2026-12-01
+  subhostctl report --from 7d --format csv > week.csv
+  subhostctl report --from 24h --format html > day.html
+What is used is counted at the sample that shows it, so that two months have the sum of each.
+T is a time in UTC, as 2026-11-26 or 2026-11-26T13:00:00Z, or so long ago: 90m, 24h, 7d.")]
 pub struct Report {
     /// What was used after that; from the first sample on without it
     #[arg(long, value_name = "T", value_parser = parse_word)]
@@ -140,8 +129,11 @@ pub enum ReportFormat {
     Html,
 }
 
-/// `top`.
+/// Show on the terminal who uses most
 #[derive(Debug, Args)]
+#[command(after_help = "\
+The same rows as usage, those that use most first. q or Ctrl-C ends it.
+Where there is no terminal, subhostctl usage --watch shows the same.")]
 pub struct Top {
     /// From one look to the next
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3_600))]

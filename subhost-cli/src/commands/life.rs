@@ -55,9 +55,9 @@ pub(super) fn restart(context: &Context, args: &args::Restart) -> Result<u8, Err
 }
 
 /// Has each restart from inside, with its namespaces, cables and addresses, and waits until the next run has begun.
-pub(super) fn reboot(context: &Context, args: &args::Running) -> Result<u8, Error> {
+pub(super) fn reboot(context: &Context, names: &[Names]) -> Result<u8, Error> {
     need_root("reboot")?;
-    each(context, &running_of(context, &args.names)?, |name| {
+    each(context, &running_of(context, names)?, |name| {
         let record = running(context, name)?;
         origin_of(&record)?;
         not_paused(&record)?;
@@ -105,9 +105,9 @@ fn reboot_one(context: &Context, name: &Name, record: &Record) -> Result<String,
 }
 
 /// Makes all processes of each stand still.
-pub(super) fn pause(context: &Context, args: &args::Running) -> Result<u8, Error> {
+pub(super) fn pause(context: &Context, names: &[Names]) -> Result<u8, Error> {
     need_root("pause")?;
-    each(context, &running_of(context, &args.names)?, |name| {
+    each(context, &running_of(context, names)?, |name| {
         let record = running(context, name)?;
         let step = || format!("pause {name}");
         let cgroup = record.cgroup.open().step(step())?;
@@ -126,9 +126,9 @@ pub(super) fn pause(context: &Context, args: &args::Running) -> Result<u8, Error
 }
 
 /// Lets the processes of each go on.
-pub(super) fn resume(context: &Context, args: &args::Running) -> Result<u8, Error> {
+pub(super) fn resume(context: &Context, names: &[Names]) -> Result<u8, Error> {
     need_root("resume")?;
-    each(context, &running_of(context, &args.names)?, |name| {
+    each(context, &running_of(context, names)?, |name| {
         let record = running(context, name)?;
         if !record.cgroup.is_frozen() {
             return Ok("is not paused".to_owned());

@@ -2,11 +2,10 @@
 
 use std::io;
 
-use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use crate::args::Cli;
+use crate::commands::described;
 use crate::error::{Complaint, Context, Error};
 use crate::report;
 
@@ -17,7 +16,7 @@ const DATE: &str = "2026-11-26";
 
 /// Prints the page of a command by its words, or of the program.
 pub(super) fn man(words: &[String]) -> Result<u8, Error> {
-    let mut command = Cli::command();
+    let mut command = described();
     // The names of subcommands are made by this.
     command.build();
     for (index, word) in words.iter().enumerate() {

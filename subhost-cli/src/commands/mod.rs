@@ -39,6 +39,7 @@ mod shown;
 mod snapshot;
 mod start;
 mod stop;
+mod table;
 #[cfg(feature = "accounting")]
 mod top;
 #[cfg(feature = "accounting")]
@@ -52,9 +53,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use clap::Parser;
-
-use crate::args::{Cli, Command, Config};
+use crate::args::Cli;
 use crate::completion;
 use crate::config::How;
 use crate::error::Error;
@@ -63,6 +62,8 @@ use crate::layout::{Layout, subhost_dir};
 use crate::order::{self, Job};
 use crate::report;
 use crate::supervisor;
+
+pub use table::described;
 
 /// What every command gets.
 pub struct Context {
@@ -92,7 +93,8 @@ pub fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == SUPERVISE) {
         return finish(supervisor::main(), false);
     }
-    let cli = Cli::parse_from(command_line(words));
+    let (entry, matches) = table::parse(&command_line(words));
+    let cli: Cli = table::given(&matches);
     let context = Context {
         layout: Layout { subhost_dir: subhost_dir(cli.subhost_dir), ..Layout::new(cli.root_dir) },
         config: cli.config,
@@ -102,76 +104,8 @@ pub fn main() -> ExitCode {
         verbose: cli.verbose,
         colour: report::Colour::of(cli.color),
     };
-    let passes_status = matches!(
-        cli.command,
-        Command::Run(_) | Command::Start(_) | Command::Enter(_) | Command::Exec(_) | Command::Go(_)
-    );
-    #[cfg(feature = "images")]
-    let passes_status = passes_status || matches!(cli.command, Command::Rescue(_));
-    let result = match cli.command {
-        Command::Boot(args) => boot::boot(&context, args),
-        Command::Run(args) => run::run(&context, args),
-        Command::Start(args) => start::start(&context, args),
-        Command::Stop(args) => stop::stop(&context, &args),
-        Command::Kill(args) => stop::kill(&context, &args),
-        Command::Autostart(args) => autostart::autostart(&context, &args),
-        Command::Restart(args) => life::restart(&context, &args),
-        Command::Reboot(args) => life::reboot(&context, &args),
-        Command::Pause(args) => life::pause(&context, &args),
-        Command::Resume(args) => life::resume(&context, &args),
-        Command::Wait(args) => wait::wait(&context, &args),
-        Command::Console(args) => console::console(&context, &args),
-        Command::Logs(args) => logs::logs(&context, &args),
-        Command::Events(args) => events::events(&context, &args),
-        #[cfg(feature = "accounting")]
-        Command::Usage(args) => usage::usage(&context, &args),
-        #[cfg(feature = "accounting")]
-        Command::Collect(args) => collect::collect(&context, &args),
-        #[cfg(feature = "accounting")]
-        Command::Report(args) => usage_report::report(&context, &args),
-        #[cfg(feature = "accounting")]
-        Command::Top(args) => top::top(&context, &args),
-        Command::Recover(args) => recover::recover(&context, &args),
-        Command::Enter(args) => enter::enter(&context, args),
-        Command::Exec(args) => enter::exec(&context, args),
-        Command::List { names } => list::list(&context, &names),
-        Command::Status { names } => list::status(&context, &names),
-        Command::Inspect { name } => inspect::inspect(&context, name),
-        Command::Check(args) => check::check(&context, &args),
-        Command::Config(Config::Show(args)) => config::show(&context, args),
-        Command::Config(Config::Eval(args)) => config::eval(&context, &args),
-        Command::Plan(args) => plan::plan(&context, args),
-        Command::Partitions { image } => partitions::partitions(&context, &image),
-        Command::Mounts { path } => mounts::mounts(&context, path.as_deref()),
-        Command::Cp(args) => cp::cp(&context, &args),
-        Command::Delete(args) => delete::delete(&context, &args),
-        Command::Dhcp(args) => dhcp::dhcp(&context, &args),
-        #[cfg(feature = "import")]
-        Command::Import(args) => import::import(&context, &args),
-        Command::Go(args) => go::go(&context, args),
-        #[cfg(feature = "images")]
-        Command::Create(args) => create::create(&context, &args),
-        #[cfg(feature = "images")]
-        Command::Export(args) => export::export(&context, &args),
-        #[cfg(feature = "images")]
-        Command::Snapshot(args) => snapshot::snapshot(&context, &args),
-        #[cfg(feature = "images")]
-        Command::Reset(args) => snapshot::reset(&context, &args),
-        #[cfg(feature = "images")]
-        Command::Diff(args) => snapshot::diff(&context, &args),
-        #[cfg(feature = "images")]
-        Command::Clone(args) => snapshot::clone(&context, &args),
-        #[cfg(feature = "images")]
-        Command::Rescue(args) => rescue::rescue(&context, args),
-        #[cfg(feature = "images")]
-        Command::Resize(args) => resize::resize(&context, &args),
-        Command::Doctor => doctor::doctor(&context),
-        Command::Man { command } => man::man(&command),
-        Command::Completions { shell } => {
-            completion::script(shell).and_then(|script| report::print(&script)).map(|()| 0)
-        }
-    };
-    finish(result, passes_status)
+    let (_, below) = matches.subcommand().expect("there is that command");
+    finish((entry.run)(&context, below), entry.passes_status)
 }
 
 /// The exit status of a command, after its error is shown.

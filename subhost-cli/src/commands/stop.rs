@@ -141,18 +141,18 @@ fn host_ends(layout: &Layout, name: &Name) -> Result<Vec<LinkName>, Error> {
 /// Ends it, and whatever its supervisor boots after that, until nothing of the name runs while its lock is held: a boot holds
 /// that from its first look until the subhost runs, also between the two runs of one that reboots.
 pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String, Error> {
-    if is_torn(layout, name) {
-        let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
-        if sweep_torn(layout, name)? {
-            return Ok("had a torn record; its names are removed".to_owned());
-        }
-    }
     let mut text = NOT_RUNNING.to_owned();
     let mut supervisor: Option<Process> = None;
     let mut netns_inode = None;
     let mut disks = Vec::new();
     loop {
-        match state(layout, name)? {
+        let found = match state(layout, name) {
+            Err(_) if end_torn(layout, name)? => {
+                return Ok("had a torn record; its names are removed".to_owned());
+            }
+            found => found?,
+        };
+        match found {
             // Somebody has started a new one since, which is not what was to be stopped. One that restarts keeps its network,
             // whoever supervises it by then.
             State::Running(record)
@@ -167,7 +167,6 @@ pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String,
                 netns_inode = Some(record.netns_inode);
                 supervisor = Some(record.supervisor);
                 disks = record.disks;
-                continue;
             }
             State::Stale(record) | State::Lingering(record) if supervisor.is_none() => {
                 supervisor = Some(record.supervisor);
@@ -208,6 +207,15 @@ pub(super) fn stop_one(layout: &Layout, name: &Name, how: How) -> Result<String,
             State::Running(_) => {}
         }
     }
+}
+
+/// Removes what is left of one whose record cannot be read as a crash of the host has torn it. True if there was one.
+fn end_torn(layout: &Layout, name: &Name) -> Result<bool, Error> {
+    if !is_torn(layout, name) {
+        return Ok(false);
+    }
+    let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
+    sweep_torn(layout, name)
 }
 
 /// What is said of an image that somebody has still open, in what was mounted.
@@ -282,15 +290,13 @@ fn tell(name: &Name, supervisor: &Process) -> Result<Option<ProcessHandle>, Erro
 fn await_supervisor(layout: &Layout, name: &Name, supervisor: &Process) -> Result<(), Error> {
     let Some(supervisor) = tell(name, supervisor)? else { return Ok(()) };
     let deadline = Instant::now() + SUPERVISOR;
-    while Instant::now() < deadline && !matches!(state(layout, name)?, State::Running(_)) {
-        if supervisor
-            .wait_gone(Instant::now() + LOOK_AGAIN)
-            .step(format!("wait for the supervisor of {name}"))?
-        {
-            break;
+    loop {
+        let look_again = Instant::now() + LOOK_AGAIN;
+        let is_gone = supervisor.wait_gone(look_again).step(format!("wait for the supervisor of {name}"))?;
+        if is_gone || Instant::now() >= deadline || matches!(state(layout, name)?, State::Running(_)) {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 fn state(layout: &Layout, name: &Name) -> Result<State, Error> {

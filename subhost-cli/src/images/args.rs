@@ -12,8 +12,19 @@ use crate::layout::Name;
 /// Sizes are rounded down to this: what partitions and file systems begin and end at.
 pub const MIB: u64 = 1 << 20;
 
-/// `create`.
+/// Make a subhost: a folder for start, or a disk image for boot
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl create web --suite trixie --include nginx,openssh-server --ssh-key id.pub
+  subhostctl create web --image /disks/web.raw --size 2G --suite trixie
+  subhostctl create web --image /disks/web.raw --size 2G --table gpt --tar rootfs.tar.zst
+  subhostctl create web --oci ./debian                 a folder in OCI's image layout
+  subhostctl create web2 --clone web                   a subhost that is stopped
+A folder is /opt/subhost/NAME (or --subhost-dir), for start; with --image there is a configuration
+in /opt/sub/NAME (or --root-dir), for boot. It gets its host name, eth0 by DHCP, and no cable yet:
+that is a line in its configuration. All of it is there in the end, or nothing: what a killed
+command leaves is removed by the next one. docs/create.md has the rest.")]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["suite", "tar", "oci", "clone"]))]
 pub struct Create {
     /// Name of the new subhost
@@ -77,8 +88,19 @@ pub enum Filesystem {
     Btrfs,
 }
 
-/// `rescue`.
+/// Open a disk that does not boot
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl rescue web                          a shell in its root, with no network
+  subhostctl rescue --fsck web                   the same, its file systems repaired before
+  subhostctl rescue --read-only /disks/web.raw   of an image, whose root is found
+  subhostctl rescue /disks/web.raw:2 -- cat /etc/fstab
+  subhostctl rescue --host-tools web -- ls /run/rescue
+The file systems are mounted where the disk's own fstab says, and else at /run/rescue/NODE, seen by
+this command alone. No init is needed. With --host-tools the root is the host's, in a layer that is
+thrown away, and the disks are at /run/rescue. Nothing is left afterwards but what was changed on
+the disks. Returns the command's status, as run does. docs/rescue.md is a runbook.")]
 pub struct Rescue {
     /// Name of the subhost, or the path of an image, and the partition that holds its root
     #[arg(value_name = "NAME|IMAGE[:PART]", add = ArgValueCompleter::new(completion::subhost_or_file))]
@@ -97,8 +119,15 @@ pub struct Rescue {
     pub command: Vec<OsString>,
 }
 
-/// `resize`.
+/// Make a disk image larger or smaller, with its last partition and the file system in that
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl resize /disks/web.raw 4G
+  subhostctl resize web 4G                   the image of its first disk
+Of ext4 and btrfs both ways, of xfs larger only. The subhost has to be stopped. e2fsck, resize2fs
+and sfdisk run in a jail, as with check --fsck. When it is interrupted, the image boots, and the
+same command goes on where it was.")]
 pub struct Resize {
     /// The path of an image, or the name of the subhost whose first disk is meant
     #[arg(value_name = "NAME|IMAGE", add = ArgValueCompleter::new(completion::subhost_or_file))]
@@ -108,8 +137,14 @@ pub struct Resize {
     pub size: u64,
 }
 
-/// `export`.
+/// Write the root of a subhost that is stopped to an archive of tar
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl export web web.tar
+  subhostctl export web | zstd > web.tar.zst     create --tar takes it back
+Of one that start starts it is the tree over its base, of others the first disk. Owners are numbers;
+extended attributes and file capabilities come along.")]
 pub struct Export {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::subhosts))]
@@ -119,8 +154,14 @@ pub struct Export {
     pub file: PathBuf,
 }
 
-/// `snapshot`.
+/// Keep what a subhost of start has changed, under a name
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl snapshot web before-upgrade
+  subhostctl reset web before-upgrade            back to it
+It is in the subhost's folder, in snapshot/NAME, and shares its blocks with the original where the
+file system can. rm -r removes it. The subhost has to be stopped.")]
 pub struct Snapshot {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::trees))]
@@ -129,8 +170,13 @@ pub struct Snapshot {
     pub snapshot: Name,
 }
 
-/// `reset`.
+/// Discard what a subhost of start has changed of its base, or since a snapshot
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl reset web                           asks, on a terminal
+  subhostctl reset --yes web before-upgrade
+There is the old layer or the new one, at any moment. The subhost has to be stopped.")]
 pub struct Reset {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::trees))]
@@ -142,16 +188,27 @@ pub struct Reset {
     pub yes: bool,
 }
 
-/// `diff`.
+/// Show what a subhost of start has changed of its base
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl diff web                            A: added, M: changed, D: removed
+  subhostctl --json diff web
+What is below a folder that is added is listed too, below one that is removed it is not. The subhost
+has to be stopped.")]
 pub struct Diff {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::trees))]
     pub name: Name,
 }
 
-/// `clone`.
+/// Make a second subhost that is as one that is stopped
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subhostctl clone web web2
+Its files share their blocks with the original where the file system can. It has a host name and MAC
+addresses of its own; images of disks are copied to its folder.")]
 pub struct Clone {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::trees))]

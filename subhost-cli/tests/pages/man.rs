@@ -3,8 +3,7 @@
 use std::fmt::Write;
 use std::process::Command;
 
-use clap::CommandFactory;
-use subhost_cli::args::Cli;
+use subhost_cli::commands::described;
 use subhost_config::schema::SETTINGS;
 
 /// The pages that are written by hand.
@@ -12,7 +11,7 @@ pub(crate) const BY_HAND: [&str; 2] = ["subhost.7", "subhost-init.8"];
 
 /// File name and text of the page of each command.
 pub(crate) fn commands() -> Vec<(String, String)> {
-    let mut program = Cli::command();
+    let mut program = described();
     program.build();
     let mut pages = Vec::new();
     add(&program, &[], &mut pages);

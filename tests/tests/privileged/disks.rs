@@ -1,6 +1,7 @@
 //! The further disks of a guest: where its fstab puts them, and what of that is not done.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
@@ -11,6 +12,7 @@ use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 
 use crate::boot;
+use crate::run::listed;
 use crate::tiny::insert;
 
 pub(crate) const CASES: &[Case] = &[
@@ -38,6 +40,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "a_partition_of_a_block_device_is_a_disk",
         needs: &[Need::Program, Need::Made(Fixture::TinyGpt)],
         body: partition_of_block_device,
+    },
+    Case {
+        name: "an_image_is_cached_by_the_host_for_a_command_and_not_for_a_boot",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: cached,
     },
 ];
 
@@ -277,5 +284,30 @@ fn partition_of_block_device(host: &Host) -> Verdict {
     assert!(!device.is_free());
     host.done(&["stop", &name])?;
     assert!(device.is_free());
+    Ok(())
+}
+
+fn cached(host: &Host) -> Verdict {
+    let image = host.copy_of(Fixture::TinyMbr)?;
+    let path = image.to_string_lossy();
+    let is_direct = || -> std::io::Result<String> {
+        let told = host.witness("losetup", &["--noheadings", "--output", "DIO", "--associated", &path])?;
+        Ok(told.trim().to_owned())
+    };
+    let on = host.witness("stat", &["--file-system", "--format", "%T", &path])?;
+    let pays = ["ext2/ext3", "xfs"].contains(&on.trim());
+
+    let name = host.name("tiny");
+    host.config(&name, &format!("DISKS=( vda:1:{path} )\n"))?;
+    boot(host, &name)?;
+    assert_eq!(is_direct()?, if pays { "1" } else { "0" }, "boot, on {on}");
+    host.done(&["stop", &name])?;
+
+    let disk = format!("vda:1:{path}");
+    let mut run = host.start(&["run", "--name", &name, "--disk", &disk, "--", "sleep", "1000"])?;
+    listed(host, &name)?;
+    assert_eq!(is_direct()?, "0", "run");
+    run.terminate()?;
+    run.finish(Duration::from_secs(20))?;
     Ok(())
 }

@@ -353,7 +353,7 @@ fn unprivileged(host: &Host) -> Verdict {
 }
 
 /// The guest of a `run`, as soon as it is in the list.
-fn listed(host: &Host, name: &str) -> std::io::Result<Guest> {
+pub(crate) fn listed(host: &Host, name: &str) -> std::io::Result<Guest> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match host.guest(name)? {
