@@ -49,6 +49,7 @@ pub mod report;
 pub mod request;
 pub mod shell;
 pub mod shutdown;
+pub mod sorted;
 pub mod stage;
 pub mod state;
 pub mod subid;

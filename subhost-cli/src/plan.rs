@@ -15,6 +15,7 @@ use crate::layout::Layout;
 use crate::network::{self, PlannedNetwork};
 use crate::observe::{BindSource, Observed};
 use crate::request::{Changes, Request, Root};
+use crate::sorted::sort_by_key;
 use crate::tree::Tree;
 use crate::{json, shell};
 
@@ -381,7 +382,7 @@ fn plan_binds(request: &Request, observed: &Observed) -> Vec<PlannedBind> {
         Some(PlannedBind { host, guest, read_only, source: (*source)? })
     };
     let mut binds: Vec<_> = request.binds.iter().zip(&observed.binds).filter_map(planned).collect();
-    binds.sort_by_key(|bind| bind.guest.components().count());
+    sort_by_key(&mut binds, |bind| bind.guest.components().count());
     binds
 }
 

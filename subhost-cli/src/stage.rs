@@ -31,6 +31,7 @@ use crate::network::resolv_conf;
 use crate::overlay::{self, half_of_memory};
 use crate::plan::{Plan, PlannedInit, PlannedRoot};
 use crate::request::Changes;
+use crate::sorted::sort_by_key;
 use crate::tree::{Parts, View};
 
 /// Host group of `tty` inside, the owner of pseudo-terminals (as Debian numbers it).
@@ -252,8 +253,10 @@ impl Stage {
         }
         if !links.is_empty() {
             dev.create_dir(Path::new("disk"), 0o755)?;
-            for folder in links.iter().map(|link| link.0).collect::<BTreeSet<_>>() {
-                dev.create_dir(&Path::new("disk").join(folder), 0o755)?;
+            for folder in ["by-label", "by-uuid"] {
+                if links.iter().any(|link| link.0 == folder) {
+                    dev.create_dir(&Path::new("disk").join(folder), 0o755)?;
+                }
             }
         }
         links.iter().try_for_each(|(folder, value, node)| {
@@ -428,7 +431,7 @@ impl Stage {
             staged.notes.push(format!("disk {}: not mounted, as {reason}", disk.node));
         }
         // What is mounted below another's mount point comes after that, in whatever order they are given.
-        found.sort_by_key(|(_, entry)| entry.place().map_or(0, |place| place.components().count()));
+        sort_by_key(&mut found, |(_, entry)| entry.place().map_or(0, |place| place.components().count()));
         for (index, entry) in found {
             match self.mount_further(root, index, entry) {
                 Ok(mount) => staged.mounts.push(mount),

@@ -33,7 +33,8 @@ pub(crate) fn regex_matches(text: &[u8], pattern: &Marked, nocase: bool) -> Resu
     let quoted = pattern.quoted();
     let characters: Vec<(char, bool)> =
         expression.char_indices().map(|(place, character)| (character, quoted[place])).collect();
-    let in_text: BTreeSet<char> = text.chars().collect();
+    let mut in_text = BTreeSet::new();
+    in_text.extend(text.chars());
     let translated = translate::translate(&characters, &in_text, nocase)?;
     if translated.weight.saturating_mul(text.len() + 1) > MAX_WORK {
         return Err("a regular expression and a text that are too long together".to_owned());

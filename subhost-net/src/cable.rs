@@ -192,12 +192,14 @@ struct Batch<'a> {
 impl Batch<'_> {
     /// A VLAN means something only where the bridge looks at it.
     fn check_bridges(&mut self) -> Result<()> {
-        let bridges: BTreeSet<u32> = self
+        let mut bridges: Vec<u32> = self
             .cables
             .iter()
             .filter_map(|cable| cable.port.filter(|port| port.vlan.is_some()))
             .map(|port| port.bridge)
             .collect();
+        bridges.sort_unstable();
+        bridges.dedup();
         for index in bridges {
             let answer = self.socket.request(message::get_link_by_index(index))?;
             let link = observe::decode_link(&answer).unwrap_or_default();

@@ -10,12 +10,21 @@ use crate::workspace;
 
 /// Builds the `subhostctl` to use: release, without shared libraries. Gives its path.
 pub(crate) fn release(step: &Step) -> Outcome<PathBuf> {
+    build(step, &[])
+}
+
+/// The same without its features. Whichever is built later takes the place of the other.
+pub(crate) fn bare(step: &Step) -> Outcome<PathBuf> {
+    build(step, &["--no-default-features"])
+}
+
+fn build(step: &Step, features: &[&str]) -> Outcome<PathBuf> {
     let triple = host_triple()?;
     // A folder of its own: other flags would make cargo build everything anew each time they change.
     let target = workspace::target().join("static");
     let mut cargo = workspace::cargo();
     // With --target the flags are not applied to build scripts and proc macros, which cannot be static.
-    cargo.args(["build", "--release", "--package", "subhost-cli", "--target", &triple]);
+    cargo.args(["build", "--release", "--package", "subhost-cli", "--target", &triple]).args(features);
     let script = workspace::root().join("xtask/src/no-unwinding.ld");
     let mut flags = [
         "-Ctarget-feature=+crt-static",

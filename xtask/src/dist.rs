@@ -21,6 +21,8 @@ use crate::workspace;
 /// What all files are called by.
 const NAME: &str = "subhost";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The most bytes that the program may have: 4 MiB.
+const PROGRAM_BYTES: u64 = 4 << 20;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -49,6 +51,10 @@ pub(crate) fn folder() -> PathBuf {
 pub(crate) fn make(out: &Path, steps: &Steps) -> Outcome {
     let epoch = epoch()?;
     let program = steps.step("build subhostctl (release, static)", compile::release)?;
+    let bytes = fs::metadata(&program)?.len();
+    if bytes > PROGRAM_BYTES {
+        return Err(format!("subhostctl has {bytes} bytes, {PROGRAM_BYTES} at most").into());
+    }
     let work = tempfile::Builder::new().prefix("subhost-dist-").tempdir()?;
     steps.step("pack", |step| {
         let sbom = sbom::of_program()?;

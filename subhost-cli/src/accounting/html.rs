@@ -7,6 +7,7 @@ use super::sample::Kind;
 use super::shown::in_units;
 use super::time::Time;
 use crate::report::printable;
+use crate::sorted::sort_by;
 
 /// How many lines a plot has; those that matter least are left out.
 const LINES: usize = 8;
@@ -115,7 +116,7 @@ fn plot(
         parts.map(|account| (*account, reduced(&account.points, first, last, &value))).collect();
     let area = |line: &[(f64, f64)]| line.iter().map(|(_, value)| value).sum::<f64>();
     lines.retain(|(_, line)| !line.is_empty());
-    lines.sort_by(|(_, one), (_, other)| area(other).total_cmp(&area(one)));
+    sort_by(&mut lines, |(_, one), (_, other)| area(other).total_cmp(&area(one)));
     lines.truncate(LINES);
     let most = lines.iter().flat_map(|(_, line)| line).map(|(_, value)| *value).fold(0.0, f64::max);
     if most <= 0.0 {

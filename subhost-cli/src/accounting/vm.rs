@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::process::{self, Process, Processes};
+use crate::sorted::sort_by_key;
 
 /// The folder of cgroups that `usage --adopt` puts them into.
 pub const PARENT: &str = "subhost-vm";
@@ -31,7 +32,7 @@ pub fn all(processes: &Processes) -> Vec<Vm> {
         let name = name_of(&process::arguments(*pid)).unwrap_or_else(|| file_name(&program));
         found.push(Vm { pid: *pid, process: *process, name });
     }
-    found.sort_by_key(|vm| vm.pid);
+    sort_by_key(&mut found, |vm| vm.pid);
     tell_apart(&mut found);
     found
 }

@@ -18,6 +18,7 @@ use crate::accounting::sample::{Kind, Row, Sample};
 use crate::accounting::shown::table_of;
 use crate::error::{Complaint, Context as _, Error};
 use crate::report::{self, Colour};
+use crate::sorted::sort_by;
 use crate::supervise::Signals;
 
 /// The other screen of the terminal, without a cursor; and back.
@@ -61,7 +62,7 @@ pub(super) fn top(context: &Context, args: &args::Top) -> Result<u8, Error> {
         if Instant::now() >= next {
             let mut sample = look(&context.layout, None);
             sample.find_shares(before.as_ref());
-            sample.rows.sort_by(busier);
+            sort_by(&mut sample.rows, busier);
             before = Some(sample);
             next = Instant::now() + every;
         }

@@ -17,6 +17,7 @@ use subhost_mount::rootdir::{FileKind, Metadata, RootDir};
 
 use crate::error::{Context, Error};
 use crate::json;
+use crate::sorted::sort_by;
 
 /// How overlayfs marks what it keeps, in names of attributes that no guest can set.
 const OPAQUE: &str = "trusted.overlay.opaque";
@@ -74,7 +75,7 @@ pub fn diff(base: &RootDir, upper: &RootDir) -> Result<(Vec<Change>, Vec<String>
         let found = walk.folder(&folder).step(format!("look at {}", folder.path.display()))?;
         folders.extend(found);
     }
-    walk.changes.sort();
+    sort_by(&mut walk.changes, Ord::cmp);
     Ok((walk.changes, walk.notes))
 }
 

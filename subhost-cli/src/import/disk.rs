@@ -8,6 +8,7 @@ use subhost_mount::image::Image;
 use subhost_mount::partition::{ByteRange, discoverable_name};
 
 use super::draft::Draft;
+use crate::sorted::sort_by_key;
 
 /// Adds a raw disk under its name in the machine: the file systems in it that can be mounted, the root first.
 ///
@@ -71,7 +72,7 @@ fn file_systems(image: &Path) -> Result<Vec<u32>, String> {
         .filter(|partition| !table.is_extended(partition) && is_mountable(partition.range()))
         .collect();
     let is_root = |code: &str| discoverable_name(code).is_some_and(|name| name.starts_with("root"));
-    found.sort_by_key(|partition| !is_root(&partition.type_code));
+    sort_by_key(&mut found, |partition| !is_root(&partition.type_code));
     Ok(found.iter().map(|partition| partition.index).collect())
 }
 

@@ -10,6 +10,7 @@ use super::{Stage, Staged};
 use crate::error::{Context, Error};
 use crate::fstab;
 use crate::plan::PlannedRoot;
+use crate::sorted::sort_by_key;
 
 /// In `/run`, which is ours, so that nothing on the disk has to be there for it.
 const ELSEWHERE: &str = "/run/rescue";
@@ -28,7 +29,9 @@ impl Stage {
         let mut lines: Vec<_> = (first..).zip(fstab::assign(&table, disks)).collect();
         // What is mounted below another's mount point comes after that.
         let depth = |place: PathBuf| place.components().count();
-        lines.sort_by_key(|(_, entry)| entry.and_then(|entry| entry.place().ok()).map_or(usize::MAX, depth));
+        sort_by_key(&mut lines, |(_, entry)| {
+            entry.and_then(|entry| entry.place().ok()).map_or(usize::MAX, depth)
+        });
         for (index, entry) in lines {
             let node = &self.plan.disks[index].node;
             let mut reason = String::new();

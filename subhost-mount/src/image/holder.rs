@@ -1,6 +1,5 @@
 //! Finds out who holds an image: loop devices, mounts, and processes with a lock.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -103,7 +102,9 @@ pub(crate) fn find(id: (u64, u64), block_device: Option<u64>, us: bool) -> Resul
         if holders.is_empty() {
             let is_it = |number: u64| family.contains(&number);
             let open = census.uses.iter().filter(|one| one.block_device.is_some_and(is_it));
-            let pids: BTreeSet<u32> = open.map(|one| one.pid).collect();
+            let mut pids: Vec<u32> = open.map(|one| one.pid).collect();
+            pids.sort_unstable();
+            pids.dedup();
             holders.extend(pids.into_iter().map(Holder::process).filter(counts));
         }
     }

@@ -39,13 +39,13 @@ impl Kept {
     }
 
     /// The tables of those that are not `known`, as far as we may look.
-    pub(super) fn tables(mut self, known: impl Fn(u64) -> bool) -> BTreeMap<u64, MountTable> {
+    pub(super) fn tables(mut self, known: impl Fn(u64) -> bool) -> Vec<(u64, MountTable)> {
         self.add_bound();
         let open = |(inode, path): (u64, PathBuf)| Some((inode, open(inode, &path)?));
         let files = self.0.into_iter().filter(|(inode, _)| !known(*inode)).take(MAX_KEPT).filter_map(open);
         let files: Vec<(u64, OwnedFd)> = files.collect();
         if files.is_empty() {
-            return BTreeMap::new();
+            return Vec::new();
         }
         // A thread of its own, as it has another root directory then.
         let looked = Staging::new().and_then(|staging| staging.run(move || look_into(files)));
@@ -70,7 +70,7 @@ fn open(inode: u64, path: &Path) -> Option<OwnedFd> {
     openat(CWD, again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-fn look_into(files: Vec<(u64, OwnedFd)>) -> Result<BTreeMap<u64, MountTable>> {
+fn look_into(files: Vec<(u64, OwnedFd)>) -> Result<Vec<(u64, MountTable)>> {
     let path = Path::new("/proc");
     // In the namespaces there may be none, or one that is none.
     let proc = File::open(path).map_err(|source| crate::Error::system("open", path, source))?;

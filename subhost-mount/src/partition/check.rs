@@ -13,13 +13,13 @@ pub(super) fn check(found: &Found, scheme: Scheme, len_bytes: u64) -> Result<(),
         inside_image(partition, len_bytes)?;
     }
     if scheme == Scheme::Gpt {
-        disjoint(found.partitions.iter())?;
+        disjoint(found.partitions.iter().collect())?;
         return clear_of_table(found, |_| true);
     }
     let extended = found.partitions.iter().find(|partition| is_extended_code(&partition.type_code));
     let is_logical = |partition: &&Partition| partition.index > 4;
-    disjoint(found.partitions.iter().filter(|partition| !is_logical(partition)))?;
-    disjoint(found.partitions.iter().filter(is_logical))?;
+    disjoint(found.partitions.iter().filter(|partition| !is_logical(partition)).collect())?;
+    disjoint(found.partitions.iter().filter(is_logical).collect())?;
     for logical in found.partitions.iter().filter(is_logical) {
         if !extended.is_some_and(|extended| contains(extended, logical)) {
             return Err(TableProblem::OutsideExtended { index: logical.index });
@@ -49,10 +49,9 @@ fn contains(outer: &Partition, inner: &Partition) -> bool {
     inner.start_bytes >= outer.start_bytes && inner.range().end() <= outer.range().end()
 }
 
-fn disjoint<'a>(partitions: impl Iterator<Item = &'a Partition>) -> Result<(), TableProblem> {
-    let mut sorted: Vec<&Partition> = partitions.collect();
-    sorted.sort_by_key(|partition| partition.start_bytes);
-    for pair in sorted.windows(2) {
+fn disjoint(mut partitions: Vec<&Partition>) -> Result<(), TableProblem> {
+    partitions.sort_by_key(|partition| partition.start_bytes);
+    for pair in partitions.windows(2) {
         if let [first, second] = pair
             && first.range().overlaps(&second.range())
         {
