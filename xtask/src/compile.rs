@@ -34,11 +34,21 @@ fn build(step: &Step, features: &[&str]) -> Outcome<PathBuf> {
         &format!("-Clink-arg={}", script.display()),
     ]
     .join("\x1f");
-    // Whoever builds the same source elsewhere is to get the same bytes.
+    // One copy of what came out alike: LLVM's linker can do that, which is rustc's own there.
+    if triple == "x86_64-unknown-linux-gnu" {
+        flags += "\x1f-Clink-arg=-Wl,--icf=all";
+    }
+    // Whoever builds the same source elsewhere is to get the same bytes. The last that fits counts.
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let named = [(home, "/cargo"), (Some(workspace::root()), "/subhost"), (Some(target.clone()), "/target")];
-    for (folder, name) in named.into_iter().filter_map(|(folder, name)| Some((folder?, name))) {
+    let mut named = vec![(workspace::root(), "/subhost"), (target.clone(), "/target")];
+    if let Some(home) = home {
+        let registries = std::fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
+        // Short, as there are hundreds of them.
+        named.extend(registries.map(|registry| (registry.path(), "")));
+        named.insert(0, (home, "/cargo"));
+    }
+    for (folder, name) in named {
         // Writing to a string cannot fail.
         let _ = write!(flags, "\x1f--remap-path-prefix={}={name}", folder.display());
     }
