@@ -413,7 +413,7 @@ fn plan_disks(request: &Request, observed: &Observed, complaints: &mut Vec<Compl
             image: found.image,
             partition: found.partition,
             loop_device: !Device::is_whole(image, found.range),
-            direct_io: !request.caches_images() && image.prefers_direct_io(),
+            direct_io: image.prefers_direct_io(),
             start_bytes: found.range.start,
             len_bytes: found.range.len,
             filesystem: found.superblock.as_ref().map(|superblock| superblock.kind.clone()),

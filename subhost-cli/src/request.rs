@@ -123,9 +123,9 @@ impl Request {
         self.reads_disks || self.changes != Changes::Kept
     }
 
-    /// Whether the host's page cache is to hold what of its images is read and written: a command is over soon, and the next one
-    /// finds there what it has read. One that stays would have all in memory twice.
-    pub fn caches_images(&self) -> bool {
+    /// Whether its images are read and written through the host's page cache at first: most commands are over soon, and find there
+    /// what the one before has read.
+    pub fn begins_in_cache(&self) -> bool {
         self.payload.is_some() && !matches!(self.root, Root::Lingering(_))
     }
 

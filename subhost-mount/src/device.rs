@@ -82,6 +82,17 @@ impl Device {
         }
     }
 
+    /// As [`LoopDevice::set_direct`]; a block device itself is left as it is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_direct(&self, direct: bool) -> Result<()> {
+        match &self.0 {
+            Kind::Loop(device) => device.set_direct(direct),
+            Kind::Block { .. } => Ok(()),
+        }
+    }
+
     /// N of `/dev/loopN`, if it is one.
     #[must_use]
     pub fn loop_number(&self) -> Option<u32> {

@@ -134,6 +134,15 @@ impl LoopDevice {
         Ok(self.status()?.direct_io)
     }
 
+    /// Has it go past the page cache of the image's file system from now on, or through it, also while it is mounted.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the file system cannot do that.
+    pub fn set_direct(&self, direct: bool) -> Result<()> {
+        sys::loop_set_direct_io(self.as_fd(), direct)
+            .map_err(|source| Error::system("set direct I/O of loop device", self.path(), source))
+    }
+
     fn status(&self) -> Result<sys::LoopStatus> {
         sys::loop_status(self.as_fd())
             .map_err(|source| Error::system("look at loop device", self.path(), source))

@@ -4,6 +4,7 @@ use std::ffi::{CString, OsString};
 use std::io::{IsTerminal, Stdin};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
@@ -20,6 +21,9 @@ use crate::layout::is_plain_absolute;
 use crate::report;
 use crate::request::{Changes, Request, Root};
 use crate::supervise::{Event, STAY_OFF, Signals, Watch};
+
+/// What goes on for longer may read more than the page cache should hold.
+const SHORT: Duration = Duration::from_millis(200);
 
 /// Runs a command, and returns its status.
 pub(super) fn run(context: &Context, args: args::Run) -> Result<u8, Error> {
@@ -106,10 +110,10 @@ fn attend<'a>(
         (None, None) => (Relay::new(), None),
     };
     let mut watch = Watch::new(relay, signals);
+    watch.deadline = Some(Instant::now() + SHORT);
     let mut asked = false;
     let mut payload_status = None;
-    let running = &mut booted.running;
-    while let Some(event) = watch.next(running.pidfd(), Some(running.socket()))? {
+    while let Some(event) = watch.next(booted.running.pidfd(), Some(booted.running.socket()))? {
         match event {
             Event::Signal(Signal::SIGWINCH) => {
                 if let Some(pty) = &booted.pty {
@@ -121,19 +125,22 @@ fn attend<'a>(
             // A signal that a PID 1 does not handle does nothing to it: then the next one kills.
             Event::Signal(signal) if as_init && !asked => {
                 asked = true;
-                pass_on(running.pidfd(), signal)?;
+                pass_on(booted.running.pidfd(), signal)?;
             }
-            Event::Signal(STAY_OFF) => crate::supervise::send(running.socket(), InitRequest::PowerOff),
+            Event::Signal(STAY_OFF) => {
+                crate::supervise::send(booted.running.socket(), InitRequest::PowerOff);
+            }
             Event::Signal(_) if !asked => {
                 asked = true;
-                crate::supervise::send(running.socket(), InitRequest::PowerOff);
+                crate::supervise::send(booted.running.socket(), InitRequest::PowerOff);
             }
-            Event::Signal(_) | Event::Deadline => crate::shutdown::kill_at_once(&booted.record)?,
+            Event::Signal(_) => crate::shutdown::kill_at_once(&booted.record)?,
+            Event::Deadline => booted.leave_cache(),
             Event::Message(Message::PayloadExited { status }) => payload_status = Some(status),
             Event::Message(_) => {}
         }
     }
-    let ended = running.wait().step("wait for PID 1")?;
+    let ended = booted.running.wait().step("wait for PID 1")?;
     Ok(Attended { watch, asked, payload_status, ended, _raw })
 }
 

@@ -64,6 +64,15 @@ pub(crate) fn loop_configure(device: BorrowedFd<'_>, config: &LoopConfig<'_>) ->
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Has `device` go past the page cache of what it shows, or through it.
+pub(crate) fn loop_set_direct_io(device: BorrowedFd<'_>, direct: bool) -> io::Result<()> {
+    // SAFETY: the request takes a number, and no pointer.
+    let result = unsafe {
+        libc::ioctl(device.as_raw_fd(), raw::LOOP_SET_DIRECT_IO as libc::Ioctl, libc::c_ulong::from(direct))
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// What `device` shows; `ENXIO` when nothing is attached.
 pub(crate) fn loop_status(device: BorrowedFd<'_>) -> io::Result<LoopStatus> {
     let mut info = empty_info();

@@ -83,6 +83,10 @@ fn takes_options() {
         // Whether it can is for the file system of the image to say; that it was asked and told, for us.
         assert_eq!(witness["dio"], device.is_direct().unwrap());
         assert!(direct_io || !device.is_direct().unwrap());
+        let was = device.is_direct().unwrap();
+        device.set_direct(false).unwrap();
+        assert_eq!(scene::loops_over(&path)[0]["dio"], false);
+        assert_eq!(device.set_direct(was).is_ok(), device.is_direct().unwrap() == was);
         assert_eq!(number_at(device.path(), 0), 8);
         File::options().write(true).open(device.path()).unwrap().write_all_at(&[7; 4096], 4096).unwrap();
         drop(device);
