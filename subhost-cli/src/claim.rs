@@ -22,7 +22,7 @@ use crate::state::{self, DiskRecord, Record, forget, set_aside};
 
 /// How long the disks of one that has ended are waited for, and how often they are looked at.
 const GIVEN_BACK: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Takes the name, and sweeps what an ended subhost of that name left, unless that lingers and is to be entered again.
 pub fn claim(request: &Request, layout: &Layout, held: Option<Lock>) -> Result<(Lock, Lingering), Error> {

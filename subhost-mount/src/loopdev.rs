@@ -34,7 +34,8 @@ pub struct LoopOptions {
     /// blocks cannot be mounted then.
     pub block_size: Option<u32>,
     /// Go past the page cache of the image's file system, where that can do so in steps of the block size and from
-    /// this offset: [`LoopDevice::is_direct`] tells. [`Image::prefers_direct_io`] says where it pays.
+    /// this offset: [`LoopDevice::is_direct`] tells. [`Image::prefers_direct_io`] says where it pays;
+    /// [`LoopDevice::set_direct`] changes it later.
     pub direct_io: bool,
 }
 

@@ -169,7 +169,8 @@ impl Image {
     /// Linux 6.18, ext4 over ext4, medians of three: reading 512 MiB cold left 512 MiB in memory instead of 1049 and
     /// took 0.16 s instead of 0.5 to 0.8; reading a tree of 44 MiB left 44 MiB instead of 138; 3,000 reads of 4 KiB took
     /// 0.16 s instead of 0.27, writing 512 MiB 0.2 s instead of 0.3, 400 small files with `fsync(2)` 0.25 s instead of
-    /// 0.23. What is lost is that a second mount finds what the first has read still in memory. On other file systems
+    /// 0.23. What is lost is that a second mount finds what the first has read still in memory: who mounts for a short
+    /// while begins without it, and calls [`LoopDevice::set_direct`](crate::LoopDevice::set_direct) when it goes on. On other file systems
     /// it is not used: with checksums, as on btrfs, a page that changes while it is written breaks them.
     #[must_use]
     pub fn prefers_direct_io(&self) -> bool {
