@@ -11,7 +11,7 @@ use subhost_tests::case::{self, Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
-use subhost_tests::program::Running;
+use subhost_tests::program::{self, Running};
 use subhost_tests::stepper::{self, Fault, Harm, Point};
 
 const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
@@ -24,6 +24,11 @@ pub(crate) const CASES: &[Case] = &[
         body: images,
     },
     Case { name: "create_takes_a_system_from_what_installs_packages", needs: TREE, body: suite },
+    Case {
+        name: "create_has_debootstrap_install_debian_which_boots_and_stops",
+        needs: &[Need::Program, Need::Made(Fixture::DebianMirror)],
+        body: debootstrap,
+    },
     Case { name: "create_leaves_nothing_when_it_fails_or_is_told_to_end", needs: TREE, body: undone },
     Case { name: "create_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
     Case {
@@ -182,6 +187,43 @@ fn suite(host: &Host) -> Verdict {
 fn no_stand_in(host: &Host) -> Verdict {
     host.witness("umount", &["/usr/bin/mmdebstrap"])?;
     Ok(fs::remove_dir_all(STAND_IN)?)
+}
+
+/// How long debootstrap may take: it unpacks and configures some hundred packages.
+const INSTALLS: Duration = Duration::from_secs(150);
+
+/// The real one, and the real packages with Debian's signature.
+fn debootstrap(host: &Host) -> Verdict {
+    // In `/tmp` it would have one of its own.
+    let mirror = "/run/mirror";
+    fs::create_dir(mirror)?;
+    host.witness("mount", &["--bind", &text(&Fixture::DebianMirror.path()?), mirror])?;
+    // The other one is not there.
+    host.witness("mount", &["--bind", "/dev/null", "/usr/bin/mmdebstrap"])?;
+    // It writes each package to the disk before the next: here there is none.
+    let work = text(&host.root_dir());
+    host.witness("mount", &["-t", "tmpfs", "-o", "size=1g", "tmpfs", &work])?;
+    let (name, image) = (host.name("deb"), host.folder().join("deb.raw"));
+    let before = Snapshot::take(&host.scope())?;
+    let words = ["create", &name, "--image", &text(&image), "--size", "700M", "--suite", "bookworm"];
+    let mirror_url = format!("file://{mirror}");
+    let create = host.command(&[&words[..], &["--mirror", &mirror_url]].concat());
+    let outcome = program::run(create, INSTALLS)?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    case::nothing_left(host, &before)?;
+    crate::boot(host, &name)?;
+    let inside = |words: &[&str]| host.done(&[&["exec", &name, "--"], words].concat());
+    assert_eq!(inside(&["runlevel"])?, "N 2\n");
+    assert_eq!(inside(&["cat", "/etc/hostname"])?, format!("{name}\n"));
+    // What is not installed as a whole it names.
+    assert_eq!(inside(&["dpkg", "--audit"])?, "");
+    assert_eq!(inside(&["dpkg-query", "-W", "-f", "${Status}", "sysvinit-core"])?, "install ok installed");
+    host.done(&["stop", &name])?;
+    host.done(&["check", "--fsck", &name])?;
+    for place in ["/usr/bin/mmdebstrap", mirror, &work] {
+        host.witness("umount", &[place])?;
+    }
+    Ok(fs::remove_dir(mirror)?)
 }
 
 /// All names in the folders where something could be left.
