@@ -9,7 +9,7 @@ use subhost_mount::rootdir::RootDir;
 use super::args;
 use super::disk::Shape;
 use super::oci::OciImage;
-use super::progress::Progress;
+use super::progress::{Done, Progress};
 use super::setup::set_up;
 use super::site::Site;
 use super::source::Stream;
@@ -50,7 +50,7 @@ pub fn create(
     from: &From,
     layout: &Layout,
     signals: &Signals,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<String, Error> {
     let keys = args.ssh_key.as_deref().map(keys).transpose()?;
     let above = if args.image.is_some() { &layout.root_dir } else { &layout.subhost_dir };
@@ -93,9 +93,12 @@ fn fill(
     from: &From,
     folder: &Path,
     signals: &Signals,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(), Error> {
     let mut unpack = Unpack::new(root);
+    let mut told = |it: &Unpack<'_>| {
+        progress.at(Done { files: it.entries(), bytes: it.bytes(), of: None });
+    };
     let mut stream = match from {
         From::Suite { suite, mirror, include } => {
             progress.step(&format!("installs {suite}"));
@@ -103,7 +106,7 @@ fn fill(
             fs::create_dir(&tmp).step(format!("make {}", tmp.display()))?;
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
             fs::set_permissions(&tmp, open).step(format!("open {}", tmp.display()))?;
-            Stream::of_suite(suite, mirror.as_deref(), include, &tmp, signals)?
+            Stream::of_suite(suite, mirror.as_deref(), include, &tmp, signals, progress)?
         }
         From::Tar(path) => {
             progress.step(&format!("unpacks {}", path.display()));
@@ -113,8 +116,7 @@ fn fill(
             let image = OciImage::open(path)?;
             for number in 0..image.layers() {
                 progress.step(&format!("unpacks layer {} of {}", number + 1, image.layers()));
-                image
-                    .unpack(number, &mut unpack, signals, &mut |it| progress.at(it.entries(), it.bytes()))?;
+                image.unpack(number, &mut unpack, signals, &mut told)?;
             }
             return unpack.finish();
         }
@@ -124,7 +126,7 @@ fn fill(
             Stream::of_tree(fd, signals)?
         }
     };
-    unpack.archive(&mut stream, &mut |it| progress.at(it.entries(), it.bytes()))?;
+    unpack.archive(&mut stream, &mut told)?;
     stream.finish()?;
     unpack.finish()?;
     // Of what has made it.

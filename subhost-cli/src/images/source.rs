@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{ChildStdout, Stdio};
 
-use super::tool::{Heeding, INPUT, Rights, Running, command, with_input};
+use super::progress::Progress;
+use super::tool::{INPUT, Rights, Running, await_readable, command, with_input};
 use crate::error::{Complaint, Context, Error};
 use crate::supervise::Signals;
 
@@ -41,8 +42,8 @@ const ARCHIVE: [&str; 8] = [
 
 /// A stream of tar.
 pub struct Stream<'a> {
-    reader: Heeding<'a, Bytes>,
-    program: Option<Running>,
+    reader: Bytes,
+    program: Option<Running<'a>>,
     signals: &'a Signals,
 }
 
@@ -73,6 +74,10 @@ impl Read for Bytes {
 impl Read for Stream<'_> {
     /// The end is one only where the program says so.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.program {
+            Some(program) => program.hear(&self.reader, self.signals)?,
+            None => await_readable(&self.reader, self.signals)?,
+        }
         let read = self.reader.read(buffer)?;
         if read == 0
             && !buffer.is_empty()
@@ -95,7 +100,7 @@ impl<'a> Stream<'a> {
         file.by_ref().take(6).read_to_end(&mut start).step(step)?;
         file.seek(SeekFrom::Start(0)).step(step)?;
         let Some((_, program, package)) = PACKED.iter().find(|(magic, ..)| start.starts_with(magic)) else {
-            return Ok(Stream { reader: Heeding::new(Bytes::File(file), signals), program: None, signals });
+            return Ok(Stream { reader: Bytes::File(file), program: None, signals });
         };
         let mut command = command(program, package, Rights::Nobody)?;
         command.arg("-dc").stdin(Stdio::from(file)).stdout(Stdio::piped());
@@ -112,6 +117,7 @@ impl<'a> Stream<'a> {
         include: &[String],
         tmp: &Path,
         signals: &'a Signals,
+        progress: &'a Progress,
     ) -> Result<Stream<'a>, Error> {
         let packages = packages(include);
         let (script, words): (_, Vec<String>) = if crate::fsck::find("mmdebstrap").is_some() {
@@ -129,11 +135,12 @@ impl<'a> Stream<'a> {
             ));
         };
         let mut command = command("sh", "dash", Rights::Root)?;
-        command.args(["-c", script]).arg(tmp).args(&words).args(mirror).stdout(Stdio::piped());
+        command.args(["-c", script]).arg(tmp).args(&words).args(mirror);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         for name in ["http_proxy", "https_proxy", "no_proxy"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        Stream::of_program(Running::start(command, &words[0])?, signals)
+        Stream::of_program(Running::start(command, &words[0])?.telling(progress), signals)
     }
 
     /// What is in a tree, as the host's tar tells it, with the numbers of owners.
@@ -147,10 +154,9 @@ impl<'a> Stream<'a> {
         Stream::of_program(Running::start(command, "tar")?, signals)
     }
 
-    fn of_program(mut program: Running, signals: &'a Signals) -> Result<Stream<'a>, Error> {
+    fn of_program(mut program: Running<'a>, signals: &'a Signals) -> Result<Stream<'a>, Error> {
         let output = program.output().ok_or("it has no output").step("read from a program")?;
-        let reader = Heeding::new(Bytes::Program(output), signals);
-        Ok(Stream { reader, program: Some(program), signals })
+        Ok(Stream { reader: Bytes::Program(output), program: Some(program), signals })
     }
 
     /// Demands that all is well behind the end of the archive.

@@ -29,6 +29,7 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::DebianMirror)],
         body: debootstrap,
     },
+    Case { name: "create_tells_how_far_it_is_as_a_terminal_or_a_file_can_show_it", needs: TREE, body: told },
     Case { name: "create_leaves_nothing_when_it_fails_or_is_told_to_end", needs: TREE, body: undone },
     Case { name: "create_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
     Case {
@@ -187,6 +188,45 @@ fn suite(host: &Host) -> Verdict {
 fn no_stand_in(host: &Host) -> Verdict {
     host.witness("umount", &["/usr/bin/mmdebstrap"])?;
     Ok(fs::remove_dir_all(STAND_IN)?)
+}
+
+/// One line that is drawn over on a terminal, elsewhere lines, and nothing where it is to be quiet; its output is empty.
+fn told(host: &Host) -> Verdict {
+    archive(host)?;
+    stand_in(
+        host,
+        &format!(
+            "echo one >&2; sleep 0.3; printf 'two\\033[2J\\n' >&2; sleep 0.3; cat {STAND_IN}/tiny.tar; exit $(cat {STAND_IN}/status)"
+        ),
+    )?;
+    let status = Path::new(STAND_IN).join("status");
+    let name = host.name("told");
+    let create = |more: &[&str]| {
+        fs::remove_dir_all(host.subhost_dir().join(&name)).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        Ok::<_, std::io::Error>(host.command(&[more, &["create", &name, "--suite", "trixie"]].concat()))
+    };
+    fs::write(&status, "0")?;
+    let lines = program::run(create(&["--json"])?, Duration::from_secs(60))?;
+    assert!(lines.code == 0 && lines.stdout.is_empty(), "{lines}");
+    let begin = "subhostctl: installs trixie\none\ntwo\u{fffd}[2J\n";
+    assert!(lines.stderr.starts_with(begin) && !lines.stderr.contains('\u{1b}'), "{lines}");
+    let quiet = program::run(create(&["--quiet"])?, Duration::from_secs(60))?;
+    assert_eq!((quiet.code, &*quiet.stdout, &*quiet.stderr), (0, "", ""));
+    let command = create(&[])?;
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown =
+        host.witness("script", &["--quiet", "--return", "--command", &words.join(" "), "/dev/null"])?;
+    assert!(shown.contains("\r\u{1b}[Ktwo\u{fffd}[2J") && !shown.contains("two\u{fffd}[2J\r\n"), "{shown:?}");
+    assert!(shown.contains("installs trixie\r\n") && shown.contains(": is made"), "{shown:?}");
+    // What it said last is the reason, whether it was shown or not.
+    fs::write(&status, "3")?;
+    let failed = program::run(create(&["--quiet"])?, Duration::from_secs(60))?;
+    assert!(failed.code == 1 && failed.stderr.contains("exit status: 3; one; two"), "{failed}");
+    no_stand_in(host)
 }
 
 /// How long debootstrap may take: it unpacks and configures some hundred packages.
