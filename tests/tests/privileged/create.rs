@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use subhost_tests::archive::Archive;
@@ -18,6 +19,11 @@ const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "create_makes_a_folder_of_an_archive_however_it_is_packed", needs: TREE, body: archives },
+    Case {
+        name: "create_sets_up_the_network_that_a_system_can_set_up",
+        needs: &[Need::Program],
+        body: network,
+    },
     Case {
         name: "create_makes_an_image_of_each_table_and_file_system_that_boots",
         needs: TREE,
@@ -45,7 +51,7 @@ pub(crate) fn text(path: &Path) -> String {
 }
 
 /// The busybox guest as an archive.
-fn archive(host: &Host) -> std::io::Result<String> {
+pub(crate) fn archive(host: &Host) -> std::io::Result<String> {
     let tree = text(&Fixture::TinyTree.path().map_err(std::io::Error::other)?);
     let path = text(&host.folder().join("tiny.tar"));
     host.witness("tar", &["-C", &tree, "--numeric-owner", "-cf", &path, "."])?;
@@ -87,6 +93,34 @@ fn archives(host: &Host) -> Verdict {
         let said = host.done(&["start", &name, "--", "sh", "-c", "cat /etc/hostname; id -u"])?;
         assert_eq!(said, format!("{name}\n0\n"));
         host.done(&["stop", &name])?;
+    }
+    Ok(())
+}
+
+fn network(host: &Host) -> Verdict {
+    let (ifupdown, networkd) = ("etc/network/interfaces", "etc/systemd/network/80-eth0.network");
+    for (number, (folders, made)) in [
+        (vec!["etc", "etc/network"], Some((ifupdown, "iface eth0 inet dhcp"))),
+        (vec!["etc", "etc/network", "etc/systemd", "etc/systemd/network"], Some((ifupdown, "auto eth0"))),
+        (vec!["etc", "etc/systemd", "etc/systemd/network"], Some((networkd, "DHCP=yes"))),
+        (vec!["etc"], None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (name, file) = (host.name(&format!("n{number}")), host.folder().join("system.tar"));
+        let archive = folders.into_iter().fold(Archive::default(), |archive, folder| archive.folder(folder));
+        fs::write(&file, archive.finish())?;
+        host.done(&["create", &name, "--tar", &text(&file)])?;
+        let root = host.subhost_dir().join(&name).join("root");
+        for path in [ifupdown, networkd] {
+            let word = made.filter(|(made, _)| *made == path).map(|(_, word)| word);
+            let text = fs::read_to_string(root.join(path)).ok();
+            assert_eq!(text.is_some(), word.is_some(), "{number} {path}");
+            assert!(text.is_none_or(|text| word.is_some_and(|word| text.contains(word))), "{number} {path}");
+        }
+        assert_eq!(fs::read_to_string(root.join("etc/hostname"))?, format!("{name}\n"));
+        assert!(fs::read_to_string(root.join("etc/hosts"))?.contains(&format!("127.0.1.1 {name}\n")));
     }
     Ok(())
 }
@@ -190,6 +224,12 @@ fn no_stand_in(host: &Host) -> Verdict {
     Ok(fs::remove_dir_all(STAND_IN)?)
 }
 
+/// A command as words.
+pub(crate) fn words_of(command: &Command) -> Vec<String> {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 /// One line that is drawn over on a terminal, elsewhere lines, and nothing where it is to be quiet; its output is empty.
 fn told(host: &Host) -> Verdict {
     archive(host)?;
@@ -255,6 +295,7 @@ fn debootstrap(host: &Host) -> Verdict {
     let inside = |words: &[&str]| host.done(&[&["exec", &name, "--"], words].concat());
     assert_eq!(inside(&["runlevel"])?, "N 2\n");
     assert_eq!(inside(&["cat", "/etc/hostname"])?, format!("{name}\n"));
+    assert!(inside(&["cat", "/etc/network/interfaces"])?.contains("iface eth0 inet dhcp\n"));
     // What is not installed as a whole it names.
     assert_eq!(inside(&["dpkg", "--audit"])?, "");
     assert_eq!(inside(&["dpkg-query", "-W", "-f", "${Status}", "sysvinit-core"])?, "install ok installed");

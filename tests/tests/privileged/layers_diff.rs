@@ -15,6 +15,7 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 
+use crate::create::{archive, text};
 use crate::linger::{Started, copy};
 use crate::{BRIDGE, bridge};
 
@@ -46,10 +47,6 @@ const CHANGES: &str = "set -e
     rm -r /etc/more; mkdir /etc/more; echo x >/etc/more/other; chmod 700 /tmp; mv /etc/init.d /etc/moved
     ln -s /x /soft; mkfifo /fifo; rm /usr/sbin/httpd; touch /var/log/new; rm -r /mnt; echo file >/mnt
     rm /linuxrc; mkdir /linuxrc";
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
 
 /// Two subhosts over two layers: one has its own in a folder, the other in an image.
 fn both(host: &Host) -> Result<[Started<'_>; 2], Box<dyn std::error::Error>> {
@@ -355,8 +352,7 @@ fn cloned(host: &Host) -> Verdict {
         assert!(outcome.code == 2 && outcome.stderr.contains("is there already"), "{outcome}");
     }
     // One with disks.
-    let archive = text(&host.folder().join("tiny.tar"));
-    host.witness("tar", &["-C", &text(&Fixture::TinyTree.path()?), "-cf", &archive, "."])?;
+    let archive = archive(host)?;
     let (name, new) = (host.name("di"), host.name("dj"));
     let image = host.folder().join("di.raw");
     host.done(&["create", &name, "--image", &text(&image), "--size", "24M", "--tar", &archive])?;
@@ -478,15 +474,15 @@ fn refused(host: &Host) -> Verdict {
 fn running(host: &Host) -> Verdict {
     for started in both(host)? {
         let name = &started.name;
-        let archive = text(&host.folder().join(format!("{name}.tar")));
-        let listed = |archive: &str| host.witness("tar", &["--numeric-owner", "-tvf", archive]);
+        let file = text(&host.folder().join(format!("{name}.tar")));
+        let listed = || host.witness("tar", &["--numeric-owner", "-tvf", &file]);
         // One that lingers.
         started.run("echo x >/made; chown 7:8 /made; rm /etc/passwd; mkdir /changing")?;
         let lingering = diff(host, name)?;
         let named = |lines: &[String], line: &str| lines.iter().any(|it| it == line);
         assert!(named(&lingering, "A /made") && named(&lingering, "D /etc/passwd"), "{lingering:?}");
-        host.done(&["export", name, &archive])?;
-        let list = listed(&archive)?;
+        host.done(&["export", name, &file])?;
+        let list = listed()?;
         assert!(
             list.contains(" 7/8 ") && list.contains("./made") && !list.contains("./etc/passwd"),
             "{list}"
@@ -508,16 +504,16 @@ fn running(host: &Host) -> Verdict {
         }
         let json: Value = serde_json::from_str(&host.done(&["--json", "diff", name])?)?;
         assert_eq!(json["notes"].as_array().map(Vec::len), Some(1));
-        fs::remove_file(&archive)?;
-        let outcome = host.subhostctl(&["export", name, &archive])?;
+        fs::remove_file(&file)?;
+        let outcome = host.subhostctl(&["export", name, &file])?;
         assert!(outcome.code == 2 && outcome.stderr.contains("subhostctl pause"), "{outcome}");
         host.done(&["pause", name])?;
         let outcome = host.subhostctl(&["diff", name])?;
         assert!(outcome.code == 0 && !outcome.stderr.contains("meanwhile"), "{outcome}");
-        host.done(&["export", name, &archive])?;
-        assert!(listed(&archive)?.contains("./made"));
+        host.done(&["export", name, &file])?;
+        assert!(listed()?.contains("./made"));
         // Let go on in the middle: more than a pipe takes is not read yet.
-        fs::remove_file(&archive)?;
+        fs::remove_file(&file)?;
         let words = ["export", name, "-"];
         let mut export = host.command(&words);
         let mut export = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;

@@ -14,7 +14,7 @@ use subhost_tests::leak::Snapshot;
 use subhost_tests::random::{Random, seed};
 use subhost_tests::stepper::{self, Fault, Harm, Point};
 
-use crate::create::text;
+use crate::create::{archive, text};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -56,10 +56,9 @@ fn killed(host: &Host) -> Verdict {
     let seed = seed();
     println!("SUBHOST_SEED={seed}");
     let mut random = Random::new(seed);
-    let (small, tiny) = (host.folder().join("small.tar"), text(&host.folder().join("tiny.tar")));
+    let (small, tiny) = (host.folder().join("small.tar"), archive(host)?);
     fs::write(&small, Archive::default().folder("a").file("a/b", "content").finish())?;
     let small = text(&small);
-    host.witness("tar", &["-C", &text(&Fixture::TinyTree.path()?), "-cf", &tiny, "."])?;
     let (web, disk, new) = (&*host.name("web"), &*host.name("disk"), &*host.name("new"));
     let file = |name: &str| text(&host.folder().join(name));
     let (image, spare, new_image) = (file("disk.raw"), file("spare.raw"), file("new.raw"));

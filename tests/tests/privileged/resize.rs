@@ -13,6 +13,7 @@ use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 use subhost_tests::stepper::{self, Fault, Harm, Point};
 
+use crate::create::{archive, names, text};
 use crate::fsck::process_named;
 
 const NEEDS: &[Need] = &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyTree)];
@@ -44,10 +45,6 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
 /// A subhost with an image of that size, whose root has a file with something in it.
 fn made(
     host: &Host,
@@ -56,9 +53,7 @@ fn made(
     table: &str,
     filesystem: &str,
 ) -> std::io::Result<(String, PathBuf)> {
-    let tree = text(&Fixture::TinyTree.path().map_err(std::io::Error::other)?);
-    let archive = text(&host.folder().join("tiny.tar"));
-    host.witness("tar", &["-C", &tree, "-cf", &archive, "."])?;
+    let archive = archive(host)?;
     let (name, image) = (host.name(short), host.folder().join(format!("{short}.raw")));
     let words =
         ["create", &name, "--image", &text(&image), "--size", size, "--table", table, "--tar", &archive];
@@ -271,7 +266,7 @@ fn copied(host: &Host) -> Verdict {
     fs::File::create(&large)?.set_len(512 << 20)?;
     host.witness("mkfs.ext4", &["-q", "-F", "-N", "200000", "-E", "lazy_itable_init=1", &large])?;
     let sum = |path: &str| host.witness("sha256sum", &[path]);
-    let before = (sum(&large)?, crate::create::names(host)?, Snapshot::take(&host.scope())?);
+    let before = (sum(&large)?, names(host)?, Snapshot::take(&host.scope())?);
     // Whatever ends resize2fs: nothing has changed.
     let mut command = host.start(&["resize", &large, "400M"])?;
     let tool = loop {
@@ -286,7 +281,7 @@ fn copied(host: &Host) -> Verdict {
     tool.signal(rustix::process::Signal::KILL)?;
     let outcome = command.finish(Duration::from_secs(60))?;
     assert!(outcome.code == 1 && outcome.stderr.contains("resize2fs"), "{outcome}");
-    assert_eq!((sum(&large)?, crate::create::names(host)?), (before.0, before.1));
+    assert_eq!((sum(&large)?, names(host)?), (before.0, before.1));
     case::nothing_left(host, &before.2)?;
 
     // The copy has all that the image had, and its name.
