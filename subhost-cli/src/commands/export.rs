@@ -11,7 +11,7 @@ use super::live::{Live, Still};
 use super::{Context, need_root};
 use crate::error::{Complaint, Context as _, Error};
 use crate::images::args;
-use crate::images::progress::{Done, Progress};
+use crate::images::progress::Progress;
 use crate::images::source::Stream;
 use crate::observe::Purpose;
 use crate::supervise::Signals;
@@ -42,9 +42,9 @@ pub(super) fn export(context: &Context, args: &args::Export) -> Result<u8, Error
     };
     let (signals, progress) = (Signals::block()?, Progress::new(context.quiet));
     let root = root.as_fd().try_clone_to_owned().step("hold the root")?;
-    let stream = Stream::of_tree(root, &signals)?;
+    let stream = Stream::of_tree(root, &signals, &progress)?;
     progress.step(&format!("exports {}", args.name));
-    let mut stream = Watched { stream, bytes: 0, progress: &progress, live: live.as_ref() };
+    let mut stream = Held { stream, live: live.as_ref() };
     let step = || format!("export {}", args.name);
     if to_file {
         let name = args.file.file_name().ok_or("has no name at its end").step(step())?;
@@ -60,19 +60,15 @@ pub(super) fn export(context: &Context, args: &args::Export) -> Result<u8, Error
     Ok(0)
 }
 
-/// The stream, counted. Its end is one only where nothing has let the subhost go on meanwhile.
-struct Watched<'a> {
+/// The stream, whose end is one only where nothing has let the subhost go on meanwhile.
+struct Held<'a> {
     stream: Stream<'a>,
-    bytes: u64,
-    progress: &'a Progress,
     live: Option<&'a Live>,
 }
 
-impl Read for Watched<'_> {
+impl Read for Held<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.stream.read(buffer)?;
-        self.bytes += read as u64;
-        self.progress.at(Done { bytes: self.bytes, ..Done::default() });
         if read == 0 && !buffer.is_empty() && self.live.is_some_and(|live| !live.is_still()) {
             return Err(io::Error::other("it was let go on meanwhile, and may have changed"));
         }

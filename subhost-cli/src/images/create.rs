@@ -9,7 +9,7 @@ use subhost_mount::rootdir::RootDir;
 use super::args;
 use super::disk::Shape;
 use super::oci::OciImage;
-use super::progress::{Done, Progress};
+use super::progress::Progress;
 use super::setup::set_up;
 use super::site::Site;
 use super::source::Stream;
@@ -96,9 +96,6 @@ fn fill(
     progress: &Progress,
 ) -> Result<(), Error> {
     let mut unpack = Unpack::new(root);
-    let mut told = |it: &Unpack<'_>| {
-        progress.at(Done { files: it.entries(), bytes: it.bytes(), of: None });
-    };
     let mut stream = match from {
         From::Suite { suite, mirror, include } => {
             progress.step(&format!("installs {suite}"));
@@ -110,23 +107,23 @@ fn fill(
         }
         From::Tar(path) => {
             progress.step(&format!("unpacks {}", path.display()));
-            Stream::of_file(File::open(path).step(format!("open {}", path.display()))?, signals)?
+            Stream::of_file(File::open(path).step(format!("open {}", path.display()))?, signals, progress)?
         }
         From::Oci(path) => {
             let image = OciImage::open(path)?;
             for number in 0..image.layers() {
                 progress.step(&format!("unpacks layer {} of {}", number + 1, image.layers()));
-                image.unpack(number, &mut unpack, signals, &mut told)?;
+                image.unpack(number, &mut unpack, signals, progress)?;
             }
             return unpack.finish();
         }
         From::Tree(other) => {
             progress.step("copies the root");
             let fd = other.as_fd().try_clone_to_owned().step("hold the root")?;
-            Stream::of_tree(fd, signals)?
+            Stream::of_tree(fd, signals, progress)?
         }
     };
-    unpack.archive(&mut stream, &mut told)?;
+    unpack.archive(&mut stream)?;
     stream.finish()?;
     unpack.finish()?;
     // Of what has made it.

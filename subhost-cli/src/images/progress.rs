@@ -18,8 +18,6 @@ const MIB: u64 = 1 << 20;
 /// How much of a step is done.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Done {
-    /// Files, where they are counted.
-    pub files: u64,
     /// Bytes.
     pub bytes: u64,
     /// How many bytes there are, where that is known.
@@ -65,11 +63,11 @@ impl Progress {
     }
 
     /// How far the step is.
-    pub fn at(&self, done: Done) {
+    pub fn at(&self, done: impl FnOnce() -> Done) {
         let mut inner = self.0.borrow_mut();
         let every = inner.width.map_or(SELDOM, |_| OFTEN);
         if inner.is_due(every) {
-            let text = text(done, inner.begun.elapsed());
+            let text = text(done(), inner.begun.elapsed());
             inner.tell(&text);
         }
     }
@@ -131,15 +129,14 @@ impl Inner {
 }
 
 fn text(done: Done, after: Duration) -> String {
-    let mut text = if done.files > 0 { format!("{} files, ", done.files) } else { String::new() };
     let mib = done.bytes / MIB;
-    match done.of.filter(|of| *of >= done.bytes && *of > 0) {
+    let mut text = match done.of.filter(|of| *of >= done.bytes && *of > 0) {
         Some(of) => {
             let percent = u128::from(done.bytes) * 100 / u128::from(of);
-            text.push_str(&format!("{mib} of {} MiB, {percent} %", of / MIB));
+            format!("{mib} of {} MiB, {percent} %", of / MIB)
         }
-        None => text.push_str(&format!("{mib} MiB")),
-    }
+        None => format!("{mib} MiB"),
+    };
     // At first it tells nothing.
     if after.as_secs() > 0 {
         text.push_str(&format!(", {} MiB/s", u128::from(mib) * 1000 / after.as_millis()));
@@ -181,38 +178,38 @@ mod tests {
 
     #[test]
     fn percent_and_rate_stand_where_they_are_known() {
-        let done = |files, bytes, of| Done { files, bytes, of };
+        let done = |bytes, of| Done { bytes, of };
         let second = Duration::from_secs(2);
-        assert_eq!(text(done(0, 30 << 20, Some(120 << 20)), second), "30 of 120 MiB, 25 %, 15 MiB/s");
-        assert_eq!(text(done(7, 30 << 20, None), Duration::ZERO), "7 files, 30 MiB");
+        assert_eq!(text(done(30 << 20, Some(120 << 20)), second), "30 of 120 MiB, 25 %, 15 MiB/s");
+        assert_eq!(text(done(30 << 20, None), Duration::ZERO), "30 MiB");
         // More than there was, as it grows.
-        assert_eq!(text(done(0, 3 << 20, Some(2 << 20)), second), "3 MiB, 1 MiB/s");
-        assert_eq!(text(done(0, u64::MAX, Some(u64::MAX)), second).split(", ").nth(1), Some("100 %"));
-        assert_eq!(text(done(0, 0, Some(0)), second), "0 MiB, 0 MiB/s");
+        assert_eq!(text(done(3 << 20, Some(2 << 20)), second), "3 MiB, 1 MiB/s");
+        assert_eq!(text(done(u64::MAX, Some(u64::MAX)), second).split(", ").nth(1), Some("100 %"));
+        assert_eq!(text(done(0, Some(0)), second), "0 MiB, 0 MiB/s");
     }
 
     #[test]
     fn a_terminal_has_one_line_that_fits_and_is_gone_at_the_end() {
         let text = told(true, Some(10), |progress| {
             progress.step("begins");
-            progress.at(Done::default());
+            progress.at(Done::default);
             wait(progress);
             progress.said("a line that is longer\x1b[2J");
-            progress.at(Done::default());
+            progress.at(Done::default);
             wait(progress);
-            progress.at(Done { files: 3, ..Done::default() });
+            progress.at(|| Done { bytes: 3 << 30, of: None });
         });
-        assert_eq!(text, "subhostctl: begins\n\r\x1b[Ka line th\r\x1b[K3 files, \r\x1b[K");
+        assert_eq!(text, "subhostctl: begins\n\r\x1b[Ka line th\r\x1b[K3072 MiB\r\x1b[K");
     }
 
     #[test]
     fn elsewhere_there_are_lines_and_quiet_there_is_nothing() {
         let tell = |progress: &Progress| {
             progress.step("begins");
-            progress.at(Done::default());
+            progress.at(Done::default);
             progress.said("a\x1bword");
             wait(progress);
-            progress.at(Done { bytes: 5 << 20, ..Done::default() });
+            progress.at(|| Done { bytes: 5 << 20, of: None });
         };
         assert_eq!(told(true, None, tell), "subhostctl: begins\na\u{fffd}word\n5 MiB\n");
         assert_eq!(told(false, Some(80), tell), "");

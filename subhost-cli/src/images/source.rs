@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{ChildStdout, Stdio};
 
-use super::progress::Progress;
+use super::progress::{Done, Progress};
 use super::tool::{INPUT, Rights, Running, await_readable, command, with_input};
 use crate::error::{Complaint, Context, Error};
 use crate::supervise::Signals;
@@ -45,6 +45,11 @@ pub struct Stream<'a> {
     reader: Bytes,
     program: Option<Running<'a>>,
     signals: &'a Signals,
+    progress: &'a Progress,
+    /// Bytes that were read.
+    bytes: u64,
+    /// What it is unpacked from, and how long that is: the program that does that moves its position.
+    archive: Option<(File, u64)>,
 }
 
 /// What a stream is read from.
@@ -79,6 +84,11 @@ impl Read for Stream<'_> {
             None => await_readable(&self.reader, self.signals)?,
         }
         let read = self.reader.read(buffer)?;
+        self.bytes += read as u64;
+        self.progress.at(|| match &mut self.archive {
+            Some((file, len)) => Done { bytes: file.stream_position().unwrap_or(0), of: Some(*len) },
+            None => Done { bytes: self.bytes, of: None },
+        });
         if read == 0
             && !buffer.is_empty()
             && let Some(program) = self.program.take()
@@ -94,17 +104,23 @@ impl<'a> Stream<'a> {
     ///
     /// # Errors
     /// It cannot be read, or what unpacks it is not there.
-    pub fn of_file(mut file: File, signals: &'a Signals) -> Result<Stream<'a>, Error> {
+    pub fn of_file(
+        mut file: File,
+        signals: &'a Signals,
+        progress: &'a Progress,
+    ) -> Result<Stream<'a>, Error> {
         let step = "look at the archive";
         let mut start = Vec::new();
         file.by_ref().take(6).read_to_end(&mut start).step(step)?;
         file.seek(SeekFrom::Start(0)).step(step)?;
+        let archive = Some((file.try_clone().step(step)?, file.metadata().step(step)?.len()));
         let Some((_, program, package)) = PACKED.iter().find(|(magic, ..)| start.starts_with(magic)) else {
-            return Ok(Stream { reader: Bytes::File(file), program: None, signals });
+            let reader = Bytes::File(file);
+            return Ok(Stream { reader, program: None, signals, progress, bytes: 0, archive });
         };
         let mut command = command(program, package, Rights::Nobody)?;
         command.arg("-dc").stdin(Stdio::from(file)).stdout(Stdio::piped());
-        Stream::of_program(Running::start(command, program)?, signals)
+        Ok(Stream { archive, ..Stream::of_program(Running::start(command, program)?, signals, progress)? })
     }
 
     /// A new system, as mmdebstrap or debootstrap makes it. Both work in the folder `tmp`.
@@ -140,23 +156,28 @@ impl<'a> Stream<'a> {
         for name in ["http_proxy", "https_proxy", "no_proxy"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        Stream::of_program(Running::start(command, &words[0])?.telling(progress), signals)
+        Stream::of_program(Running::start(command, &words[0])?.telling(progress), signals, progress)
     }
 
     /// What is in a tree, as the host's tar tells it, with the numbers of owners.
     ///
     /// # Errors
     /// There is no tar.
-    pub fn of_tree(root: OwnedFd, signals: &'a Signals) -> Result<Stream<'a>, Error> {
+    pub fn of_tree(root: OwnedFd, signals: &'a Signals, progress: &'a Progress) -> Result<Stream<'a>, Error> {
         let mut command = command("tar", "tar", Rights::Root)?;
         command.args(ARCHIVE).args(["--directory", INPUT, "."]).stdout(Stdio::piped());
         with_input(&mut command, root);
-        Stream::of_program(Running::start(command, "tar")?, signals)
+        Stream::of_program(Running::start(command, "tar")?, signals, progress)
     }
 
-    fn of_program(mut program: Running<'a>, signals: &'a Signals) -> Result<Stream<'a>, Error> {
+    fn of_program(
+        mut program: Running<'a>,
+        signals: &'a Signals,
+        progress: &'a Progress,
+    ) -> Result<Stream<'a>, Error> {
         let output = program.output().ok_or("it has no output").step("read from a program")?;
-        Ok(Stream { reader: Bytes::Program(output), program: Some(program), signals })
+        let (reader, program) = (Bytes::Program(output), Some(program));
+        Ok(Stream { reader, program, signals, progress, bytes: 0, archive: None })
     }
 
     /// Demands that all is well behind the end of the archive.

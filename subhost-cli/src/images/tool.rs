@@ -293,7 +293,7 @@ impl Copying<'_> {
         command.arg("--no-target-directory").arg("--").arg(from).arg(to);
         // Of a folder nobody knows how much there is.
         let of = from.symlink_metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.blocks() * 512);
-        let look = |pid| self.progress.at(Done { files: 0, bytes: written(pid).unwrap_or(0), of });
+        let look = |pid| self.progress.at(|| Done { bytes: written(pid).unwrap_or(0), of });
         Running::start(command, &name)?.finish_looking(self.signals, Some(&look))
     }
 }
