@@ -35,7 +35,7 @@ impl Live {
         let layout = &context.layout;
         let look = || state_of(layout, name).step(format!("read the record of {name}"));
         let refused = |what: &str| Complaint::new(format!("subhost {name}: {what}"));
-        if !matches!(look()?, State::Running(_) | State::Lingering(_)) {
+        if !layout.is_known(name) || !matches!(look()?, State::Running(_) | State::Lingering(_)) {
             return Ok(None);
         }
         if !layout.is_tree_alone(name) {

@@ -290,11 +290,12 @@ impl Copying<'_> {
         self.progress.step(&format!("copies {}", from.display()));
         let mut command = command("cp", "coreutils", Rights::Root)?;
         command.args(["--archive", "--reflink=auto", "--sparse=always", "--one-file-system"]);
-        command.arg("--no-target-directory").arg("--").arg(from).arg(to);
+        command.arg("--no-target-directory").arg("--").arg(from).arg(to).stderr(Stdio::piped());
         // Of a folder nobody knows how much there is.
         let of = from.symlink_metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.blocks() * 512);
         let look = |pid| self.progress.at(|| Done { bytes: written(pid).unwrap_or(0), of });
-        Running::start(command, &name)?.finish_looking(self.signals, Some(&look))
+        let cp = Running::start(command, &name)?.telling(self.progress);
+        cp.finish_looking(self.signals, Some(&look))
     }
 }
 

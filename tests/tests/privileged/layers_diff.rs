@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "diff_tells_what_the_overlay_shows_and_the_base_does_not", needs: TREE, body: differs },
     Case { name: "snapshot_keeps_a_layer_and_reset_goes_back", needs: TREE, body: back },
     Case { name: "snapshots_are_listed_and_removed_unless_somebody_uses_them", needs: TREE, body: listed },
+    Case { name: "snapshot_without_room_leaves_nothing_and_says_so", needs: TREE, body: no_room },
     Case { name: "diff_believes_no_mark_that_leads_elsewhere", needs: TREE, body: marks },
     Case { name: "reset_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
     Case { name: "clone_makes_a_second_one_with_a_name_and_addresses_of_its_own", needs: TREE, body: cloned },
@@ -539,5 +540,17 @@ fn running(host: &Host) -> Verdict {
     host.done(&["resume", &name])?;
     host.done(&["stop", &name])?;
     host.done(&["export", &name, &text(&host.folder().join("disk.tar"))])?;
+    Ok(())
+}
+
+fn no_room(host: &Host) -> Verdict {
+    let full = Started::new(host, "full", "")?.with_tree()?;
+    let place = full.folder().join("snapshot");
+    fs::create_dir(&place)?;
+    host.witness("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", &text(&place)])?;
+    let outcome = host.subhostctl(&["snapshot", &full.name, "one"])?;
+    assert!(outcome.code == 1 && outcome.stderr.contains("No space left"), "{outcome}");
+    assert_eq!(fs::read_dir(&place)?.count(), 0);
+    host.witness("umount", &[&text(&place)])?;
     Ok(())
 }
