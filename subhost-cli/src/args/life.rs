@@ -248,7 +248,8 @@ Examples:
   subhostctl recover                         whatever there is
   subhostctl recover web
 A subhost that runs without a supervisor gets a new one, with its console; one that has ended
-loses the names that it left. What was done is said. Returns 0 also when there was nothing to do.")]
+loses the names that it left. What a killed create, clone, snapshot, reset or resize has left, as
+doctor tells it, is removed. What was done is said. Returns 0 also when there was nothing to do.")]
 pub struct Recover {
     /// Names of the subhosts; all without one
     #[arg(value_name = "NAME")]

@@ -84,11 +84,11 @@ const COMMANDS: &[Entry] = &[
     #[cfg(feature = "images")]
     command!("snapshot", args::Snapshot, |context, args| snapshot::snapshot(context, &args)),
     #[cfg(feature = "images")]
-    command!("reset", args::Reset, |context, args| snapshot::reset(context, &args)),
+    command!("reset", args::Reset, |context, args| reset::reset(context, &args)),
     #[cfg(feature = "images")]
-    command!("diff", args::Diff, |context, args| snapshot::diff(context, &args)),
+    command!("diff", args::Diff, |context, args| diff::diff(context, &args)),
     #[cfg(feature = "images")]
-    command!("clone", args::Clone, |context, args| snapshot::clone(context, &args)),
+    command!("clone", args::Clone, |context, args| clone::clone(context, &args)),
     #[cfg(feature = "images")]
     command!("rescue", args::Rescue, rescue::rescue, passes_status),
     #[cfg(feature = "images")]

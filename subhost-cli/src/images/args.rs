@@ -135,16 +135,21 @@ pub struct Resize {
     /// How large the image is to be: a number with M, G or T
     #[arg(value_parser = parse_size)]
     pub size: u64,
+    /// Make ext4 smaller without a copy of the image: a crash meanwhile may cost the file system
+    #[arg(long)]
+    pub in_place: bool,
 }
 
-/// Write the root of a subhost that is stopped to an archive of tar
+/// Write the root of a subhost that is stopped, or paused, to an archive of tar
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   subhostctl export web web.tar
   subhostctl export web | zstd > web.tar.zst     create --tar takes it back
-Of one that start starts it is the tree over its base, of others the first disk. Owners are numbers;
-extended attributes and file capabilities come along.")]
+  subhostctl pause web && subhostctl export web web.tar; subhostctl resume web
+Of one that start starts it is the tree over its base; that one may linger or be paused, too. Of
+others it is the first disk. Owners are numbers; extended attributes and file capabilities come
+along.")]
 pub struct Export {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::subhosts))]
@@ -154,20 +159,33 @@ pub struct Export {
     pub file: PathBuf,
 }
 
-/// Keep what a subhost of start has changed, under a name
+/// Keep what a subhost of start has changed, under a name, or tell and remove what is kept
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   subhostctl snapshot web before-upgrade
   subhostctl reset web before-upgrade            back to it
+  subhostctl snapshot --list web
+  subhostctl snapshot --remove web before-upgrade     asks, on a terminal
 It is in the subhost's folder, in snapshot/NAME, and shares its blocks with the original where the
-file system can. rm -r removes it. The subhost has to be stopped.")]
+file system can; SIZE counts these, too. To make one, the subhost has to be stopped. One that is
+mounted, or in the BASE of a subhost, is not removed.")]
 pub struct Snapshot {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::trees))]
     pub name: Name,
     /// Name of the snapshot
-    pub snapshot: Name,
+    #[arg(required_unless_present = "list")]
+    pub snapshot: Option<Name>,
+    /// Tell those that there are
+    #[arg(long, conflicts_with = "snapshot")]
+    pub list: bool,
+    /// Remove it
+    #[arg(long, conflicts_with = "list")]
+    pub remove: bool,
+    /// Do not ask
+    #[arg(long, visible_alias = "force", requires = "remove")]
+    pub yes: bool,
 }
 
 /// Discard what a subhost of start has changed of its base, or since a snapshot
@@ -194,8 +212,8 @@ pub struct Reset {
 Examples:
   subhostctl diff web                            A: added, M: changed, D: removed
   subhostctl --json diff web
-What is below a folder that is added is listed too, below one that is removed it is not. The subhost
-has to be stopped.")]
+What is below a folder that is added is listed too, below one that is removed it is not. Of a
+subhost that runs, what it changes meanwhile may be missing, which is said.")]
 pub struct Diff {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::trees))]
