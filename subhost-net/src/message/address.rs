@@ -2,89 +2,86 @@
 
 use std::net::IpAddr;
 
-use super::{AF_INET6, CREATE, NLM_F_ACK, NLM_F_DUMP, Request, attribute, number};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::route::{RouteMessage, RouteScope};
+use rtnetlink::{AddressMessageBuilder, RouteMessageBuilder};
+
+use super::Request;
 use crate::address::{Prefixed, Route};
 
-// linux/rtnetlink.h, linux/if_addr.h
-const RTM_NEWADDR: u16 = 20;
-const RTM_DELADDR: u16 = 21;
-const RTM_GETADDR: u16 = 22;
-const RTM_NEWROUTE: u16 = 24;
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const IFA_BROADCAST: u16 = 4;
-const IFA_FLAGS: u16 = 8;
-const IFA_F_NODAD: u32 = 2;
-const RTA_DST: u16 = 1;
-const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
-const RT_TABLE_MAIN: u8 = 254;
-const RTPROT_STATIC: u8 = 4;
-const RT_SCOPE_UNIVERSE: u8 = 0;
-const RT_SCOPE_LINK: u8 = 253;
-const RTN_UNICAST: u8 = 1;
-
-const AF_INET: u8 = 2;
-
 /// Gives an interface an address.
-pub(crate) fn add_address(index: u32, name: &str, prefixed: Prefixed) -> Request {
-    let mut body = address(index, prefixed);
-    if prefixed.address().is_ipv6() {
-        body.extend(number(IFA_FLAGS, IFA_F_NODAD));
-    }
-    Request::new("add address", format!("{prefixed} to {name}"), CREATE, RTM_NEWADDR, body)
+pub(crate) fn add_address(index: u32, name: &str, address: Prefixed) -> Request {
+    let length = address.length();
+    let message = match address.address() {
+        IpAddr::V4(ip) => {
+            AddressMessageBuilder::<std::net::Ipv4Addr>::new().index(index).address(ip, length).build()
+        }
+        IpAddr::V6(ip) => {
+            let mut message =
+                AddressMessageBuilder::<std::net::Ipv6Addr>::new().index(index).address(ip, length).build();
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+            message
+        }
+    };
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    let object = format!("{address} to {name}");
+    Request::new("add address", object, flags, RouteNetlinkMessage::NewAddress(message))
 }
 
 /// Takes an address from an interface.
-pub(crate) fn delete_address(index: u32, prefixed: Prefixed) -> Request {
-    let object = format!("{prefixed} of interface {index}");
-    Request::new("delete address", object, NLM_F_ACK, RTM_DELADDR, address(index, prefixed))
-}
-
-/// An address with its network.
-fn address(index: u32, prefixed: Prefixed) -> Vec<u8> {
-    let octets = octets(prefixed.address());
-    let broadcast = match prefixed.address() {
-        IpAddr::V4(ip) if prefixed.length() < 31 => {
-            let broadcast = u32::MAX >> prefixed.length() | u32::from(ip);
-            attribute(IFA_BROADCAST, &broadcast.to_be_bytes())
+pub(crate) fn delete_address(index: u32, address: Prefixed) -> Request {
+    let length = address.length();
+    let message = match address.address() {
+        IpAddr::V4(ip) => {
+            AddressMessageBuilder::<std::net::Ipv4Addr>::new().index(index).address(ip, length).build()
         }
-        _ => Vec::new(),
+        IpAddr::V6(ip) => {
+            AddressMessageBuilder::<std::net::Ipv6Addr>::new().index(index).address(ip, length).build()
+        }
     };
-    // struct ifaddrmsg: family, length, flags, scope, index.
-    let head = [family(prefixed.address()), prefixed.length(), 0, RT_SCOPE_UNIVERSE];
-    let index = index.to_ne_bytes();
-    [&head[..], &index, &attribute(IFA_ADDRESS, &octets), &attribute(IFA_LOCAL, &octets), &broadcast].concat()
+    let object = format!("{address} of interface {index}");
+    Request::new("delete address", object, NLM_F_ACK, RouteNetlinkMessage::DelAddress(message))
 }
 
 /// Adds a route.
 pub(crate) fn add_route(route: &Route, interface: Option<u32>) -> Request {
-    let family = route.to.map(|to| to.address()).or(route.via).map_or(AF_INET, family);
-    // What is reached without a next hop is on the network itself.
-    let scope = if route.via.is_some() { RT_SCOPE_UNIVERSE } else { RT_SCOPE_LINK };
-    let length = route.to.map_or(0, |to| to.length());
-    // struct rtmsg: family, two lengths, type of service, table, protocol, scope, type, flags.
-    let mut body = vec![family, length, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, 0, 0, 0, 0];
-    body.extend(route.to.into_iter().flat_map(|to| attribute(RTA_DST, &octets(to.address()))));
-    body.extend(route.via.into_iter().flat_map(|via| attribute(RTA_GATEWAY, &octets(via))));
-    body.extend(interface.into_iter().flat_map(|index| number(RTA_OIF, index)));
-    Request::new("add route", route.to_string(), CREATE, RTM_NEWROUTE, body)
+    let is_v4 = match (route.to, route.via) {
+        (Some(to), _) => to.address().is_ipv4(),
+        (None, Some(via)) => via.is_ipv4(),
+        (None, None) => true,
+    };
+    let mut message = if is_v4 {
+        RouteMessageBuilder::<std::net::Ipv4Addr>::new().build()
+    } else {
+        RouteMessageBuilder::<std::net::Ipv6Addr>::new().build()
+    };
+    fill(&mut message, route, interface);
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    Request::new("add route", route.to_string(), flags, RouteNetlinkMessage::NewRoute(message))
+}
+
+fn fill(message: &mut RouteMessage, route: &Route, interface: Option<u32>) {
+    use netlink_packet_route::route::RouteAttribute;
+    if let Some(to) = route.to {
+        message.header.destination_prefix_length = to.length();
+        message.attributes.push(RouteAttribute::Destination(to.address().into()));
+    }
+    match route.via {
+        Some(via) => message.attributes.push(RouteAttribute::Gateway(via.into())),
+        // What is reached without a next hop is on the network itself.
+        None => message.header.scope = RouteScope::Link,
+    }
+    message.attributes.extend(interface.map(RouteAttribute::Oif));
 }
 
 /// Asks for all addresses.
 pub(crate) fn dump_addresses() -> Request {
-    Request::new("read addresses", "of this network namespace", NLM_F_DUMP, RTM_GETADDR, vec![0; 8])
-}
-
-fn family(address: IpAddr) -> u8 {
-    if address.is_ipv4() { AF_INET } else { AF_INET6 }
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    }
+    let mut message = AddressMessage::default();
+    message.header.scope = AddressScope::Universe;
+    let object = "of this network namespace";
+    Request::new("read addresses", object, NLM_F_DUMP, RouteNetlinkMessage::GetAddress(message))
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! Queueing disciplines and the filter that leads what comes in to another link.
 
-use super::{CREATE, IFLA_IFNAME, NLM_F_ACK, RTM_NEWLINK, Request, attribute, link, of_kind, text};
+use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage, TcOption};
+use rtnetlink::LinkIfb;
+
+use super::{Request, attribute};
 use crate::limit::Rate;
 use crate::name::LinkName;
-
-// linux/rtnetlink.h, linux/pkt_sched.h, linux/pkt_cls.h, linux/tc_act/tc_mirred.h
-const RTM_NEWQDISC: u16 = 36;
-const RTM_DELQDISC: u16 = 37;
-const RTM_NEWTFILTER: u16 = 44;
-const TCA_KIND: u16 = 1;
-const TCA_OPTIONS: u16 = 2;
 
 const TCA_TBF_PARMS: u16 = 1;
 const TCA_TBF_RATE64: u16 = 4;
@@ -25,13 +23,15 @@ const TCA_MIRRED_PARMS: u16 = 2;
 const TC_ACT_STOLEN: u32 = 4;
 const TCA_EGRESS_REDIR: u32 = 1;
 
-const ROOT: u32 = u32::MAX;
+const ROOT: TcHandle = TcHandle { major: 0xffff, minor: 0xffff };
 /// Where the ingress qdisc is put, and what it is called.
-const INGRESS: u32 = 0xffff_fff1;
-const INGRESS_HANDLE: u32 = 0xffff_0000;
+const INGRESS: TcHandle = TcHandle { major: 0xffff, minor: 0xfff1 };
+const INGRESS_HANDLE: TcHandle = TcHandle { major: 0xffff, minor: 0 };
 
 /// The first filter, for frames of any protocol: ETH_P_ALL in network byte order.
 const FIRST_OF_ALL: u32 = 1 << 16 | (0x0003_u16.to_be() as u32);
+
+const CREATE: u16 = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
 
 /// Lets no more than the rate leave by the link.
 pub(crate) fn add_bucket(index: u32, name: &str, rate: Rate) -> Request {
@@ -43,19 +43,19 @@ pub(crate) fn add_bucket(index: u32, name: &str, rate: Rate) -> Request {
     for size in [rate.queue_bytes(), 0, 0] {
         parameters.extend(size.to_ne_bytes());
     }
-    let options = [
-        attribute(TCA_TBF_PARMS, &parameters),
-        attribute(TCA_TBF_BURST, &rate.burst().to_ne_bytes()),
-        attribute(TCA_TBF_RATE64, &rate.bytes_per_second().to_ne_bytes()),
+    let options = vec![
+        option(TCA_TBF_PARMS, parameters),
+        option(TCA_TBF_BURST, rate.burst().to_ne_bytes().to_vec()),
+        option(TCA_TBF_RATE64, rate.bytes_per_second().to_ne_bytes().to_vec()),
     ];
-    let body = [control(index, 0, ROOT, 0, "tbf"), attribute(TCA_OPTIONS, &options.concat())];
-    Request::new("limit what leaves by", name, CREATE, RTM_NEWQDISC, body.concat())
+    let message = with(TcHandle::default(), ROOT, index, "tbf", options);
+    Request::new("limit what leaves by", name, CREATE, RouteNetlinkMessage::NewQueueDiscipline(message))
 }
 
 /// Lets filters see what comes in by the link.
 pub(crate) fn add_ingress(index: u32, name: &str) -> Request {
-    let body = control(index, INGRESS_HANDLE, INGRESS, 0, "ingress");
-    Request::new("filter what comes in by", name, CREATE, RTM_NEWQDISC, body)
+    let message = with(INGRESS_HANDLE, INGRESS, index, "ingress", Vec::new());
+    Request::new("filter what comes in by", name, CREATE, RouteNetlinkMessage::NewQueueDiscipline(message))
 }
 
 /// Leads all that comes in by a link out by another one.
@@ -66,37 +66,45 @@ pub(crate) fn redirect_ingress(index: u32, name: &str, to: u32) -> Request {
     // struct tc_mirred: index, capabilities, action, two counts, what to do, where to.
     let mirred: Vec<u8> =
         [0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, to].into_iter().flat_map(u32::to_ne_bytes).collect();
-    let mut action = text(TCA_ACT_KIND, "mirred");
+    let mut action = attribute(TCA_ACT_KIND, b"mirred\0");
     action.extend(attribute(TCA_ACT_OPTIONS, &attribute(TCA_MIRRED_PARMS, &mirred)));
-    let options = [attribute(TCA_U32_SEL, &selector), attribute(TCA_U32_ACT, &attribute(1, &action))];
-    let filter = control(index, 0, INGRESS_HANDLE, FIRST_OF_ALL, "u32");
-    let body = [filter, attribute(TCA_OPTIONS, &options.concat())];
-    Request::new("redirect what comes in by", name, CREATE, RTM_NEWTFILTER, body.concat())
+    let options = vec![option(TCA_U32_SEL, selector), option(TCA_U32_ACT, attribute(1, &action))];
+    let mut message = with(TcHandle::default(), INGRESS_HANDLE, index, "u32", options);
+    message.header.info = FIRST_OF_ALL;
+    Request::new("redirect what comes in by", name, CREATE, RouteNetlinkMessage::NewTrafficFilter(message))
 }
 
 /// Takes the limit of what leaves by the link away.
 pub(crate) fn delete_root(index: u32, name: &str) -> Request {
-    Request::new("lift the limit of", name, NLM_F_ACK, RTM_DELQDISC, control(index, 0, ROOT, 0, "tbf"))
+    let message = with(TcHandle::default(), ROOT, index, "tbf", Vec::new());
+    Request::new("lift the limit of", name, NLM_F_ACK, RouteNetlinkMessage::DelQueueDiscipline(message))
 }
 
 /// Takes the filters of what comes in by the link away.
 pub(crate) fn delete_ingress(index: u32, name: &str) -> Request {
-    let body = control(index, INGRESS_HANDLE, INGRESS, 0, "ingress");
-    Request::new("lift the filter of", name, NLM_F_ACK, RTM_DELQDISC, body)
+    let message = with(INGRESS_HANDLE, INGRESS, index, "ingress", Vec::new());
+    Request::new("lift the filter of", name, NLM_F_ACK, RouteNetlinkMessage::DelQueueDiscipline(message))
 }
 
 /// Makes an intermediate device.
 pub(crate) fn create_ifb(name: &LinkName) -> Request {
-    let body = [link(0, 0), text(IFLA_IFNAME, name.as_str()), of_kind("ifb", &[])];
-    Request::new("create ifb", name.as_str(), CREATE, RTM_NEWLINK, body.concat())
+    let link = LinkIfb::new(name.as_str()).build();
+    Request::new("create ifb", name.as_str(), CREATE, RouteNetlinkMessage::NewLink(link))
 }
 
-/// What a message of traffic control begins with, struct tcmsg: no family, index, handle, parent, information; and its kind.
-fn control(index: u32, handle: u32, parent: u32, information: u32, kind: &str) -> Vec<u8> {
-    let mut body: Vec<u8> =
-        [0, index, handle, parent, information].into_iter().flat_map(u32::to_ne_bytes).collect();
-    body.extend(text(TCA_KIND, kind));
-    body
+fn with(handle: TcHandle, parent: TcHandle, index: u32, kind: &str, options: Vec<TcOption>) -> TcMessage {
+    let mut message = TcMessage::with_index(index.cast_signed());
+    message.header.handle = handle;
+    message.header.parent = parent;
+    message.attributes.push(TcAttribute::Kind(kind.to_owned()));
+    if !options.is_empty() {
+        message.attributes.push(TcAttribute::Options(options));
+    }
+    message
+}
+
+fn option(kind: u16, value: Vec<u8>) -> TcOption {
+    TcOption::Other(DefaultNla::new(kind, value))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Netlink requests as bytes, numbered and joined for one send.
+//! Netlink requests as bytes: each built by rtnetlink's builders, then numbered and joined for one send.
 
 mod address;
 mod limit;
@@ -7,6 +7,16 @@ mod port;
 mod uplink;
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_core::{
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkSerializable,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkMessage, Prop, State,
+};
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use crate::bridge::Settings;
 use crate::cable::Cable;
@@ -18,52 +28,7 @@ pub(crate) use limit::{add_bucket, add_ingress, create_ifb, delete_ingress, dele
 pub(crate) use port::{add_static_address, dump_vlans, join_vlan, leave_vlan, set_port};
 pub(crate) use uplink::{create_macvlan, get_netns_id, move_link, restore_link};
 
-// linux/netlink.h, linux/rtnetlink.h
-const NLM_F_REQUEST: u16 = 0x1;
-const NLM_F_ACK: u16 = 0x4;
-const NLM_F_DUMP: u16 = 0x300;
-const NLM_F_REPLACE: u16 = 0x100;
-const NLM_F_EXCL: u16 = 0x200;
-const NLM_F_CREATE: u16 = 0x400;
-const NLM_F_APPEND: u16 = 0x800;
-/// What is nested is marked as such, where the kernel insists.
-const NLA_F_NESTED: u16 = 0x8000;
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
-const RTM_GETLINK: u16 = 18;
-const RTM_SETLINK: u16 = 19;
-const RTM_NEWLINKPROP: u16 = 108;
-
-// linux/if_link.h, linux/veth.h
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_LINK: u16 = 5;
-const IFLA_MASTER: u16 = 10;
-const IFLA_OPERSTATE: u16 = 16;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_AF_SPEC: u16 = 26;
-const IFLA_NET_NS_FD: u16 = 28;
-const IFLA_EXT_MASK: u16 = 29;
-const IFLA_NUM_TX_QUEUES: u16 = 31;
-const IFLA_NUM_RX_QUEUES: u16 = 32;
-const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const IFLA_BR_STP_STATE: u16 = 5;
-const IFLA_BR_VLAN_FILTERING: u16 = 7;
-const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
-const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
-const VETH_INFO_PEER: u16 = 1;
-const IF_OPER_DORMANT: u8 = 5;
-const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
-
-const AF_INET6: u8 = 10;
-const IFF_UP: u32 = 1;
-
-/// Makes what is not there.
-const CREATE: u16 = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
 
 /// One request, and the words for its error.
 #[derive(Clone, Debug)]
@@ -79,7 +44,18 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    fn new(operation: &'static str, object: impl Into<String>, flags: u16, kind: u16, body: Vec<u8>) -> Self {
+    fn new(
+        operation: &'static str,
+        object: impl Into<String>,
+        flags: u16,
+        body: RouteNetlinkMessage,
+    ) -> Self {
+        let mut bytes = vec![0; body.buffer_len()];
+        body.serialize(&mut bytes);
+        Self::raw(operation, object, flags, body.message_type(), bytes)
+    }
+
+    fn raw(operation: &'static str, object: impl Into<String>, flags: u16, kind: u16, body: Vec<u8>) -> Self {
         Self { operation, object: object.into(), flags: NLM_F_REQUEST | flags, kind, body }
     }
 
@@ -111,106 +87,107 @@ impl Request {
 /// that is up makes it forward, for which it goes through all its ports; the port has no carrier and is stopped again in
 /// the same way. A dormant one is only looked at when the guest brings up its end.
 pub(crate) fn create_cable(netns: BorrowedFd<'_>, cable: &Cable) -> Request {
-    let queues = [number(IFLA_NUM_TX_QUEUES, 1), number(IFLA_NUM_RX_QUEUES, 1)].concat();
-    let mtu = cable.mtu.map_or_else(Vec::new, |mtu| number(IFLA_MTU, mtu));
-    let guest = [
-        link(0, 0),
-        text(IFLA_IFNAME, cable.guest_name.as_str()),
-        attribute(IFLA_ADDRESS, &cable.guest_mac.octets()),
-        queues.clone(),
-        namespace(netns),
-        mtu.clone(),
-    ];
-    let host = [
-        link(0, 0),
-        text(IFLA_IFNAME, cable.host_name.as_str()),
-        attribute(IFLA_ADDRESS, &cable.host_mac().octets()),
-        queues,
-        attribute(IFLA_OPERSTATE, &[IF_OPER_DORMANT]),
-        mtu,
-        cable.port.as_ref().map_or_else(Vec::new, |port| number(IFLA_MASTER, port.bridge)),
-        of_kind("veth", &[attribute(VETH_INFO_PEER, &guest.concat())]),
-    ];
-    Request::new("create cable", cable.host_name.as_str(), CREATE, RTM_NEWLINK, host.concat())
+    let mut guest = LinkMessageBuilder::<LinkUnspec>::new()
+        .name(cable.guest_name.as_str())
+        .address(cable.guest_mac.octets().to_vec())
+        .append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+        .setns_by_fd(netns.as_raw_fd());
+    let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        .name(cable.host_name.as_str())
+        .address(cable.host_mac().octets().to_vec())
+        .append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+        .append_extra_attribute(LinkAttribute::OperState(State::Dormant));
+    if let Some(mtu) = cable.mtu {
+        guest = guest.mtu(mtu);
+        host = host.mtu(mtu);
+    }
+    if let Some(port) = &cable.port {
+        host = host.controller(port.bridge);
+    }
+    // The builder's own `peer()` knows nothing but a name.
+    let host = host.set_info_data(InfoData::Veth(InfoVeth::Peer(guest.build())));
+    Request::new(
+        "create cable",
+        cable.host_name.as_str(),
+        NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+        RouteNetlinkMessage::NewLink(host.build()),
+    )
 }
 
 /// Makes a bridge, up, whose address is `mac` for good.
 pub(crate) fn create_bridge(name: &str, mac: Mac, settings: &Settings) -> Request {
-    let mut data = Vec::new();
+    let mut bridge = LinkBridge::new(name).address(mac.octets().to_vec()).up();
     if settings.stp {
-        data.push(number(IFLA_BR_STP_STATE, 1));
+        bridge = bridge.stp_state(BridgeStpState::KernelStp);
     }
     if settings.vlan_filtering {
-        data.push(attribute(IFLA_BR_VLAN_FILTERING, &[1]));
+        bridge = bridge.vlan_filtering(true);
     }
-    let address = attribute(IFLA_ADDRESS, &mac.octets());
-    let body = [link(0, IFF_UP), text(IFLA_IFNAME, name), address, of_kind("bridge", &data)];
-    Request::new("create bridge", name, CREATE, RTM_NEWLINK, body.concat())
+    let bridge = bridge.build();
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    Request::new("create bridge", name, flags, RouteNetlinkMessage::NewLink(bridge))
 }
 
 /// Asks for the link with this name or altname.
 pub(crate) fn get_link_by_name(name: &str) -> Request {
-    let kind = if name.len() <= LINK_NAME_MAX { IFLA_IFNAME } else { IFLA_ALT_IFNAME };
-    get_link(name, NLM_F_ACK, [link(0, 0), text(kind, name)].concat())
+    let link = if name.len() <= LINK_NAME_MAX {
+        LinkUnspec::new_with_name(name)
+    } else {
+        let mut value = name.as_bytes().to_vec();
+        value.push(0);
+        LinkMessageBuilder::<LinkUnspec>::new()
+            .append_extra_attribute(LinkAttribute::Other(DefaultNla::new(IFLA_ALT_IFNAME, value)))
+    };
+    get_link(name, NLM_F_ACK, link)
 }
 
 /// Asks for the link with this ifindex.
 pub(crate) fn get_link_by_index(index: u32) -> Request {
-    get_link(&format!("number {index}"), NLM_F_ACK, link(index, 0))
+    get_link(&format!("number {index}"), NLM_F_ACK, LinkUnspec::new_with_index(index))
 }
 
 /// Asks for all links.
 pub(crate) fn dump_links() -> Request {
-    get_link("of this network namespace", NLM_F_DUMP, link(0, 0))
+    get_link("of this network namespace", NLM_F_DUMP, LinkMessageBuilder::<LinkUnspec>::new())
 }
 
 /// Statistics are the larger half of a link's answer, and nobody here reads them.
-fn get_link(object: &str, flags: u16, mut body: Vec<u8>) -> Request {
-    body.extend(number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS));
-    Request::new("read link", object, flags, RTM_GETLINK, body)
+fn get_link(object: &str, flags: u16, link: LinkMessageBuilder<LinkUnspec>) -> Request {
+    let mask = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
+    let link = link.append_extra_attribute(mask).build();
+    Request::new("read link", object, flags, RouteNetlinkMessage::GetLink(link))
 }
 
 /// Gives the link a further name.
 pub(crate) fn add_altname(index: u32, altname: &str) -> Request {
-    let names = attribute(IFLA_PROP_LIST | NLA_F_NESTED, &text(IFLA_ALT_IFNAME, altname));
-    Request::new("add altname", altname, CREATE, RTM_NEWLINKPROP, [link(index, 0), names].concat())
+    let mut link = by_index(index);
+    link.attributes.push(LinkAttribute::PropList(vec![Prop::AltIfName(altname.to_owned())]));
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    Request::new("add altname", altname, flags, RouteNetlinkMessage::NewLinkProp(link))
 }
 
 /// Brings the link up, and keeps it from giving itself an IPv6 address.
 pub(crate) fn set_up_without_ipv6_address(index: u32, name: &str) -> Request {
-    let mode = attribute(IFLA_INET6_ADDR_GEN_MODE, &[IN6_ADDR_GEN_MODE_NONE]);
-    let families = attribute(IFLA_AF_SPEC, &attribute(AF_INET6.into(), &mode));
-    Request::new("bring up link", name, NLM_F_ACK, RTM_NEWLINK, [link(index, IFF_UP), families].concat())
+    let mut link = LinkUnspec::new_with_index(index).up().build();
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    link.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
+    Request::new("bring up link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
 }
 
 /// Brings the link up.
 pub(crate) fn set_up(index: u32, name: &str) -> Request {
-    Request::new("bring up link", name, NLM_F_ACK, RTM_NEWLINK, link(index, IFF_UP))
+    let link = LinkUnspec::new_with_index(index).up().build();
+    Request::new("bring up link", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
 }
 
 /// Deletes a link.
 pub(crate) fn delete_link(index: u32, name: &str) -> Request {
-    Request::new("delete link", name, NLM_F_ACK, RTM_DELLINK, link(index, 0))
+    Request::new("delete link", name, NLM_F_ACK, RouteNetlinkMessage::DelLink(by_index(index)))
 }
 
-/// What a message of a link begins with, struct ifinfomsg: no family and no type, its index, flags, and which of them change.
-fn link(index: u32, flags: u32) -> Vec<u8> {
-    [[0; 4], index.to_ne_bytes(), flags.to_ne_bytes(), flags.to_ne_bytes()].concat()
-}
-
-/// What a new link is, and what only such a one has.
-fn of_kind(kind: &str, data: &[Vec<u8>]) -> Vec<u8> {
-    let kind = text(IFLA_INFO_KIND, kind);
-    let data = if data.is_empty() { Vec::new() } else { attribute(IFLA_INFO_DATA, &data.concat()) };
-    attribute(IFLA_LINKINFO, &[kind, data].concat())
-}
-
-/// The network namespace that a link is to be in.
-fn namespace(netns: BorrowedFd<'_>) -> Vec<u8> {
-    attribute(IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes())
-}
-
-/// An attribute in bytes.
+/// An attribute in bytes, for those that netlink-packet-route does not know.
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
     let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
@@ -219,12 +196,8 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn number(kind: u16, value: u32) -> Vec<u8> {
-    attribute(kind, &value.to_ne_bytes())
-}
-
-fn text(kind: u16, value: &str) -> Vec<u8> {
-    attribute(kind, &[value.as_bytes(), b"\0"].concat())
+fn by_index(index: u32) -> LinkMessage {
+    LinkUnspec::new_with_index(index).build()
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 
 use std::net::IpAddr;
 
-use super::{NLA_F_NESTED, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, Request, attribute, text};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE};
+
+use super::{Request, attribute};
 
 const NFPROTO_NETDEV: u8 = 5;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
@@ -53,6 +55,9 @@ const IPV6_SOURCE: u32 = 8;
 /// The network of all link-local addresses, as far as they are used: `fe80::/64`.
 const LINK_LOCAL: [u8; 8] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0];
 
+/// What is nested is marked as such.
+const NLA_F_NESTED: u16 = 0x8000;
+
 const CHAIN: &str = "from-guest";
 
 /// One transaction that lets only frames from these addresses in by the link.
@@ -87,7 +92,7 @@ pub(crate) fn allow_all(link: &str) -> Vec<Request> {
 /// One transaction after which there is no table at all in the network namespace.
 pub(crate) fn delete_all() -> Vec<Request> {
     let body = header(0, 0);
-    let delete = Request::new(
+    let delete = Request::raw(
         "delete all nftables tables of",
         "this network namespace",
         NLM_F_ACK,
@@ -101,7 +106,7 @@ fn transaction(link: &str, requests: Vec<Request>) -> Vec<Request> {
     let mark = |kind| {
         let body = header(0, NFNL_SUBSYS_NFTABLES);
         // Without an acknowledgement: the kernel refuses a mark only where it refuses all.
-        Request::new("change nftables for", link, 0, kind, body)
+        Request::raw("change nftables for", link, 0, kind, body)
     };
     let mut all = vec![mark(NFNL_MSG_BATCH_BEGIN)];
     all.extend(requests);
@@ -179,7 +184,7 @@ fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
 fn object(operation: &'static str, link: &str, flags: u16, kind: u16, attributes: &[u8]) -> Request {
     let mut body = header(NFPROTO_NETDEV, 0);
     body.extend(attributes);
-    Request::new(operation, link, NLM_F_ACK | flags, NFNL_SUBSYS_NFTABLES << 8 | kind, body)
+    Request::raw(operation, link, NLM_F_ACK | flags, NFNL_SUBSYS_NFTABLES << 8 | kind, body)
 }
 
 /// struct nfgenmsg: family, version 0, and a number in network byte order.
@@ -190,6 +195,10 @@ fn header(family: u8, resource: u16) -> Vec<u8> {
 
 fn number(kind: u16, value: u32) -> Vec<u8> {
     attribute(kind, &value.to_be_bytes())
+}
+
+fn text(kind: u16, value: &str) -> Vec<u8> {
+    attribute(kind, &[value.as_bytes(), b"\0"].concat())
 }
 
 fn nested(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {

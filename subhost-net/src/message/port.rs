@@ -1,92 +1,76 @@
 //! What is said about a port of a bridge. The message that creates a link overlooks all of it.
 
-use super::{
-    IFLA_AF_SPEC, IFLA_EXT_MASK, IFLA_LINKINFO, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE,
-    RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK, Request, attribute, link, number, text,
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE};
+use netlink_packet_route::link::{
+    AfSpecBridge, BridgeVlanInfo, BridgeVlanInfoFlags, LinkAttribute, LinkExtentMask, LinkMessage,
 };
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::LinkBridgePort;
+
+use super::Request;
 use crate::mac::Mac;
 use crate::port::PortState;
 
-// linux/rtnetlink.h, linux/if_link.h, linux/if_bridge.h, linux/neighbour.h
-const RTM_NEWNEIGH: u16 = 28;
-const IFLA_INFO_SLAVE_KIND: u16 = 4;
-const IFLA_INFO_SLAVE_DATA: u16 = 5;
-const IFLA_BRPORT_MODE: u16 = 4;
-const IFLA_BRPORT_LEARNING: u16 = 8;
-const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
-const IFLA_BRPORT_MCAST_FLOOD: u16 = 27;
-const IFLA_BRPORT_BCAST_FLOOD: u16 = 30;
-const IFLA_BRPORT_ISOLATED: u16 = 33;
-const IFLA_BRPORT_LOCKED: u16 = 39;
-const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
-const BRIDGE_VLAN_INFO_PVID: u16 = 1 << 1;
-const BRIDGE_VLAN_INFO_UNTAGGED: u16 = 1 << 2;
-const RTEXT_FILTER_BRVLAN: u32 = 1 << 1;
-const NDA_LLADDR: u16 = 2;
-const NDA_VLAN: u16 = 5;
-const NTF_MASTER: u8 = 1 << 2;
 /// NUD_NOARP and NUD_REACHABLE: an entry that is not learnt and does not age (`static` in `bridge fdb`).
 const STATIC: u16 = 0x40 | 0x02;
 
-const AF_BRIDGE: u8 = 7;
-
 /// Says what passes at the port.
 pub(crate) fn set_port(index: u32, name: &str, state: &PortState) -> Request {
-    let flags = [
-        (IFLA_BRPORT_ISOLATED, state.isolated),
-        (IFLA_BRPORT_LOCKED, state.locked),
-        (IFLA_BRPORT_MODE, state.hairpin),
-        (IFLA_BRPORT_LEARNING, state.learning),
-        (IFLA_BRPORT_UNICAST_FLOOD, state.flood_unknown),
-        (IFLA_BRPORT_MCAST_FLOOD, state.flood_multicast),
-        (IFLA_BRPORT_BCAST_FLOOD, state.flood_broadcast),
-    ];
-    let data = flags.map(|(kind, is_set)| attribute(kind, &[is_set.into()])).concat();
-    let info = [text(IFLA_INFO_SLAVE_KIND, "bridge"), attribute(IFLA_INFO_SLAVE_DATA, &data)].concat();
-    let body = [link(index, 0), attribute(IFLA_LINKINFO, &info)].concat();
-    Request::new("set bridge port", name, NLM_F_ACK, RTM_NEWLINK, body)
+    let link = LinkBridgePort::new(index)
+        .isolated(state.isolated)
+        .locked(state.locked)
+        .hairpin(state.hairpin)
+        .learning(state.learning)
+        .flood(state.flood_unknown)
+        .mcast_flood(state.flood_multicast)
+        .bcast_flood(state.flood_broadcast)
+        .build();
+    Request::new("set bridge port", name, NLM_F_ACK, RouteNetlinkMessage::NewLink(link))
 }
 
 /// Puts the untagged frames of the port into a VLAN.
 pub(crate) fn join_vlan(index: u32, name: &str, id: u16) -> Request {
-    let body = vlan(index, BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, id);
-    Request::new("set vlan of port", name, NLM_F_ACK, RTM_SETLINK, body)
+    let flags = BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged;
+    let link = vlan(index, BridgeVlanInfo { flags, vid: id });
+    Request::new("set vlan of port", name, NLM_F_ACK, RouteNetlinkMessage::SetLink(link))
 }
 
 /// Takes the port out of a VLAN.
 pub(crate) fn leave_vlan(index: u32, name: &str, id: u16) -> Request {
-    Request::new("take vlan from port", name, NLM_F_ACK, RTM_DELLINK, vlan(index, 0, id))
+    let link = vlan(index, BridgeVlanInfo { flags: BridgeVlanInfoFlags::empty(), vid: id });
+    Request::new("take vlan from port", name, NLM_F_ACK, RouteNetlinkMessage::DelLink(link))
 }
 
 /// Asks for the VLANs of all ports.
 pub(crate) fn dump_vlans() -> Request {
-    let body = [of_bridge(0), number(IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN)].concat();
-    Request::new("read vlans", "of this network namespace", NLM_F_DUMP, RTM_GETLINK, body)
+    let mut link = LinkMessage::default();
+    link.header.interface_family = AddressFamily::Bridge;
+    link.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan]));
+    let object = "of this network namespace";
+    Request::new("read vlans", object, NLM_F_DUMP, RouteNetlinkMessage::GetLink(link))
 }
 
 /// Tells the bridge, for good, that an address is behind the port.
 pub(crate) fn add_static_address(index: u32, name: &str, mac: Mac, vlan: Option<u16>) -> Request {
-    // struct ndmsg: family, index, state, flags, type.
-    let mut body = vec![AF_BRIDGE, 0, 0, 0];
-    body.extend(index.to_ne_bytes());
-    body.extend(STATIC.to_ne_bytes());
-    body.extend([NTF_MASTER, 0]);
-    body.extend(attribute(NDA_LLADDR, &mac.octets()));
-    body.extend(vlan.into_iter().flat_map(|vlan| attribute(NDA_VLAN, &vlan.to_ne_bytes())));
+    let mut entry = NeighbourMessage::default();
+    entry.header.family = AddressFamily::Bridge;
+    entry.header.ifindex = index;
+    entry.header.state = NeighbourState::from(STATIC);
+    entry.header.flags = NeighbourFlags::Controller;
+    entry.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.octets().to_vec()));
+    entry.attributes.extend(vlan.map(NeighbourAttribute::Vlan));
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-    Request::new("tell the bridge the address behind", name, flags, RTM_NEWNEIGH, body)
+    let message = RouteNetlinkMessage::NewNeighbour(entry);
+    Request::new("tell the bridge the address behind", name, flags, message)
 }
 
-fn vlan(index: u32, flags: u16, id: u16) -> Vec<u8> {
-    let info = [flags.to_ne_bytes(), id.to_ne_bytes()].concat();
-    [of_bridge(index), attribute(IFLA_AF_SPEC, &attribute(IFLA_BRIDGE_VLAN_INFO, &info))].concat()
-}
-
-/// A link, as the bridge has it.
-fn of_bridge(index: u32) -> Vec<u8> {
-    let mut body = link(index, 0);
-    body[0] = AF_BRIDGE;
-    body
+fn vlan(index: u32, info: BridgeVlanInfo) -> LinkMessage {
+    let mut link = LinkMessage::default();
+    link.header.interface_family = AddressFamily::Bridge;
+    link.header.index = index;
+    link.attributes.push(LinkAttribute::AfSpecBridge(vec![AfSpecBridge::VlanInfo(info)]));
+    link
 }
 
 #[cfg(test)]
