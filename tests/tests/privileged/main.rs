@@ -46,6 +46,7 @@ mod linger_end;
 mod linger_names;
 mod logs;
 mod look;
+mod many;
 mod mounts;
 mod names;
 mod network;
@@ -145,6 +146,7 @@ fn main() -> ExitCode {
         package::CASES,
         paths::CASES,
         pid1::CASES,
+        many::CASES,
         mounts::CASES,
         network::CASES,
         reading::CASES,
