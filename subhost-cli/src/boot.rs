@@ -2,6 +2,7 @@
 //! leaves nothing.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use subhost_init::handoff::Pid1Args;
 use subhost_init::launch::{Launch, Pid1Program, Prepared, Program, Running};
 use subhost_init::process::keep_all_on_exec;
 use subhost_init::userns::{IdMap, UserNamespace};
+use subhost_mount::attached::unmount;
 use subhost_mount::device::Device;
 use subhost_mount::filesystem::Mount;
 use subhost_mount::loopdev::LoopOptions;
@@ -243,12 +245,12 @@ fn apply(
         }
     }
     // The commit point: from here on the subhost is found, and runs whatever becomes of us.
-    draft.publish(&record).step(format!("publish the record of {}", request.name))?;
+    draft.publish(layout, &record).step(format!("publish the record of {}", request.name))?;
     let running = match place(layout, request, &plan, &record, &resources.netns, &views) {
         Ok(()) => prepared.go().step("start PID 1"),
         Err(error) => {
             // Without its name the record is no commitment any more, and what waits for GO ends.
-            remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
+            remove(layout, &request.name, &record).step(format!("remove the record of {}", request.name))?;
             drop(prepared);
             Err(error)
         }
@@ -256,7 +258,7 @@ fn apply(
     let running = match running {
         Ok(running) => running,
         Err(error) => {
-            remove(layout, &request.name).step(format!("remove the record of {}", request.name))?;
+            remove(layout, &request.name, &record).step(format!("remove the record of {}", request.name))?;
             // What lingered before goes on to linger.
             let mut left = linger::take_off(&added);
             if !is_kept {
@@ -397,7 +399,11 @@ fn launch(
     let staging = Staging::new().step("make the staging namespace")?;
     let planned = plan.cgroup.clone();
     let read = if plan.reads_disks { Some(Arc::clone(&resources.devices)) } else { None };
+    let pins = layout.netns_dir.clone();
     let launched = staging.run(move || -> Result<(Cgroup, Prepared, Staged), Error> {
+        // The names of all other namespaces are mounts as well, and would be copied once more for PID 1. Where there are none
+        // the folder is no mount.
+        let _ = File::open(pins).map(|pins| unmount(&pins));
         let mut staged = stage.build(&pid1)?;
         let args = match &args.payload {
             Some(command) if command.is_empty() => {

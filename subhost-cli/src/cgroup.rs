@@ -229,7 +229,7 @@ impl PlannedCgroup {
     pub fn create(&self, more: impl IntoIterator<Item = DeviceRule>) -> Result<Cgroup, Error> {
         let step = || format!("make the cgroup {}", self.plan.name);
         if let Some(first) = self.directories.first() {
-            remove_leftovers(first);
+            remove_leftovers(first, &self.plan.name);
             if first.exists() {
                 let everywhere = Hierarchies::observe().step(step())?;
                 sweep(&self.plan.name, &everywhere).map_err(|error| Error::Step {
@@ -245,10 +245,13 @@ impl PlannedCgroup {
     }
 }
 
-/// Directories without a name of their own that killed commands have left: nobody boots one of that name again. One that has
-/// processes is not removed by the kernel.
-fn remove_leftovers(beside: &Path) {
+/// For one without a name of its own: directories of others that killed commands have left, as nobody boots one of that name
+/// again. One that has processes is not removed by the kernel.
+fn remove_leftovers(beside: &Path, name: &str) {
     let own = format!(".{}", pid_namespace());
+    if !name.ends_with(&own) {
+        return;
+    }
     let entries = beside.parent().map(std::fs::read_dir);
     for entry in entries.into_iter().flatten().flatten().filter_map(Result::ok) {
         let name = entry.file_name();

@@ -134,7 +134,7 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
         Err(error) => return Err(Error::Left(vec![Complaint::new(format!("record of {name}: {error}"))])),
     }
     if !record.supervisor.is_of_this_boot() {
-        return sweep_files(layout, name);
+        return sweep_files(layout, name, Some(record));
     }
     let hidden = linger::take_off(record.lingers.as_ref().map_or(&[], |lingers| &lingers.mounts));
     let mut is_done = hidden.is_empty();
@@ -148,7 +148,7 @@ pub fn sweep(layout: &Layout, name: &Name, record: &Record) -> Result<(), Error>
     if let Err(error) = control::remove(layout, name) {
         left.push(Complaint::new(format!("remove the control socket of {name}: {error}")));
     }
-    if is_done && let Err(error) = forget(layout, name) {
+    if is_done && let Err(error) = forget(layout, name, Some(record)) {
         left.push(Complaint::new(format!("remove the record of {name}: {error}")));
     }
     if left.is_empty() { Ok(()) } else { Err(Error::Left(left)) }
@@ -175,7 +175,7 @@ pub fn sweep_torn(layout: &Layout, name: &Name) -> Result<bool, Error> {
     }
     let step = || format!("look at the network namespace of {name}");
     match pinned_inode(&layout.netns_dir, name.as_str()).step(step())? {
-        Some(PinState::Leftover) | None => sweep_files(layout, name).map(|()| true),
+        Some(PinState::Leftover) | None => sweep_files(layout, name, None).map(|()| true),
         // It was no crash that has torn the record.
         Some(_) => Err(Error::refused(
             Complaint::new(format!("subhost {name}: its record is torn, and its network namespace is there"))
@@ -187,13 +187,13 @@ pub fn sweep_torn(layout: &Layout, name: &Name) -> Result<bool, Error> {
 }
 
 /// Removes what a crash of the host leaves where `/run` outlives it: files. All else has ended with it.
-fn sweep_files(layout: &Layout, name: &Name) -> Result<(), Error> {
+fn sweep_files(layout: &Layout, name: &Name, record: Option<&Record>) -> Result<(), Error> {
     let step = || format!("remove what a crash of the host has left of {name}");
     if pinned_inode(&layout.netns_dir, name.as_str()).step(step())? == Some(PinState::Leftover) {
         unpin(&layout.netns_dir, name.as_str(), 0).step(step())?;
     }
     control::remove(layout, name).step(step())?;
-    forget(layout, name).step(step())
+    forget(layout, name, record).step(step())
 }
 
 /// Takes the limits of the cables away, and the name of the netns. Returns what is left.

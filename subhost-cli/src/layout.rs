@@ -112,6 +112,11 @@ impl Layout {
         self.lingering_records().join(name.as_str())
     }
 
+    /// Folder of the records by their ids.
+    pub fn ids(&self) -> PathBuf {
+        self.run_dir.join("ids")
+    }
+
     /// Folder of the control sockets of supervisors.
     pub fn controls(&self) -> PathBuf {
         self.run_dir.join("control")

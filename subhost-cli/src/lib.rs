@@ -27,6 +27,7 @@ pub mod fsck;
 pub mod fstab;
 pub mod guest;
 pub mod handover;
+pub mod idindex;
 pub mod idrange;
 #[cfg(feature = "images")]
 pub mod images;

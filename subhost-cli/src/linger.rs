@@ -213,7 +213,7 @@ fn network(layout: &Layout, record: &Record, user_namespace_inode: u64) -> Optio
     let netns = Netns::open_pinned(&layout.netns_dir, &record.name).ok()?;
     let users = UserNamespace::from_fd(netns.user_namespace().ok()?).ok()?;
     let is_ours = netns.inode() == record.netns_inode && users.inode().ok()? == user_namespace_inode;
-    let links = Observed::read().ok()?;
+    let links = Observed::named(record.cables.iter().map(|cable| &*cable.host)).ok()?;
     let is_there = |cable: &CableRecord| {
         links.by_index(cable.host_ifindex).is_some_and(|link| link.has_name(&cable.host))
     };

@@ -140,27 +140,13 @@ pub fn lock_ids(layout: &Layout, first: u32, count: u32) -> io::Result<Option<Lo
     try_lock(layout, i64::from(first), i64::from(count))
 }
 
-/// Takes the lock of the first free one of these ranges of ids; `None` when none is left.
-///
-/// # Errors
-/// The lock file cannot be made or locked.
-pub fn lock_first(
-    layout: &Layout,
-    mut firsts: impl Iterator<Item = u32>,
-    count: u32,
-) -> io::Result<Option<(u32, Lock)>> {
-    let file = open(layout)?;
-    for first in firsts.by_ref() {
-        if try_range(&file, i64::from(first), i64::from(count))? {
-            return Ok(Some((first, Lock(file))));
-        }
-    }
-    Ok(None)
-}
-
 fn try_lock(layout: &Layout, byte: i64, count: i64) -> io::Result<Option<Lock>> {
     let file = open(layout)?;
-    Ok(try_range(&file, byte, count)?.then_some(Lock(file)))
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&range_of(byte, count))) {
+        Ok(_) => Ok(Some(Lock(file))),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn open(layout: &Layout) -> io::Result<File> {
@@ -168,14 +154,6 @@ fn open(layout: &Layout) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
     options.open(layout.lock())
-}
-
-fn try_range(file: &File, byte: i64, count: i64) -> io::Result<bool> {
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&range_of(byte, count))) {
-        Ok(_) => Ok(true),
-        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "constants of the C interface that fit its fields")]

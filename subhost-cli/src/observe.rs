@@ -1,12 +1,14 @@
 //! What is there: images and their tables, links and bridges, and the subhosts that run.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use subhost_config::schema::{DiskSpec, PartitionChoice};
 use subhost_mount::fstype::{Superblock, probe};
 use subhost_mount::image::{Access, Holder, Image};
 use subhost_mount::partition::{ByteRange, Selected, Selector};
+use subhost_net::name::host_end;
 use subhost_net::netns::{PinState, pinned_inode};
 
 use crate::cgroup;
@@ -66,7 +68,7 @@ pub struct Observed {
     pub disks: Vec<Option<ObservedDisk>>,
     /// What the binds of the request are of, in order; `None` where a complaint tells why.
     pub binds: Vec<Option<BindSource>>,
-    /// Links of the host's network namespace, for a request with cables.
+    /// Links of the host's network namespace: those that the cables of the request need or must not find.
     links: subhost_net::observe::Observed,
     /// Records of subhosts that run or linger; `None` where only root can read them. They are as many as there are subhosts,
     /// and rarely asked for.
@@ -140,15 +142,11 @@ impl Observed {
     /// # Errors
     /// The links cannot be listed.
     pub fn of(request: &Request, layout: &Layout, purpose: Purpose) -> Result<Observed, subhost_net::Error> {
-        let links = match request.cables.is_empty() {
-            true => subhost_net::observe::Observed::default(),
-            false => subhost_net::observe::Observed::read()?,
-        };
         let mut observed = Observed {
             images: Vec::new(),
             disks: Vec::new(),
             binds: Vec::new(),
-            links,
+            links: links_for(request)?,
             running: OnceCell::new(),
             layout: layout.clone(),
             purpose,
@@ -360,6 +358,22 @@ impl Observed {
             }
             None => Some(LinkOwner::Other(format!("it is {kind}, index {}, and not ours", link.index))),
         }
+    }
+}
+
+/// The bridges of the cables, and who has the names of their host ends.
+fn links_for(request: &Request) -> Result<subhost_net::observe::Observed, subhost_net::Error> {
+    let bridges: BTreeSet<&str> = request.cables.iter().filter_map(|cable| cable.bridge.as_deref()).collect();
+    let ends =
+        (0_u32..).zip(&request.cables).filter_map(|(index, _)| host_end(request.name.as_str(), index).ok());
+    let ends: Vec<String> =
+        ends.flat_map(|end| [Some(end.name.to_string()), end.altname]).flatten().collect();
+    let names = bridges.iter().copied().chain(ends.iter().map(String::as_str));
+    let found = subhost_net::observe::Observed::named(names)?;
+    // The answer to one that is missing names the others.
+    match bridges.into_iter().all(|bridge| found.by_name(bridge).is_some()) {
+        true => Ok(found),
+        false => subhost_net::observe::Observed::read(),
     }
 }
 

@@ -17,6 +17,7 @@ use subhost_init::process::ProcessIdentity;
 
 use crate::cgroup::CgroupRecord;
 use crate::handover::Policy;
+use crate::idindex;
 use crate::isolation::Isolation;
 use crate::layout::{Layout, Name};
 use crate::linger::Lingers;
@@ -213,6 +214,7 @@ impl Draft {
         make_private_dir(&layout.run_dir)?;
         let dir = layout.records();
         make_private_dir(&dir)?;
+        make_private_dir(&layout.ids())?;
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let file = rustix::fs::open(&dir, flags, Mode::from_raw_mode(0o600))?;
         Ok(Draft { file: file.into(), path: layout.record(name) })
@@ -230,9 +232,10 @@ impl Draft {
     ///
     /// # Errors
     /// A record of that name is there, or it cannot be written.
-    pub fn publish(mut self, record: &Record) -> io::Result<()> {
+    pub fn publish(mut self, layout: &Layout, record: &Record) -> io::Result<()> {
         self.file.write_all(&serde_json::to_vec(record)?)?;
         rustix::fs::linkat(&self.file, "", CWD, &self.path, AtFlags::EMPTY_PATH)?;
+        idindex::add(layout, &self.file, record);
         Ok(())
     }
 }
@@ -246,7 +249,9 @@ pub fn replace(layout: &Layout, name: &Name, record: &Record) -> io::Result<()> 
     remove_file(&next)?;
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&next)?;
     file.write_all(&serde_json::to_vec(record)?)?;
-    std::fs::rename(&next, layout.record(name))
+    std::fs::rename(&next, layout.record(name))?;
+    idindex::add(layout, &file, record);
+    Ok(())
 }
 
 /// What [`replace`] has under way; no name of a subhost begins with a dot.
@@ -279,7 +284,11 @@ pub fn is_torn(layout: &Layout, name: &Name) -> bool {
     read(layout, name).is_err_and(|error| error.get_ref().is_some_and(|error| error.is::<Torn>()))
 }
 
-fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
+/// Reads a record in this place; `None` when there is none.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_file(path: &Path, name: &Name) -> io::Result<Option<Record>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(rustix::io::Errno::NOENT) => return Ok(None),
@@ -335,21 +344,26 @@ impl Record {
     }
 }
 
-/// Removes the record of a name that runs; that it is gone already is success.
+/// Removes a record, which is that of a name that runs; that it is gone already is success.
 ///
 /// # Errors
 /// It cannot be removed.
-pub fn remove(layout: &Layout, name: &Name) -> io::Result<()> {
+pub fn remove(layout: &Layout, name: &Name, record: &Record) -> io::Result<()> {
     remove_file(&next_record(layout, name))?;
+    // Its last name goes last: a record that has any is a commitment.
+    idindex::remove(layout, record)?;
     remove_file(&layout.record(name))
 }
 
-/// Removes all that is recorded of a name; that it is gone already is success.
+/// Removes all that is recorded of a name, in a record that may be torn; that it is gone already is success.
 ///
 /// # Errors
 /// It cannot be removed.
-pub fn forget(layout: &Layout, name: &Name) -> io::Result<()> {
-    remove(layout, name)?;
+pub fn forget(layout: &Layout, name: &Name, record: Option<&Record>) -> io::Result<()> {
+    match record {
+        Some(record) => remove(layout, name, record)?,
+        None => remove_file(&layout.record(name))?,
+    }
     remove_file(&layout.lingering_record(name))
 }
 
@@ -363,7 +377,11 @@ pub fn set_aside(layout: &Layout, name: &Name) -> io::Result<()> {
     unless_gone(std::fs::rename(layout.record(name), layout.lingering_record(name)))
 }
 
-fn remove_file(path: &Path) -> io::Result<()> {
+/// Removes a file; that it is gone already is success.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_file(path: &Path) -> io::Result<()> {
     unless_gone(std::fs::remove_file(path))
 }
 

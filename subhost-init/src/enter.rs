@@ -191,7 +191,7 @@ impl<'fd> Enter<'fd> {
         let keep = keep_list(&kept);
         let (uid, gid, groups) = self.user;
         let groups = groups.into_iter().map(Gid::from_raw).collect();
-        let filter = self.filter.as_ref().map(Filter::compile).transpose()?;
+        let filter = self.filter.as_ref().map(Filter::program);
         let child = Child {
             keep: &keep,
             credentials: &Credentials {

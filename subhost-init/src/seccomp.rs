@@ -16,15 +16,12 @@
 //! other calls, `socketcall` among them, which no filter can look into; they are killed with SIGSYS. The x32 calls of
 //! x86_64 are refused as those are that the kernel does not have.
 
-use std::collections::BTreeMap;
+mod program;
 
+use libc::sock_filter;
 use linux_raw_sys::ioctl::{TIOCLINUX, TIOCSTI};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    sock_filter,
-};
 
-use crate::{Error, Result};
+use self::program::{Answer, Compare, Program};
 
 /// A system call filter.
 ///
@@ -33,16 +30,9 @@ use crate::{Error, Result};
 /// let for_containers_inside = Filter::default().nesting(true);
 /// # let _ = for_containers_inside;
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     nesting: bool,
-    families: Vec<u16>,
-}
-
-impl Default for Filter {
-    fn default() -> Filter {
-        Filter { nesting: false, families: Filter::SOCKET_FAMILIES.to_vec() }
-    }
 }
 
 /// The mount API as it was before Linux 5.2; most of what guests mount has been mounted before they start.
@@ -103,7 +93,7 @@ const LAST_KNOWN: u32 = 469;
 
 impl Filter {
     /// The families that sockets may have: unix, inet, inet6, netlink and packet.
-    pub const SOCKET_FAMILIES: [u16; 5] = [1, 2, 10, 16, 17];
+    pub const SOCKET_FAMILIES: [u32; 5] = [1, 2, 10, 16, 17];
 
     /// Whether containers may run inside: mounting and new user namespaces are then left to the kernel's own judgement.
     #[must_use]
@@ -112,132 +102,49 @@ impl Filter {
         self
     }
 
-    /// The families that sockets may have, by the kernel's numbers, instead of [`Filter::SOCKET_FAMILIES`].
-    #[must_use]
-    pub fn socket_families(mut self, families: &[u16]) -> Filter {
-        families.clone_into(&mut self.families);
-        self
-    }
-
     /// The program for the kernel.
-    pub(crate) fn compile(&self) -> Result<BpfProgram> {
-        self.programs().map(joined).map_err(|_| Error::Refused {
-            object: "system call filter".to_owned(),
-            reason: "cannot be made: too many socket families",
-        })
+    pub(crate) fn program(&self) -> &'static [sock_filter] {
+        static PLAIN: Program = Filter { nesting: false }.compile();
+        static NESTING: Program = Filter { nesting: true }.compile();
+        if self.nesting { NESTING.instructions() } else { PLAIN.instructions() }
     }
 
-    /// One after the other: each has one errno for all that it refuses.
-    fn programs(&self) -> std::result::Result<Vec<BpfProgram>, seccompiler::BackendError> {
-        let mut not_permitted = refused(OF_THE_MACHINE);
-        let terminal = [TIOCSTI, TIOCLINUX];
-        // The kernel only looks at the low half of the request, so no more is compared.
-        let requests = terminal.map(|request| rule([(1, SeccompCmpOp::Eq, request.into())]));
-        not_permitted.insert(libc::SYS_ioctl, requests.into_iter().collect::<std::result::Result<_, _>>()?);
-        let mut missing = refused(FEATURES);
+    /// Run by the compiler, for each kind of filter.
+    const fn compile(&self) -> Program {
+        let terminal: [u32; 2] = [TIOCSTI, TIOCLINUX];
+        let new_user_namespace = libc::CLONE_NEWUSER.cast_unsigned();
+        let mut program = Program::for_calls_up_to(LAST_KNOWN, Answer::Errno(libc::ENOSYS))
+            .answer(FEATURES, Answer::Errno(libc::ENOSYS))
+            .answer(OF_THE_MACHINE, Answer::Errno(libc::EPERM));
         if !self.nesting {
-            not_permitted.extend(refused(MOUNT));
-            missing.extend(refused(NEW_MOUNT));
-            let new_user_namespace = libc::CLONE_NEWUSER as u64;
-            let flag = SeccompCmpOp::MaskedEq(new_user_namespace);
-            for call in [libc::SYS_clone, libc::SYS_unshare] {
-                not_permitted.insert(call, vec![rule([(0, flag.clone(), new_user_namespace)])?]);
-            }
-            // Its flags are in memory, out of a filter's reach; C libraries go back to clone.
-            missing.insert(libc::SYS_clone3, Vec::new());
+            program = program
+                .answer(NEW_MOUNT, Answer::Errno(libc::ENOSYS))
+                .answer(MOUNT, Answer::Errno(libc::EPERM))
+                // Its flags are in memory, out of a filter's reach; C libraries go back to clone.
+                .answer(&[libc::SYS_clone3], Answer::Errno(libc::ENOSYS))
+                .answer_by(
+                    &[libc::SYS_clone, libc::SYS_unshare],
+                    (0, Compare::HasBits, &[new_user_namespace]),
+                    Answer::Errno(libc::EPERM),
+                    Answer::Allow,
+                );
         }
-        let others = self.families.iter().map(|family| (0, SeccompCmpOp::Ne, u64::from(*family)));
-        let other_family = vec![rule(others)?];
-        let families =
-            BTreeMap::from([(libc::SYS_socket, other_family.clone()), (libc::SYS_socketpair, other_family)]);
-
-        let mut programs = vec![
-            program(missing, libc::ENOSYS)?,
-            program(not_permitted, libc::EPERM)?,
-            program(families, libc::EAFNOSUPPORT)?,
-        ];
-        programs[0].splice(..0, unknown_calls());
-        Ok(programs)
+        program
+            .answer_by(
+                &[libc::SYS_ioctl],
+                (1, Compare::Is, &terminal),
+                Answer::Errno(libc::EPERM),
+                Answer::Allow,
+            )
+            .answer_by(
+                &[libc::SYS_socket, libc::SYS_socketpair],
+                (0, Compare::Is, &Filter::SOCKET_FAMILIES),
+                Answer::Allow,
+                Answer::Errno(libc::EAFNOSUPPORT),
+            )
+            .end(Answer::Allow)
     }
 }
-
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-/// These calls, whatever their arguments.
-fn refused(calls: &[libc::c_long]) -> Rules {
-    calls.iter().map(|call| (*call, Vec::new())).collect()
-}
-
-/// All of these hold: the argument's number, how its low half is compared, and with what.
-fn rule(
-    conditions: impl IntoIterator<Item = (u8, SeccompCmpOp, u64)>,
-) -> std::result::Result<SeccompRule, seccompiler::BackendError> {
-    let conditions = conditions.into_iter().map(|(argument, operator, value)| {
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
-    });
-    SeccompRule::new(conditions.collect::<std::result::Result<_, _>>()?)
-}
-
-fn program(rules: Rules, errno: i32) -> std::result::Result<BpfProgram, seccompiler::BackendError> {
-    let refuse = SeccompAction::Errno(errno.cast_unsigned());
-    SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?.try_into()
-}
-
-/// One program of several: what one of them allows comes to the next. The kernel checks and translates each program that it
-/// loads, and runs each for every call, which costs more than its instructions.
-fn joined(programs: Vec<BpfProgram>) -> BpfProgram {
-    programs.into_iter().rev().fold(Vec::new(), |next, mut program| {
-        let end = program.len();
-        if !next.is_empty() {
-            for (behind, instruction) in (1..).zip(&mut program) {
-                if is_allowing(instruction) {
-                    *instruction = forward(end - behind);
-                }
-            }
-        }
-        program.extend(next);
-        program
-    })
-}
-
-fn is_allowing(instruction: &sock_filter) -> bool {
-    u32::from(instruction.code) == libc::BPF_RET | libc::BPF_K && instruction.k == libc::SECCOMP_RET_ALLOW
-}
-
-/// Leaves out so many instructions.
-fn forward(count: usize) -> sock_filter {
-    let k = u32::try_from(count).expect("the kernel takes 4096 instructions at most");
-    instruction(libc::BPF_JMP | libc::BPF_JA, k, 0, 0)
-}
-
-fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
-    let code = u16::try_from(code).expect("the codes of classic BPF have 16 bits");
-    sock_filter { code, jt, jf, k }
-}
-
-/// Refuses every number behind the last one that is known, to be put before a program. The x32 calls are among them: they
-/// have the architecture of x86_64 and numbers from 2^30 on. Of another architecture the program itself says what becomes.
-fn unknown_calls() -> [sock_filter; 5] {
-    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    let statement = |code, k| instruction(code, k, 0, 0);
-    [
-        statement(LOAD, ARCHITECTURE_OFFSET),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, ARCHITECTURE, 0, 3),
-        statement(LOAD, NUMBER_OFFSET),
-        instruction(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, LAST_KNOWN, 0, 1),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),
-    ]
-}
-
-/// In `struct seccomp_data`.
-const NUMBER_OFFSET: u32 = 0;
-const ARCHITECTURE_OFFSET: u32 = 4;
-
-/// As `linux/audit.h` numbers them.
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
 
 #[cfg(test)]
 mod tests;

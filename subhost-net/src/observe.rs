@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 
+use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
+
 use crate::Result;
 use crate::address::Prefixed;
 use crate::decode::{attributes, i32_at, text, u16_at, u32_at};
 use crate::mac::Mac;
 use crate::message;
+use crate::name::LINK_NAME_MAX;
 use crate::port::PortState;
 use crate::socket::Socket;
 
@@ -154,6 +158,31 @@ impl Observed {
             links: links.iter().filter_map(|answer| decode_link(answer)).collect(),
             addresses: addresses.iter().filter_map(|answer| decode_address(answer)).collect(),
         })
+    }
+
+    /// Reads the links of the calling thread's network namespace with one of these names or altnames, and no addresses: that
+    /// takes as long with a thousand others. Needs no privilege.
+    ///
+    /// # Errors
+    /// Of the netlink socket; that there is no such link is none.
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        // Most names are asked for as nobody is to have them: this needs no lock, which a request by netlink may wait for.
+        let may_be_there =
+            |name: &&str| name.len() > LINK_NAME_MAX || if_nametoindex(*name) != Err(Errno::ENODEV);
+        let names = names.into_iter().filter(may_be_there);
+        let requests: Vec<_> = names.map(message::get_link_by_name).collect();
+        let mut found = Self::default();
+        if requests.is_empty() {
+            return Ok(found);
+        }
+        for answer in Socket::open()?.transact(&requests)? {
+            let link = match answer {
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => continue,
+                answer => decode_link(&answer?),
+            };
+            found.links.extend(link.filter(|link| found.by_index(link.index).is_none()));
+        }
+        Ok(found)
     }
 
     /// The link with this name or altname.

@@ -1,5 +1,6 @@
 //! Ids, groups, capabilities, keyring and system call filter of a child.
 
+use libc::sock_filter;
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
@@ -8,7 +9,6 @@ use rustix::thread::{
     set_capabilities_secure_bits, set_keep_capabilities, set_thread_groups, set_thread_res_gid,
     set_thread_res_uid,
 };
-use seccompiler::BpfProgram;
 
 use super::limits;
 use super::report::{Failure, at};
@@ -25,7 +25,7 @@ pub(crate) struct Credentials {
     pub(crate) dropped: CapabilitySet,
     pub(crate) limits: ResourceLimits,
     /// The system call filter, if there is one.
-    pub(crate) filter: Option<BpfProgram>,
+    pub(crate) filter: Option<&'static [sock_filter]>,
 }
 
 impl Credentials {

@@ -281,7 +281,7 @@ impl<'fd> Launch<'fd> {
         let record = self.record.map(raise).transpose().map_err(|e| system("move a descriptor for", e))?;
         let argv = StringArray::new(argv);
         let environment = StringArray::new(self.environment);
-        let filter = self.filter.as_ref().map(Filter::compile).transpose()?;
+        let filter = self.filter.as_ref().map(Filter::program);
         let credentials = Credentials {
             uid: 0,
             gid: 0,

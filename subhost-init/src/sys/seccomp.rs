@@ -2,7 +2,7 @@
 
 use std::io;
 
-use seccompiler::sock_filter;
+use libc::sock_filter;
 
 use super::check;
 
@@ -10,10 +10,9 @@ use super::check;
 pub(crate) fn load(program: &[sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(io::Error::other)?,
-        filter: program.as_ptr().cast_mut().cast(),
+        filter: program.as_ptr().cast_mut(),
     };
-    // SAFETY: the structure and the instructions live for the length of the call, and the kernel only reads them; the
-    // instructions have the kernel's layout in both libraries.
+    // SAFETY: the structure and the instructions live for the length of the call, and the kernel only reads them.
     check(unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(&program))
     })?;

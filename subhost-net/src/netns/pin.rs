@@ -204,7 +204,8 @@ fn make_folder(dir: &Path) -> Result<()> {
 fn share(dir: &Path) -> Result<()> {
     let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
     let _lock = share_lock(dir);
-    match mount(None::<&str>, dir, None::<&str>, shared, None::<&str>) {
+    // Of the folder alone: the kernel would look at each pin there is.
+    match mount(None::<&str>, dir, None::<&str>, MsFlags::MS_SHARED, None::<&str>) {
         Ok(()) => return Ok(()),
         Err(Errno::EINVAL) => {} // not a mount point yet
         Err(errno) => return Err(at("share", dir, errno)),

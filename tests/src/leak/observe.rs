@@ -169,7 +169,7 @@ fn files(folder: &Path, things: &mut BTreeSet<Thing>) -> io::Result<()> {
 fn is_permanent(path: &Path, kind: fs::FileType) -> bool {
     let Ok(below) = path.strip_prefix("/run/subhost") else { return false };
     match below.to_str() {
-        Some("" | "record" | "lingering" | "control") => kind.is_dir(),
+        Some("" | "record" | "lingering" | "ids" | "control") => kind.is_dir(),
         Some("lock") => kind.is_file(),
         Some(name) => name.starts_with("pid1-") && !name.contains('/') && kind.is_file(),
         None => false,

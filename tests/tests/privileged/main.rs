@@ -47,6 +47,7 @@ mod linger_end;
 mod linger_names;
 mod logs;
 mod look;
+mod many;
 mod mounts;
 mod names;
 mod network;
@@ -147,6 +148,7 @@ fn main() -> ExitCode {
         package::CASES,
         paths::CASES,
         pid1::CASES,
+        many::CASES,
         mounts::CASES,
         network::CASES,
         reading::CASES,

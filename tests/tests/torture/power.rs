@@ -117,13 +117,16 @@ impl Crashed {
 
 /// Nothing of the state is left out of what is mixed.
 fn all_are_known(kinds: &[Kind; 2]) -> Verdict {
-    for folder in ["", "record", "lingering", "control"] {
+    for folder in ["", "record", "lingering", "ids", "control"] {
         for entry in fs::read_dir(Path::new(RUN).join(folder))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             let is_known = match folder {
                 "" => {
-                    ["record", "lingering", "control", "lock", "cgroup"].contains(&&*name)
+                    ["record", "lingering", "ids", "control", "lock", "cgroup"].contains(&&*name)
                         || name.starts_with("pid1-")
+                }
+                "ids" => {
+                    kinds.iter().any(|kind| ids_of(&kind.record).is_ok_and(|path| path.ends_with(&name)))
                 }
                 _ => kinds.iter().any(|kind| kind.name == name),
             };
@@ -135,6 +138,12 @@ fn all_are_known(kinds: &[Kind; 2]) -> Verdict {
 
 fn record_of(name: &str) -> PathBuf {
     Path::new(RUN).join("record").join(name)
+}
+
+/// The other name of a record.
+fn ids_of(record: &[u8]) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let value: Value = serde_json::from_slice(record)?;
+    Ok(Path::new(RUN).join("ids").join(format!("{}:{}", value["first_id"], value["id_count"])))
 }
 
 /// A record as of the boot before this one, whose processes had the pid and the start time that this one has.
@@ -235,6 +244,19 @@ fn mix(
     let events = fs::read(EVENTS)?;
     let length = events.len() - random.index(20).min(events.len());
     fs::write(EVENTS, events.get(..length).unwrap_or_default())?;
+    let by_ids = ids_of(&kind.record)?;
+    // A second name of the record, or what was one.
+    match random.index(3) {
+        0 if record_of(&kind.name).exists() => {
+            told += ", ids";
+            fs::hard_link(record_of(&kind.name), by_ids)?;
+        }
+        1 => {
+            told += ", other ids";
+            ANY[random.index(ANY.len())].put(&by_ids, &kind.record, 0o600, random)?;
+        }
+        _ => {}
+    }
     if random.index(2) == 0 {
         told += ", control";
         // Nobody listens, as the listener is gone at once.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use subhost_tests::guest::Process;
 use subhost_tests::host::Host;
 
+use super::cells::BRIDGE;
 use super::report::Table;
 use super::rounds::{Row, Way, call, interleave};
 use crate::Outcome;
@@ -37,12 +38,13 @@ struct Memory {
 }
 
 impl<'a> Many<'a> {
-    /// Boots them one after the other, from one image that is only read, without cables.
+    /// Boots them one after the other, from one image that is only read, each with a cable on the bridge.
     pub(super) fn boot(host: &'a Host, count: usize) -> Outcome<Many<'a>> {
         let image = idle_image(host)?;
         let names: Vec<String> = (0..count).map(|index| host.name(&format!("k{index}-"))).collect();
         for name in &names {
-            host.config(name, &format!("DISKS=( vda:0:{} )\nREADONLY=yes\n", image.display()))?;
+            let disk = format!("DISKS=( vda:0:{} )\nREADONLY=yes\n", image.display());
+            host.config(name, &format!("{disk}BRIDGES=( {BRIDGE}: )\n"))?;
         }
         // The first of all fills the caches.
         if let Some(first) = names.first() {
