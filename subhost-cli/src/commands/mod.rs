@@ -41,6 +41,8 @@ mod start;
 mod stop;
 #[cfg(feature = "accounting")]
 mod top;
+#[cfg(feature = "images")]
+mod tour;
 #[cfg(feature = "accounting")]
 mod usage;
 #[cfg(feature = "accounting")]
@@ -166,6 +168,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "images")]
         Command::Resize(args) => resize::resize(&context, &args),
         Command::Doctor => doctor::doctor(&context),
+        #[cfg(feature = "images")]
+        Command::Tour(args) => tour::tour(&context, &args),
         Command::Man { command } => man::man(&command),
         Command::Completions { shell } => {
             completion::script(shell).and_then(|script| report::print(&script)).map(|()| 0)
