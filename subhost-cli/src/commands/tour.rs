@@ -26,11 +26,16 @@ use crate::tour::{ARCHIVE, STEPS, Tour, archive, is_static};
 pub(super) fn tour(context: &Context, args: &Tour) -> Result<u8, Error> {
     need_root("tour")?;
     let busybox = busybox(args.busybox.as_deref())?;
+    let signals = Signals::block()?;
     let place = Place::take(&context.layout, &args.name)?;
-    let outcome = place.fill(&busybox).and_then(|()| show(context, args, &place));
-    let cleared = place.clear();
-    let status = outcome?;
-    cleared.map(|()| status)
+    let outcome = place.fill(&busybox).and_then(|()| show(context, args, &place, &signals));
+    if let Err(left) = place.clear() {
+        if let Err(error) = &outcome {
+            report::error(error);
+        }
+        return Err(Error::Left(left.into_complaints()));
+    }
+    outcome
 }
 
 /// The program that the tiny system is made of.
@@ -63,6 +68,15 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     /// Takes the folder, also one that a killed tour has left.
     fn take(layout: &'a Layout, name: &'a Name) -> Result<Place<'a>, Error> {
+        match state_of(layout, name).step(format!("read the record of {name}"))? {
+            State::Stopped => {}
+            _ => {
+                let hint = format!("subhostctl stop {name}, or tour --name NAME");
+                return Err(Error::refused(
+                    Complaint::new(format!("subhost {name}: is there already")).hint(hint),
+                ));
+            }
+        }
         let folder = layout.run_dir.join("tour");
         let step = || format!("make {}", folder.display());
         make_private_dir(&layout.run_dir).step(step())?;
@@ -73,15 +87,6 @@ impl<'a> Place<'a> {
                 "tour: another one goes on in {}",
                 folder.display()
             ))));
-        }
-        match state_of(layout, name).step(format!("read the record of {name}"))? {
-            State::Stopped => {}
-            _ => {
-                let hint = format!("subhostctl stop {name}, or tour --name NAME");
-                return Err(Error::refused(
-                    Complaint::new(format!("subhost {name}: is there already")).hint(hint),
-                ));
-            }
         }
         let mut logs = logs(layout, name);
         logs.retain(|log| log.exists());
@@ -100,11 +105,9 @@ impl<'a> Place<'a> {
         archive(busybox, file).step(step())
     }
 
-    /// Ends the subhost, if it is there, and removes all else.
+    /// Ends the subhost, also one that is just being booted, and removes all else.
     fn clear(&self) -> Result<(), Error> {
-        if !matches!(state_of(self.layout, self.name), Ok(State::Stopped)) {
-            stop_one(self.layout, self.name, How::Force)?;
-        }
+        stop_one(self.layout, self.name, How::Force)?;
         for log in logs(self.layout, self.name) {
             if log.exists() && !self.logs.contains(&log) {
                 fs::remove_file(&log).step(format!("remove {}", log.display()))?;
@@ -121,8 +124,7 @@ fn logs(layout: &Layout, name: &Name) -> Vec<PathBuf> {
 }
 
 /// The steps. Status 1 if it was ended before the last one.
-fn show(context: &Context, args: &Tour, place: &Place<'_>) -> Result<u8, Error> {
-    let signals = Signals::block()?;
+fn show(context: &Context, args: &Tour, place: &Place<'_>, signals: &Signals) -> Result<u8, Error> {
     let waits = !args.yes && stdin().is_terminal();
     let (bold, plain) = if context.colour.out { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let program = std::env::current_exe().step("find ourselves")?;
@@ -137,7 +139,7 @@ fn show(context: &Context, args: &Tour, place: &Place<'_>) -> Result<u8, Error> 
         report::print(&format!("\n{}/{}  {}\n{bold}$ {line}{plain}", number + 1, STEPS.len(), step.says))?;
         if !waits {
             report::print("\n")?;
-        } else if !enter_was_typed(&signals) {
+        } else if !enter_was_typed(signals) {
             report::print("\n")?;
             return Ok(1);
         }

@@ -77,6 +77,7 @@ fn refused(host: &Host) -> Verdict {
     let outcome = host.subhostctl(&["tour", "--name", &name])?;
     assert_ne!(outcome.code, 0, "{outcome}");
     assert_eq!(std::fs::read(&record)?, b"torn");
+    is_gone(&name);
     std::fs::remove_dir_all("/run/subhost")?;
     Ok(())
 }
