@@ -448,9 +448,8 @@ Tries what a boot needs for real, and takes it back at once; looks at the kernel
 bridges, the folder of subhosts, each configuration, and at what outlived its subhost. Changes
 nothing. Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
     Doctor,
-    /// Show the life of a subhost, with a tiny system that is made for it
     #[cfg(feature = "images")]
-    #[command(after_help = crate::tour::HELP)]
+    #[expect(missing_docs, reason = "what is given tells")]
     Tour(crate::tour::Tour),
     /// Print what servers that give addresses have to know of subhosts
     #[command(after_help = "\

@@ -8,18 +8,16 @@ use tar::{Builder, EntryType, Header};
 
 use crate::layout::Name;
 
-/// What `--help` says beside the options.
-pub const HELP: &str = "\
+/// Show the life of a subhost, with a tiny system that is made for it
+#[derive(Debug, Args)]
+#[command(after_help = "\
 Examples:
   subhostctl tour                            waits for Enter before each command
   subhostctl tour --yes                      does not
 Makes a tiny system of busybox in /run/subhost/tour, boots it, looks at it and stops it, and shows
 each command before it is run. It has no network. At its end, and after Ctrl-C, nothing is left but
 what events tells of it. Needs root, mkfs.ext4, and a busybox that needs no libraries, as in
-Debian's package busybox-static. docs/tour.md shows what it shows.";
-
-/// `tour`.
-#[derive(Debug, Args)]
+Debian's package busybox-static. docs/tour.md shows what it shows.")]
 pub struct Tour {
     /// Do not wait for Enter; so it is without a terminal, too
     #[arg(long)]
@@ -151,15 +149,6 @@ mod tests {
         let words = STEPS[0].words(&"web".parse().unwrap(), "/run/x");
         let wanted = "--root-dir /run/x create web --image /run/x/tiny.raw --size 16M --tar /run/x/tiny.tar";
         assert_eq!(words.join(" "), wanted);
-    }
-
-    #[test]
-    fn each_step_is_a_command_of_the_program() {
-        use clap::Parser;
-        for step in STEPS {
-            let words = step.words(&"web".parse().unwrap(), "/run/x");
-            crate::args::Cli::try_parse_from(std::iter::once("subhostctl".to_owned()).chain(words)).unwrap();
-        }
     }
 
     #[test]
