@@ -229,7 +229,8 @@ Examples:
   subhostctl recover                         whatever there is
   subhostctl recover web
 A subhost that runs without a supervisor gets a new one, with its console; one that has ended
-loses the names that it left. What was done is said. Returns 0 also when there was nothing to do.")]
+loses the names that it left. What a killed create, clone, snapshot, reset or resize has left, as
+doctor tells it, is removed. What was done is said. Returns 0 also when there was nothing to do.")]
     Recover(Recover),
     /// Run a command inside a running subhost as its root, a shell by default
     #[command(after_help = "\
@@ -375,23 +376,28 @@ in /opt/sub/NAME (or --root-dir), for boot. It gets its host name, eth0 by DHCP,
 that is a line in its configuration. All of it is there in the end, or nothing: what a killed
 command leaves is removed by the next one. docs/create.md has the rest.")]
     Create(crate::images::args::Create),
-    /// Write the root of a subhost that is stopped to an archive of tar
+    /// Write the root of a subhost that is stopped, or paused, to an archive of tar
     #[cfg(feature = "images")]
     #[command(after_help = "\
 Examples:
   subhostctl export web web.tar
   subhostctl export web | zstd > web.tar.zst     create --tar takes it back
-Of one that start starts it is the tree over its base, of others the first disk. Owners are numbers;
-extended attributes and file capabilities come along.")]
+  subhostctl pause web && subhostctl export web web.tar; subhostctl resume web
+Of one that start starts it is the tree over its base; that one may linger or be paused, too. Of
+others it is the first disk. Owners are numbers; extended attributes and file capabilities come
+along.")]
     Export(crate::images::args::Export),
-    /// Keep what a subhost of start has changed, under a name
+    /// Keep what a subhost of start has changed, under a name, or tell and remove what is kept
     #[cfg(feature = "images")]
     #[command(after_help = "\
 Examples:
   subhostctl snapshot web before-upgrade
   subhostctl reset web before-upgrade            back to it
+  subhostctl snapshot --list web
+  subhostctl snapshot --remove web before-upgrade     asks, on a terminal
 It is in the subhost's folder, in snapshot/NAME, and shares its blocks with the original where the
-file system can. rm -r removes it. The subhost has to be stopped.")]
+file system can; SIZE counts these, too. To make one, the subhost has to be stopped. One that is
+mounted, or in the BASE of a subhost, is not removed.")]
     Snapshot(crate::images::args::Snapshot),
     /// Discard what a subhost of start has changed of its base, or since a snapshot
     #[cfg(feature = "images")]
@@ -407,8 +413,8 @@ There is the old layer or the new one, at any moment. The subhost has to be stop
 Examples:
   subhostctl diff web                            A: added, M: changed, D: removed
   subhostctl --json diff web
-What is below a folder that is added is listed too, below one that is removed it is not. The subhost
-has to be stopped.")]
+What is below a folder that is added is listed too, below one that is removed it is not. Of a
+subhost that runs, what it changes meanwhile may be missing, which is said.")]
     Diff(crate::images::args::Diff),
     /// Make a second subhost that is as one that is stopped
     #[cfg(feature = "images")]

@@ -28,6 +28,8 @@ pub enum Fixture {
     DebianRunit,
     /// Debian with systemd: ext4 without a partition table.
     DebianSystemd,
+    /// The part of Debian's mirror that `create` needs: a folder.
+    DebianMirror,
 }
 
 impl Fixture {
@@ -54,6 +56,7 @@ impl Fixture {
             Self::DebianOpenRc => "debian-openrc.ext4",
             Self::DebianRunit => "debian-runit.ext4",
             Self::DebianSystemd => "debian-systemd.ext4",
+            Self::DebianMirror => "debian-mirror",
         }
     }
 
@@ -63,8 +66,7 @@ impl Fixture {
         if path.exists() {
             return Ok(path);
         }
-        let option =
-            if Self::DEBIAN.contains(&self) || Self::INITS.contains(&self) { " --debian" } else { "" };
+        let option = if self.file_name().starts_with("debian") { " --debian" } else { "" };
         Err(format!("no {}: cargo xtask fixtures{option}", path.display()))
     }
 }

@@ -35,6 +35,7 @@ pub(crate) fn build(folder: &Path, debian: bool, steps: &Steps) -> Outcome {
     let shelf = Shelf { folder: folder.to_owned() };
     shelf.make("busybox guest", &Fixture::TINY, &tiny::recipe()?, steps, tiny::tree)?;
     if debian {
+        shelf.folder("part of Debian's mirror", Fixture::DebianMirror, &debian::mirror_recipe(), steps)?;
         let base = shelf.cache("debian base", &debian::base_recipe(), steps, debian::base)?;
         let recipe = debian::recipe()?;
         shelf.make("Debian guest", &Fixture::DEBIAN, &recipe, steps, |tree, step| {
@@ -120,6 +121,20 @@ impl Shelf {
         Ok(self.folder.join(name))
     }
 
+    /// A folder that is no guest.
+    fn folder(&self, what: &str, fixture: Fixture, recipe: &Recipe, steps: &Steps) -> Outcome {
+        if self.has(fixture.file_name(), recipe) {
+            return Ok(());
+        }
+        steps.step(&format!("fetch the {what}"), |step| {
+            let beside = tempfile::Builder::new().prefix(".making-").tempdir_in(&self.folder)?;
+            let made = beside.path().join("folder");
+            fs::create_dir(&made)?;
+            debian::mirror_part(&made, step)?;
+            self.put(&made, fixture.file_name(), recipe)
+        })
+    }
+
     fn has(&self, name: &str, recipe: &Recipe) -> bool {
         let stamp = fs::read_to_string(self.stamp(name)).unwrap_or_default();
         stamp == recipe.stamp() && self.folder.join(name).exists()
@@ -178,6 +193,6 @@ fn write_image(fixture: Fixture, tree: &Path, data: &Path, path: &Path, step: &S
         | Fixture::DebianOpenRc
         | Fixture::DebianRunit
         | Fixture::DebianSystemd => Disk { size, table: None, file_systems: &[root(0)] }.write(path, step),
-        Fixture::TinyTree => Err("a tree is no image".into()),
+        Fixture::TinyTree | Fixture::DebianMirror => Err("a folder is no image".into()),
     }
 }

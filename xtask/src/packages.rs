@@ -58,6 +58,7 @@ pub(crate) const TEST: &[Tool] = &[
     tool("fdisk", "fdisk"),
     tool("sgdisk", "gdisk"),
     // What `create` and `resize` call.
+    tool("debootstrap", "debootstrap"),
     tool("mmdebstrap", "mmdebstrap"),
     tool("resize2fs", "e2fsprogs"),
     tool("gzip", "gzip"),
@@ -118,6 +119,7 @@ pub(crate) const PROOF: &[Tool] =
 
 /// What the Debian guest is made with.
 pub(crate) const DEBIAN_GUEST: &[Tool] = &[
+    tool("debootstrap", "debootstrap"),
     tool("mmdebstrap", "mmdebstrap"),
     tool("mkfs.ext4", "e2fsprogs"),
     tool("sfdisk", "fdisk"),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::columns::COLUMNS;
 use super::ledger::{Account, HostSeen, Point};
 use super::sample::Kind;
 use super::shown::in_units;
@@ -78,24 +79,15 @@ pub fn page(from: &str, to: &str, accounts: &[Account], hosts: &[HostSeen]) -> S
 }
 
 fn table(text: &mut String, accounts: &[&Account]) {
-    *text += "<table>\n<tr><th>Kind<th>Name<th>CPU seconds<th>Memory, mean<th>Memory, peak<th>Read<th>Written\
-              <th>Received<th>Sent<th>Runs\n";
-    let size = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), in_units);
+    let row = |cell: &str, cells: &mut dyn Iterator<Item = String>| {
+        cells.map(|text| format!("<{cell}>{}", escape(&text))).collect::<String>() + "\n"
+    };
+    let titles = ["Kind", "Name"].into_iter().chain(COLUMNS.iter().map(|column| column.title));
+    *text += &format!("<table>\n<tr>{}", row("th", &mut titles.map(str::to_owned)));
     for account in accounts {
-        let _ = writeln!(
-            text,
-            "<tr><td>{}<td>{}<td>{:.2}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{}",
-            account.kind.word(),
-            escape(&account.name),
-            account.cpu_seconds,
-            size(account.memory_mean_bytes),
-            size(account.memory_peak_bytes),
-            in_units(account.read_bytes),
-            in_units(account.written_bytes),
-            in_units(account.received_bytes),
-            in_units(account.sent_bytes),
-            account.runs
-        );
+        let own = [account.kind.word().to_owned(), account.name.clone()];
+        let cells = own.into_iter().chain(COLUMNS.iter().map(|column| column.shown(account)));
+        *text += &format!("<tr>{}", row("td", &mut { cells }));
     }
     *text += "</table>\n";
 }

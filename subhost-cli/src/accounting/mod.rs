@@ -5,6 +5,7 @@
 
 pub mod adopt;
 pub mod args;
+pub mod columns;
 pub mod ended;
 pub mod html;
 pub mod ledger;

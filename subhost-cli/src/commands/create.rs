@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use subhost_mount::rootdir::RootDir;
 
 use super::cp::Mounted;
-use super::{Context, need_root, snapshot};
+use super::{Context, clone, need_root};
 use crate::error::{Complaint, Context as _, Error};
 use crate::images::args;
 use crate::images::create::{From, create as make};
@@ -32,7 +32,7 @@ pub(super) fn create(context: &Context, args: &args::Create) -> Result<u8, Error
         args::Create { oci: Some(path), .. } => From::Oci(path.clone()),
         args::Create { clone: Some(other), image: None, ssh_key: None, .. } => {
             let args = args::Clone { name: other.clone(), new: args.name.clone() };
-            return snapshot::clone(context, &args);
+            return clone::clone(context, &args);
         }
         args::Create { clone: Some(other), .. } => {
             copied = Mounted::of(context, other.clone(), Purpose::Read)?;
@@ -41,8 +41,8 @@ pub(super) fn create(context: &Context, args: &args::Create) -> Result<u8, Error
         _ => return Err(Error::refused(Complaint::new("create: there is nothing to make it from"))),
     };
     let signals = Signals::block()?;
-    let mut progress = Progress::new(context.quiet);
-    let made = make(args, &from, &context.layout, &signals, &mut progress)?;
+    let progress = Progress::new(context.quiet);
+    let made = make(args, &from, &context.layout, &signals, &progress)?;
     drop(progress);
     report::note(context.quiet, &format!("{}: is made: {made}", args.name));
     Ok(0)

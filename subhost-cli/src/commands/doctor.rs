@@ -83,7 +83,7 @@ pub(super) fn doctor(context: &Context) -> Result<u8, Error> {
     findings.extend(folder(layout));
     findings.extend(configurations(context)?);
     findings.extend(cables(layout, &links)?);
-    findings.extend(leftovers(layout, &links)?);
+    findings.extend(leftovers(context, &links)?);
     let bad = findings.iter().any(|finding| finding.health == Health::Bad);
     if context.json {
         report::print_json_array(&findings)?;
@@ -317,7 +317,8 @@ fn again(cable: &ShownCable) -> Option<String> {
 }
 
 /// What outlived its subhost.
-fn leftovers(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
+fn leftovers(context: &Context, links: &Observed) -> Result<Vec<Finding>, Error> {
+    let layout = &context.layout;
     let mut findings = Vec::new();
     let mut known = Vec::new();
     for name in recorded(layout).step("list the records")? {
@@ -361,6 +362,12 @@ fn leftovers(layout: &Layout, links: &Observed) -> Result<Vec<Finding>, Error> {
             let advice = format!("ip link delete {}", link.name);
             findings.push(Finding::new(&link.name, Health::Note, found).advice(advice));
         }
+    }
+    #[cfg(feature = "images")]
+    for left in crate::images::leftover::find(layout, context.how)? {
+        let found = format!("left by a {} that was killed", left.command());
+        let advice = format!("subhostctl recover {} removes it", left.name);
+        findings.push(Finding::new(&left.path.display().to_string(), Health::Note, found).advice(advice));
     }
     findings.extend(deleted_images(Path::new("/sys/devices/virtual/block")));
     if findings.is_empty() {

@@ -3,6 +3,8 @@
 mod autostart;
 mod boot;
 mod check;
+#[cfg(feature = "images")]
+mod clone;
 #[cfg(feature = "accounting")]
 mod collect;
 mod config;
@@ -12,6 +14,8 @@ mod cp;
 mod create;
 mod delete;
 mod dhcp;
+#[cfg(feature = "images")]
+mod diff;
 mod doctor;
 mod enter;
 mod events;
@@ -23,6 +27,8 @@ mod import;
 mod inspect;
 mod life;
 mod list;
+#[cfg(feature = "images")]
+mod live;
 mod logs;
 mod man;
 mod mounts;
@@ -31,6 +37,8 @@ mod plan;
 mod recover;
 #[cfg(feature = "images")]
 mod rescue;
+#[cfg(feature = "images")]
+mod reset;
 #[cfg(feature = "images")]
 mod resize;
 mod run;
@@ -158,11 +166,11 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "images")]
         Command::Snapshot(args) => snapshot::snapshot(&context, &args),
         #[cfg(feature = "images")]
-        Command::Reset(args) => snapshot::reset(&context, &args),
+        Command::Reset(args) => reset::reset(&context, &args),
         #[cfg(feature = "images")]
-        Command::Diff(args) => snapshot::diff(&context, &args),
+        Command::Diff(args) => diff::diff(&context, &args),
         #[cfg(feature = "images")]
-        Command::Clone(args) => snapshot::clone(&context, &args),
+        Command::Clone(args) => clone::clone(&context, &args),
         #[cfg(feature = "images")]
         Command::Rescue(args) => rescue::rescue(&context, args),
         #[cfg(feature = "images")]

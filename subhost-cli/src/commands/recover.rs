@@ -8,6 +8,8 @@ use crate::claim::{complete, sweep, sweep_torn};
 use crate::control;
 use crate::error::{Complaint, Context as _, Error};
 use crate::events::Event;
+#[cfg(feature = "images")]
+use crate::images::leftover;
 use crate::layout::{Layout, Name};
 use crate::lock::{await_name, name_is_held};
 use crate::observe::{State, state_of};
@@ -36,7 +38,25 @@ pub(super) fn recover(context: &Context, args: &args::Recover) -> Result<u8, Err
             Err(error) => left.extend(error.into_complaints()),
         }
     }
+    #[cfg(feature = "images")]
+    if let Err(error) = remove_leftovers(context, &args.names) {
+        left.extend(error.into_complaints());
+    }
     if left.is_empty() { Ok(0) } else { Err(Error::Left(left)) }
+}
+
+/// Removes what commands for images and trees have left, of some subhosts or of all.
+#[cfg(feature = "images")]
+fn remove_leftovers(context: &Context, names: &[Name]) -> Result<(), Error> {
+    let layout = &context.layout;
+    for left in leftover::find(layout, context.how)? {
+        let (name, path) = (&left.name, left.path.display());
+        if (names.is_empty() || names.contains(name)) && leftover::remove(layout, &left)? {
+            let what = format!("{name}: {path}, which a {} has left, is removed", left.command());
+            report::note(context.quiet, &what);
+        }
+    }
+    Ok(())
 }
 
 /// What was done, if anything was to be done.

@@ -6,15 +6,21 @@ use super::{Context, need_root};
 use crate::args::Devices;
 use crate::config::{Loaded, demand_trust, request};
 use crate::error::{Complaint, Error};
+use crate::images::progress::Progress;
+use crate::images::tool::Copying;
 use crate::images::{self, args};
 use crate::layout::{Name, NameError};
 use crate::report;
+use crate::supervise::Signals;
 
 /// Resizes it.
 pub(super) fn resize(context: &Context, args: &args::Resize) -> Result<u8, Error> {
     need_root("resize")?;
     let image = image(context, args)?;
-    let done = images::resize(&image, args.size, &context.layout)?;
+    let (signals, progress) = (Signals::block()?, Progress::new(context.quiet));
+    let copying = Copying { signals: &signals, progress: &progress };
+    let done = images::resize::resize(&image, args.size, args.in_place, &context.layout, copying)?;
+    drop(progress);
     report::note(context.quiet, &format!("{}: {done}", image.display()));
     Ok(0)
 }

@@ -5,9 +5,10 @@ use serde::Serialize;
 use super::Context;
 use super::collect::usual_store;
 use crate::accounting::args::{self, ReportFormat};
+use crate::accounting::columns::COLUMNS;
 use crate::accounting::html;
 use crate::accounting::ledger::{Account, HostSeen, Ledger};
-use crate::accounting::shown::{csv_text, in_units};
+use crate::accounting::shown::csv_text;
 use crate::accounting::store::Store;
 use crate::accounting::time::Time;
 use crate::error::{Complaint, Context as _, Error};
@@ -74,51 +75,28 @@ pub(super) fn report(context: &Context, args: &args::Report) -> Result<u8, Error
 
 /// As RFC 4180 has it, but for the ends of lines.
 fn csv(accounts: &[Account]) -> String {
-    let mut text = "host,kind,name,seconds,cpu_seconds,memory_mean_bytes,memory_peak_bytes,read_bytes,\
-                    written_bytes,received_bytes,sent_bytes,runs\n"
-        .to_owned();
-    let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+    let fields =
+        ["host", "kind", "name", "seconds"].into_iter().chain(COLUMNS.iter().map(|column| column.field));
+    let mut text = fields.collect::<Vec<_>>().join(",") + "\n";
     for account in accounts {
-        let cells = [
+        let own = [
             csv_text(&account.host),
             account.kind.word().to_owned(),
             csv_text(&account.name),
             account.seconds.to_string(),
-            account.cpu_seconds.to_string(),
-            number(account.memory_mean_bytes),
-            number(account.memory_peak_bytes),
-            account.read_bytes.to_string(),
-            account.written_bytes.to_string(),
-            account.received_bytes.to_string(),
-            account.sent_bytes.to_string(),
-            account.runs.to_string(),
         ];
-        text += &(cells.join(",") + "\n");
+        let cells = own.into_iter().chain(COLUMNS.iter().map(|column| column.exact(account)));
+        text += &(cells.collect::<Vec<_>>().join(",") + "\n");
     }
     text
 }
 
 fn table(context: &Context, accounts: &[Account]) -> String {
-    let size = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), in_units);
     let row = |account: &Account| {
-        vec![
-            account.host.clone(),
-            account.kind.word().to_owned(),
-            account.name.clone(),
-            format!("{:.2}", account.cpu_seconds),
-            size(account.memory_mean_bytes),
-            size(account.memory_peak_bytes),
-            in_units(account.read_bytes),
-            in_units(account.written_bytes),
-            in_units(account.received_bytes),
-            in_units(account.sent_bytes),
-            account.runs.to_string(),
-        ]
+        let own = [account.host.clone(), account.kind.word().to_owned(), account.name.clone()];
+        own.into_iter().chain(COLUMNS.iter().map(|column| column.shown(account))).collect()
     };
     let rows: Vec<Vec<String>> = accounts.iter().map(row).collect();
-    let header = [
-        "HOST", "KIND", "NAME", "CPU-S", "MEM-MEAN", "MEM-PEAK", "READ", "WRITTEN", "RECEIVED", "SENT",
-        "RUNS",
-    ];
-    report::table(context.colour, &header, &rows)
+    let header = ["HOST", "KIND", "NAME"].into_iter().chain(COLUMNS.iter().map(|column| column.head));
+    report::table(context.colour, &header.collect::<Vec<_>>(), &rows)
 }

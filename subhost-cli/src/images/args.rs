@@ -106,6 +106,9 @@ pub struct Resize {
     /// How large the image is to be: a number with M, G or T
     #[arg(value_parser = parse_size)]
     pub size: u64,
+    /// Make ext4 smaller without a copy of the image: a crash meanwhile may cost the file system
+    #[arg(long)]
+    pub in_place: bool,
 }
 
 /// `export`.
@@ -126,7 +129,17 @@ pub struct Snapshot {
     #[arg(add = ArgValueCandidates::new(completion::trees))]
     pub name: Name,
     /// Name of the snapshot
-    pub snapshot: Name,
+    #[arg(required_unless_present = "list")]
+    pub snapshot: Option<Name>,
+    /// Tell those that there are
+    #[arg(long, conflicts_with = "snapshot")]
+    pub list: bool,
+    /// Remove it
+    #[arg(long, conflicts_with = "list")]
+    pub remove: bool,
+    /// Do not ask
+    #[arg(long, visible_alias = "force", requires = "remove")]
+    pub yes: bool,
 }
 
 /// `reset`.

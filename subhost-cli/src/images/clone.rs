@@ -7,8 +7,9 @@ use subhost_config::SubhostConfig;
 use subhost_config::schema::PartitionChoice;
 use subhost_mount::image::{Access, Image};
 
+use super::progress::Progress;
 use super::site::Site;
-use super::tool::copy;
+use super::tool::Copying;
 use crate::error::{Complaint, Context, Error};
 use crate::layout::{Layout, Name};
 use crate::observe::complaint_of;
@@ -37,14 +38,16 @@ pub fn clone(
     new: &Name,
     layout: &Layout,
     signals: &Signals,
+    progress: &Progress,
 ) -> Result<Vec<String>, Error> {
     let above = if source.tree.is_some() { &layout.subhost_dir } else { &layout.root_dir };
+    let copying = Copying { signals, progress };
     let site = Site::begin(layout, new, above)?;
     let place = above.join(new.as_str());
     let mut more = format!("HOSTNAME={new}\n");
     match source.tree {
-        Some(tree) => copy_tree(tree, new, &site.folder, signals)?,
-        None => more.push_str(&copy_disks(source, &place, &site.folder, signals)?),
+        Some(tree) => copy_tree(tree, new, &site.folder, copying)?,
+        None => more.push_str(&copy_disks(source, &place, &site.folder, copying)?),
     }
     let mut notes = vec![format!("{new}: is made: {}", place.display())];
     if !source.config.cables.value.is_empty() {
@@ -67,9 +70,9 @@ pub fn clone(
     Ok(notes)
 }
 
-fn copy_tree(tree: &Tree, new: &Name, folder: &Path, signals: &Signals) -> Result<(), Error> {
+fn copy_tree(tree: &Tree, new: &Name, folder: &Path, copying: Copying<'_>) -> Result<(), Error> {
     if let Some(image) = &tree.image {
-        return copy(image, &folder.join(format!("{new}.img")), signals);
+        return copying.copy(image, &folder.join(format!("{new}.img")));
     }
     if tree.root != tree.folder.join("root") {
         return Err(Error::refused(
@@ -78,11 +81,16 @@ fn copy_tree(tree: &Tree, new: &Name, folder: &Path, signals: &Signals) -> Resul
         ));
     }
     // With a base it may never have been started.
-    if tree.root.exists() { copy(&tree.root, &folder.join("root"), signals) } else { Ok(()) }
+    if tree.root.exists() { copying.copy(&tree.root, &folder.join("root")) } else { Ok(()) }
 }
 
 /// Copies images, and returns the setting that names the copies.
-fn copy_disks(source: &Source<'_>, place: &Path, folder: &Path, signals: &Signals) -> Result<String, Error> {
+fn copy_disks(
+    source: &Source<'_>,
+    place: &Path,
+    folder: &Path,
+    copying: Copying<'_>,
+) -> Result<String, Error> {
     let mut copied: Vec<(&PathBuf, PathBuf)> = Vec::new();
     let mut words = Vec::new();
     for disk in &source.config.disks.value {
@@ -100,7 +108,7 @@ fn copy_disks(source: &Source<'_>, place: &Path, folder: &Path, signals: &Signal
                     return Err(Error::refused(Complaint::new(what)));
                 }
                 let name = PathBuf::from(format!("{}.img", disk.node));
-                copy(&disk.image.canonicalize().step("name the image")?, &folder.join(&name), signals)?;
+                copying.copy(&disk.image.canonicalize().step("name the image")?, &folder.join(&name))?;
                 copied.push((&disk.image, name.clone()));
                 name
             }

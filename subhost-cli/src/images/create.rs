@@ -50,7 +50,7 @@ pub fn create(
     from: &From,
     layout: &Layout,
     signals: &Signals,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<String, Error> {
     let keys = args.ssh_key.as_deref().map(keys).transpose()?;
     let above = if args.image.is_some() { &layout.root_dir } else { &layout.subhost_dir };
@@ -93,7 +93,7 @@ fn fill(
     from: &From,
     folder: &Path,
     signals: &Signals,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Result<(), Error> {
     let mut unpack = Unpack::new(root);
     let mut stream = match from {
@@ -103,28 +103,27 @@ fn fill(
             fs::create_dir(&tmp).step(format!("make {}", tmp.display()))?;
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
             fs::set_permissions(&tmp, open).step(format!("open {}", tmp.display()))?;
-            Stream::of_suite(suite, mirror.as_deref(), include, &tmp, signals)?
+            Stream::of_suite(suite, mirror.as_deref(), include, &tmp, signals, progress)?
         }
         From::Tar(path) => {
             progress.step(&format!("unpacks {}", path.display()));
-            Stream::of_file(File::open(path).step(format!("open {}", path.display()))?, signals)?
+            Stream::of_file(File::open(path).step(format!("open {}", path.display()))?, signals, progress)?
         }
         From::Oci(path) => {
             let image = OciImage::open(path)?;
             for number in 0..image.layers() {
                 progress.step(&format!("unpacks layer {} of {}", number + 1, image.layers()));
-                image
-                    .unpack(number, &mut unpack, signals, &mut |it| progress.at(it.entries(), it.bytes()))?;
+                image.unpack(number, &mut unpack, signals, progress)?;
             }
             return unpack.finish();
         }
         From::Tree(other) => {
             progress.step("copies the root");
             let fd = other.as_fd().try_clone_to_owned().step("hold the root")?;
-            Stream::of_tree(fd, signals)?
+            Stream::of_tree(fd, signals, progress)?
         }
     };
-    unpack.archive(&mut stream, &mut |it| progress.at(it.entries(), it.bytes()))?;
+    unpack.archive(&mut stream)?;
     stream.finish()?;
     unpack.finish()?;
     // Of what has made it.

@@ -111,7 +111,10 @@ impl Walk<'_> {
     /// Compares what is in a folder of the upper layer, and returns the folders in it.
     fn folder(&mut self, folder: &Folder) -> io::Result<Vec<Folder>> {
         let Folder { path: above, in_base, covers } = folder;
-        let fd = open(self.upper, above, OFlags::DIRECTORY)?;
+        let fd = match open(self.upper, above, OFlags::DIRECTORY) {
+            Err(error) if is_gone(error.raw_os_error()) => return Ok(Vec::new()),
+            other => other?,
+        };
         let covers = *covers || attribute(&fd, OPAQUE)?.is_some_and(|value| value == b"y");
         if attribute(&fd, REDIRECT)?.is_some() {
             // It hides nothing that is the host's: no overlay here follows it.
@@ -129,7 +132,10 @@ impl Walk<'_> {
         let mut folders = Vec::new();
         for name in names {
             let path = above.join(name);
-            let found = self.upper.symlink_metadata(&path).map_err(io::Error::other)?;
+            let found = match self.upper.symlink_metadata(&path) {
+                Err(error) if is_gone(error.raw_os_error()) => continue,
+                other => other.map_err(io::Error::other)?,
+            };
             let before = if *in_base { self.in_base(&path)? } else { None };
             if self.is_whiteout(&path, &found)? {
                 if before.is_some() {
@@ -158,12 +164,18 @@ impl Walk<'_> {
     fn is_whiteout(&self, path: &Path, found: &Metadata) -> io::Result<bool> {
         Ok(match found.kind {
             FileKind::CharDevice => found.rdev == (0, 0),
-            FileKind::File if found.len_bytes == 0 => {
-                attribute(&open(self.upper, path, OFlags::empty())?, WHITEOUT)?.is_some()
-            }
+            FileKind::File if found.len_bytes == 0 => match open(self.upper, path, OFlags::empty()) {
+                Err(error) if is_gone(error.raw_os_error()) => false,
+                other => attribute(&other?, WHITEOUT)?.is_some(),
+            },
             _ => false,
         })
     }
+}
+
+/// Whether a name has gone, or stands for something else now: only where a subhost that runs changes its layer meanwhile.
+fn is_gone(code: Option<i32>) -> bool {
+    [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|errno| code == Some(errno.raw_os_error()))
 }
 
 fn names_in(folder: &OwnedFd) -> io::Result<BTreeSet<OsString>> {
@@ -180,7 +192,10 @@ fn names_in(folder: &OwnedFd) -> io::Result<BTreeSet<OsString>> {
 /// Opens a file or folder that was looked at, to be read.
 fn open(root: &RootDir, path: &Path, kind: OFlags) -> io::Result<OwnedFd> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = root.open_path(above).map_err(io::Error::other)?;
+    let folder = match root.open_path(above) {
+        Err(error) if is_gone(error.raw_os_error()) => return Err(Errno::NOENT.into()),
+        other => other.map_err(io::Error::other)?,
+    };
     let name = path.file_name().unwrap_or(OsStr::new("."));
     let flags = kind | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(openat(folder, name, flags, Mode::empty())?)

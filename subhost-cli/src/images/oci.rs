@@ -11,6 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subhost_mount::rootdir::RootDir;
 
+use super::progress::Progress;
 use super::source::{Stream, read_rest};
 use super::tool::Heeding;
 use super::unpack::Unpack;
@@ -110,7 +111,7 @@ impl OciImage {
         number: usize,
         unpack: &mut Unpack<'_>,
         signals: &Signals,
-        told: &mut dyn FnMut(&Unpack<'_>),
+        progress: &Progress,
     ) -> Result<(), Error> {
         let (layer, id) = &self.layers[number];
         let step = || format!("layer {}", layer.digest);
@@ -119,8 +120,8 @@ impl OciImage {
         io::copy(&mut sum, &mut io::sink()).step(step())?;
         sum.demand(&layer.digest).step(step())?;
         file.seek(SeekFrom::Start(0)).step(step())?;
-        let mut stream = Summed::new(Stream::of_file(file, signals)?);
-        unpack.layer(&mut stream, told)?;
+        let mut stream = Summed::new(Stream::of_file(file, signals, progress)?);
+        unpack.layer(&mut stream)?;
         read_rest(&mut stream)?;
         // It is this that was unpacked, also where the file was changed meanwhile.
         stream.demand(id).step(step())?;

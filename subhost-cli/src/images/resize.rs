@@ -8,6 +8,11 @@
 //! | the file | the file system |
 //! | the table: of a GPT first its backup, at the new end | the table, the backup at the new end |
 //! | the file system | the file |
+//!
+//! That does not hold inside resize2fs, which moves what a smaller ext4 has no place for: it works on a copy beside the
+//! image, that takes its name in the end.
+
+mod copy;
 
 use std::fs::OpenOptions;
 use std::os::fd::AsFd;
@@ -25,17 +30,23 @@ use subhost_mount::staging::Staging;
 
 use super::args::MIB;
 use super::jail::{Program, change};
+use super::progress::Progress;
 use super::table;
-use super::tool::{Rights, command, run};
+use super::tool::{Copying, Rights, command, run};
 use crate::error::{Complaint, Context, Error};
 use crate::layout::Layout;
 use crate::lock::make_private_dir;
 use crate::observe::complaint_of;
 use crate::supervise::Signals;
 
+pub use copy::{copy_of, is_unused, remove_copy};
+
 /// What may have to be repaired before is left to whoever knows that it is.
 const E2FSCK: Program = Program { words: &["e2fsck", "-f", "-p"], package: "e2fsprogs", good: 1 };
 const RESIZE2FS: Program = Program { words: &["resize2fs"], package: "e2fsprogs", good: 0 };
+
+/// Types of a partition that holds logical ones.
+const EXTENDED: [&str; 3] = ["5", "f", "85"];
 
 /// Where a file system is attached, in a mount namespace that is ours alone.
 type Growing = (&'static str, &'static [&'static str], &'static str);
@@ -51,13 +62,30 @@ struct Job<'a> {
     layout: &'a Layout,
     image: Image,
     object: String,
+    progress: &'a Progress,
 }
 
-/// Resizes it, and returns what was done.
+/// What is to be done.
+struct Plan {
+    size: u64,
+    table: PartitionTable,
+    last: Option<Partition>,
+    found: Superblock,
+    old: ByteRange,
+    new: ByteRange,
+}
+
+/// Resizes it, and returns what was done. `in_place` does without the copy.
 ///
 /// # Errors
 /// It is in use, its last partition cannot be resized, or a step failed; it then is as that step found it.
-pub fn resize(path: &Path, size: u64, layout: &Layout) -> Result<String, Error> {
+pub fn resize(
+    path: &Path,
+    size: u64,
+    in_place: bool,
+    layout: &Layout,
+    copying: Copying<'_>,
+) -> Result<String, Error> {
     let path = path.canonicalize().step(format!("look at {}", path.display()))?;
     let object = format!("image {}", path.display());
     let image = open(&path)?;
@@ -66,40 +94,23 @@ pub fn resize(path: &Path, size: u64, layout: &Layout) -> Result<String, Error> 
             "{object}: is a device, and has the size it has"
         ))));
     }
-    let mut job = Job { path, layout, image, object };
-    let (len, table) = (job.image.len_bytes(), job.table()?);
-    let last = job.last(&table)?;
-    let old = last.as_ref().map_or(ByteRange::whole(len), Partition::range);
-    let found = job.file_system(old)?;
-    // The backup of a GPT is behind the last partition.
-    let end = if table.scheme == Scheme::Gpt { size.saturating_sub(MIB) } else { size };
-    let new = ByteRange { start: old.start, len: end.saturating_sub(old.start) };
-    if new.len < MIB {
-        return Err(job.refused("its last partition begins behind that"));
+    let mut job = Job { path, layout, image, object, progress: copying.progress };
+    let plan = job.plan(size)?;
+    if in_place || !plan.is_smaller() || !plan.found.kind.starts_with("ext") {
+        return job.carry_out(&plan);
     }
-    let is_smaller = new.len < old.len;
-    if is_smaller && found.kind == "xfs" {
-        return Err(job.refused("xfs cannot be made smaller"));
+    // The lock of the image itself is held until its name is that of the copy.
+    let copy = copy::Copy::make(&job.path, copying)?;
+    let (path, object) = (copy.path.clone(), job.object.clone());
+    let done = Job { image: copy.open()?, path, object, ..job }.carry_out(&plan)?;
+    copy.take_place(&job.path)?;
+    Ok(done)
+}
+
+impl Plan {
+    fn is_smaller(&self) -> bool {
+        self.new.len < self.old.len
     }
-    job.check(old, &found)?;
-    if is_smaller {
-        job.fit(old, Some(new.len), &found)?;
-    }
-    if size > len {
-        job.set_len(size)?;
-    }
-    if let Some(last) = &last {
-        job.rewrite(&table, last, new, size)?;
-    }
-    if size < len {
-        job.set_len(size)?;
-    }
-    if !is_smaller {
-        job.fit(new, None, &found)?;
-    }
-    let partition =
-        last.map_or_else(String::new, |last| format!(", partition {} of {} MiB", last.index, new.len / MIB));
-    Ok(format!("{} MiB{partition}", size / MIB))
 }
 
 fn open(path: &Path) -> Result<Image, Error> {
@@ -107,6 +118,49 @@ fn open(path: &Path) -> Result<Image, Error> {
 }
 
 impl Job<'_> {
+    /// Looks at it, and changes nothing.
+    fn plan(&self, size: u64) -> Result<Plan, Error> {
+        let (len, table) = (self.image.len_bytes(), self.table()?);
+        let last = self.last(&table)?;
+        let old = last.as_ref().map_or(ByteRange::whole(len), Partition::range);
+        let found = self.file_system(old)?;
+        // The backup of a GPT is behind the last partition.
+        let end = if table.scheme == Scheme::Gpt { size.saturating_sub(MIB) } else { size };
+        let new = ByteRange { start: old.start, len: end.saturating_sub(old.start) };
+        if new.len < MIB {
+            return Err(self.refused("its last partition begins behind that"));
+        }
+        if new.len < old.len && found.kind == "xfs" {
+            return Err(self.refused("xfs cannot be made smaller"));
+        }
+        Ok(Plan { size, table, last, found, old, new })
+    }
+
+    fn carry_out(&mut self, plan: &Plan) -> Result<String, Error> {
+        let Plan { size, table, last, found, old, new } = plan;
+        let (size, len) = (*size, self.image.len_bytes());
+        self.check(*old, found)?;
+        if plan.is_smaller() {
+            self.fit(*old, Some(new.len), found)?;
+        }
+        if size > len {
+            self.set_len(size)?;
+        }
+        if let Some(last) = last {
+            self.rewrite(table, last, *new, size)?;
+        }
+        if size < len {
+            self.set_len(size)?;
+        }
+        if !plan.is_smaller() {
+            self.fit(*new, None, found)?;
+        }
+        let partition = last
+            .as_ref()
+            .map_or_else(String::new, |last| format!(", partition {} of {} MiB", last.index, new.len / MIB));
+        Ok(format!("{} MiB{partition}", size / MIB))
+    }
+
     fn refused(&self, what: &str) -> Error {
         Error::refused(Complaint::new(format!("{}: {what}", self.object)))
     }
@@ -125,10 +179,17 @@ impl Job<'_> {
                 self.refused("its primary GPT is damaged, and has to be repaired before: sgdisk -e does")
             );
         }
-        let last = table.partitions.iter().max_by_key(|partition| (partition.range().end(), partition.index));
+        let end = |partition: &&Partition| (partition.range().end(), partition.index);
+        let last = table.partitions.iter().max_by_key(end);
         let last = last.ok_or_else(|| self.refused("there is no partition in it"))?;
-        if table.scheme == Scheme::Mbr && last.index > 4 {
-            return Err(self.refused("its last partition is a logical one, and these are not resized"));
+        if table.scheme == Scheme::Mbr && (last.index > 4 || EXTENDED.contains(&last.type_code.as_str())) {
+            let logical = table.partitions.iter().filter(|it| it.index > 4).max_by_key(end);
+            return Err(self.refused(&match logical {
+                Some(it) => {
+                    format!("its last partition, {}, is a logical one, and these are not resized", it.index)
+                }
+                None => format!("its last partition, {}, is an extended one", last.index),
+            }));
         }
         Ok(Some(last.clone()))
     }
@@ -150,6 +211,7 @@ impl Job<'_> {
     /// Demands a file system that is whole.
     fn check(&self, range: ByteRange, found: &Superblock) -> Result<(), Error> {
         if found.kind.starts_with("ext") {
+            self.progress.step(&format!("checks {}", self.object));
             let device = self.device(range)?;
             change(E2FSCK, &device.path(), &[], &self.object, self.layout)?;
         }
@@ -171,6 +233,7 @@ impl Job<'_> {
 
     /// Gives the file system in a range this length, or all that there is.
     fn fit(&self, range: ByteRange, len: Option<u64>, found: &Superblock) -> Result<(), Error> {
+        self.progress.step(&format!("resizes the {} of {}", found.kind, self.object));
         let device = self.device(range)?;
         let fitted = match found.kind.as_str() {
             "xfs" => self.mounted(device, found, GROW_XFS, None),

@@ -139,6 +139,22 @@ impl Drop for Site {
 /// # Errors
 /// Something cannot be removed.
 pub fn sweep(layout: &Layout, own: &Name) -> Result<(), Error> {
+    for (name, path) in left(layout)? {
+        let lock = lock_name(layout, &name).step(format!("lock the name {name}"))?;
+        if name == *own || lock.is_some() {
+            remove_left(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The folders that are not whole, or have more in them than a subhost needs, with the names that they are of. Some may be
+/// just being made.
+///
+/// # Errors
+/// A folder cannot be read.
+pub fn left(layout: &Layout) -> Result<Vec<(Name, PathBuf)>, Error> {
+    let mut found = Vec::new();
     for above in [&layout.root_dir, &layout.subhost_dir] {
         let step = || format!("look into {}", above.display());
         let entries = match fs::read_dir(above) {
@@ -146,24 +162,33 @@ pub fn sweep(layout: &Layout, own: &Name) -> Result<(), Error> {
             other => other.step(step())?,
         };
         for entry in entries {
-            let entry = entry.step(step())?;
-            let (path, file_name) = (entry.path(), entry.file_name());
-            let Some(text) = file_name.to_str() else { continue };
-            let name = text.strip_prefix(UNFINISHED).unwrap_or(text).parse::<Name>();
-            let is_unfinished = text.starts_with(UNFINISHED);
-            let Ok(name) = name else { continue };
-            if !is_unfinished && path.join(IMAGE).symlink_metadata().is_err() {
-                continue;
+            let path = entry.step(step())?.path();
+            let Some(text) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let Ok(name) = text.strip_prefix(UNFINISHED).unwrap_or(text).parse::<Name>() else { continue };
+            let is_left = is_unfinished(&path) || path.join(IMAGE).symlink_metadata().is_ok();
+            if is_left && is_ours(&path) {
+                found.push((name, path));
             }
-            let lock = lock_name(layout, &name).step(format!("lock the name {name}"))?;
-            if !is_ours(&path) || (name != *own && lock.is_none()) {
-                continue;
-            }
-            let done = if is_unfinished { undo(&path) } else { tidy(&path) };
-            done.step(format!("remove what is left in {}", path.display()))?;
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Removes one of these. The lock of its name is the caller's.
+///
+/// # Errors
+/// Something cannot be removed.
+pub fn remove_left(path: &Path) -> Result<(), Error> {
+    // It may be whole by now, or gone.
+    if !is_ours(path) {
+        return Ok(());
+    }
+    let done = if is_unfinished(path) { undo(path) } else { tidy(path) };
+    done.step(format!("remove what is left in {}", path.display()))
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED))
 }
 
 /// Whether root alone can have made what is in it.

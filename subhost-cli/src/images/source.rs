@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{ChildStdout, Stdio};
 
-use super::tool::{Heeding, INPUT, Rights, Running, command, with_input};
+use super::progress::{Done, Progress};
+use super::tool::{INPUT, Rights, Running, await_readable, command, with_input};
 use crate::error::{Complaint, Context, Error};
 use crate::supervise::Signals;
 
@@ -41,9 +42,14 @@ const ARCHIVE: [&str; 8] = [
 
 /// A stream of tar.
 pub struct Stream<'a> {
-    reader: Heeding<'a, Bytes>,
-    program: Option<Running>,
+    reader: Bytes,
+    program: Option<Running<'a>>,
     signals: &'a Signals,
+    progress: &'a Progress,
+    /// Bytes that were read.
+    bytes: u64,
+    /// What it is unpacked from, and how long that is: the program that does that moves its position.
+    archive: Option<(File, u64)>,
 }
 
 /// What a stream is read from.
@@ -73,7 +79,16 @@ impl Read for Bytes {
 impl Read for Stream<'_> {
     /// The end is one only where the program says so.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.program {
+            Some(program) => program.hear(&self.reader, self.signals)?,
+            None => await_readable(&self.reader, self.signals)?,
+        }
         let read = self.reader.read(buffer)?;
+        self.bytes += read as u64;
+        self.progress.at(|| match &mut self.archive {
+            Some((file, len)) => Done { bytes: file.stream_position().unwrap_or(0), of: Some(*len) },
+            None => Done { bytes: self.bytes, of: None },
+        });
         if read == 0
             && !buffer.is_empty()
             && let Some(program) = self.program.take()
@@ -89,17 +104,23 @@ impl<'a> Stream<'a> {
     ///
     /// # Errors
     /// It cannot be read, or what unpacks it is not there.
-    pub fn of_file(mut file: File, signals: &'a Signals) -> Result<Stream<'a>, Error> {
+    pub fn of_file(
+        mut file: File,
+        signals: &'a Signals,
+        progress: &'a Progress,
+    ) -> Result<Stream<'a>, Error> {
         let step = "look at the archive";
         let mut start = Vec::new();
         file.by_ref().take(6).read_to_end(&mut start).step(step)?;
         file.seek(SeekFrom::Start(0)).step(step)?;
+        let archive = Some((file.try_clone().step(step)?, file.metadata().step(step)?.len()));
         let Some((_, program, package)) = PACKED.iter().find(|(magic, ..)| start.starts_with(magic)) else {
-            return Ok(Stream { reader: Heeding::new(Bytes::File(file), signals), program: None, signals });
+            let reader = Bytes::File(file);
+            return Ok(Stream { reader, program: None, signals, progress, bytes: 0, archive });
         };
         let mut command = command(program, package, Rights::Nobody)?;
         command.arg("-dc").stdin(Stdio::from(file)).stdout(Stdio::piped());
-        Stream::of_program(Running::start(command, program)?, signals)
+        Ok(Stream { archive, ..Stream::of_program(Running::start(command, program)?, signals, progress)? })
     }
 
     /// A new system, as mmdebstrap or debootstrap makes it. Both work in the folder `tmp`.
@@ -112,6 +133,7 @@ impl<'a> Stream<'a> {
         include: &[String],
         tmp: &Path,
         signals: &'a Signals,
+        progress: &'a Progress,
     ) -> Result<Stream<'a>, Error> {
         let packages = packages(include);
         let (script, words): (_, Vec<String>) = if crate::fsck::find("mmdebstrap").is_some() {
@@ -129,28 +151,33 @@ impl<'a> Stream<'a> {
             ));
         };
         let mut command = command("sh", "dash", Rights::Root)?;
-        command.args(["-c", script]).arg(tmp).args(&words).args(mirror).stdout(Stdio::piped());
+        command.args(["-c", script]).arg(tmp).args(&words).args(mirror);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         for name in ["http_proxy", "https_proxy", "no_proxy"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
-        Stream::of_program(Running::start(command, &words[0])?, signals)
+        Stream::of_program(Running::start(command, &words[0])?.telling(progress), signals, progress)
     }
 
     /// What is in a tree, as the host's tar tells it, with the numbers of owners.
     ///
     /// # Errors
     /// There is no tar.
-    pub fn of_tree(root: OwnedFd, signals: &'a Signals) -> Result<Stream<'a>, Error> {
+    pub fn of_tree(root: OwnedFd, signals: &'a Signals, progress: &'a Progress) -> Result<Stream<'a>, Error> {
         let mut command = command("tar", "tar", Rights::Root)?;
         command.args(ARCHIVE).args(["--directory", INPUT, "."]).stdout(Stdio::piped());
         with_input(&mut command, root);
-        Stream::of_program(Running::start(command, "tar")?, signals)
+        Stream::of_program(Running::start(command, "tar")?, signals, progress)
     }
 
-    fn of_program(mut program: Running, signals: &'a Signals) -> Result<Stream<'a>, Error> {
+    fn of_program(
+        mut program: Running<'a>,
+        signals: &'a Signals,
+        progress: &'a Progress,
+    ) -> Result<Stream<'a>, Error> {
         let output = program.output().ok_or("it has no output").step("read from a program")?;
-        let reader = Heeding::new(Bytes::Program(output), signals);
-        Ok(Stream { reader, program: Some(program), signals })
+        let (reader, program) = (Bytes::Program(output), Some(program));
+        Ok(Stream { reader, program, signals, progress, bytes: 0, archive: None })
     }
 
     /// Demands that all is well behind the end of the archive.

@@ -61,7 +61,6 @@ pub struct Unpack<'a> {
     /// Times of folders, which change as long as something is made in them.
     folders: Vec<(PathBuf, i64)>,
     bytes: u64,
-    entries: u64,
     /// In a layer, what it has made so far: it hides only what was there before.
     layer: Option<BTreeSet<PathBuf>>,
 }
@@ -69,24 +68,14 @@ pub struct Unpack<'a> {
 impl<'a> Unpack<'a> {
     /// Unpacks into a tree that nobody else changes.
     pub fn new(root: &'a RootDir) -> Unpack<'a> {
-        Unpack { root, folders: Vec::new(), bytes: 0, entries: 0, layer: None }
+        Unpack { root, folders: Vec::new(), bytes: 0, layer: None }
     }
 
-    /// How many files, folders and links there were.
-    pub fn entries(&self) -> u64 {
-        self.entries
-    }
-
-    /// Bytes of files so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Unpacks an archive; `told` hears now and then how far it is.
+    /// Unpacks an archive.
     ///
     /// # Errors
     /// It is damaged, means something outside of the tree, or something cannot be made.
-    pub fn archive(&mut self, archive: impl Read, told: &mut dyn FnMut(&Self)) -> Result<(), Error> {
+    pub fn archive(&mut self, archive: impl Read) -> Result<(), Error> {
         let step = "read the archive";
         let left = Cell::new(MAX_HEADER_BYTES);
         let mut archive = Archive::new(Metered { inner: archive, left: &left });
@@ -98,8 +87,6 @@ impl<'a> Unpack<'a> {
             let mut entry = entry.step(step)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             self.entry(&mut entry).step(format!("unpack {name}"))?;
-            self.entries += 1;
-            told(self);
         }
     }
 
@@ -107,9 +94,9 @@ impl<'a> Unpack<'a> {
     ///
     /// # Errors
     /// As [`Unpack::archive`].
-    pub fn layer(&mut self, archive: impl Read, told: &mut dyn FnMut(&Self)) -> Result<(), Error> {
+    pub fn layer(&mut self, archive: impl Read) -> Result<(), Error> {
         self.layer = Some(BTreeSet::new());
-        self.archive(archive, told)
+        self.archive(archive)
     }
 
     /// Gives folders their times.

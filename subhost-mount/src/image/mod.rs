@@ -103,6 +103,12 @@ impl Image {
             }
             Err(errno) => return Err(Error::system("lock image", path, errno)),
         }
+        // Whoever had the lock may have put another file in its place, which then is the image.
+        let now = rustix::fs::stat(path).map_err(|errno| Error::system("open image", path, errno))?;
+        if (now.st_dev, now.st_ino) != image.stat.id {
+            drop(image);
+            return Image::open(path, access);
+        }
         // A loop device has its image open. That nobody has costs one look, whereas there may be hundreds of them.
         if sys::try_lease(image.as_fd(), access == Access::ReadOnly).is_ok() {
             return Ok(image);
@@ -311,6 +317,33 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
         let error = Image::open_unlocked(&path).unwrap_err();
         assert!(matches!(error, Error::NotAnImage { found: "a FIFO", .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_locked_is_what_has_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, next) = (folder.path().join("image"), folder.path().join("next"));
+        std::fs::write(&path, [0; 512]).unwrap();
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                    // Another file in its place, by who has its lock.
+                    let Ok(_lock) = Image::open(&path, Access::ReadWrite) else { continue };
+                    std::fs::write(&next, [0; 512]).unwrap();
+                    std::fs::rename(&next, &path).unwrap();
+                }
+            });
+            let mut opened = 0;
+            while opened < 500 {
+                let Ok(image) = Image::open(&path, Access::ReadWrite) else { continue };
+                let now = rustix::fs::stat(&path).unwrap();
+                let is_same = (now.st_dev, now.st_ino) == image.id();
+                is_done.store(!is_same || opened == 499, std::sync::atomic::Ordering::Relaxed);
+                assert!(is_same, "after {opened}");
+                opened += 1;
+            }
+        });
     }
 
     #[test]

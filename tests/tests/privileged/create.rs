@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use subhost_tests::archive::Archive;
@@ -11,7 +12,7 @@ use subhost_tests::case::{self, Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
-use subhost_tests::program::Running;
+use subhost_tests::program::{self, Running};
 use subhost_tests::stepper::{self, Fault, Harm, Point};
 
 const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
@@ -19,11 +20,22 @@ const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
 pub(crate) const CASES: &[Case] = &[
     Case { name: "create_makes_a_folder_of_an_archive_however_it_is_packed", needs: TREE, body: archives },
     Case {
+        name: "create_sets_up_the_network_that_a_system_can_set_up",
+        needs: &[Need::Program],
+        body: network,
+    },
+    Case {
         name: "create_makes_an_image_of_each_table_and_file_system_that_boots",
         needs: TREE,
         body: images,
     },
     Case { name: "create_takes_a_system_from_what_installs_packages", needs: TREE, body: suite },
+    Case {
+        name: "create_has_debootstrap_install_debian_which_boots_and_stops",
+        needs: &[Need::Program, Need::Made(Fixture::DebianMirror)],
+        body: debootstrap,
+    },
+    Case { name: "create_tells_how_far_it_is_as_a_terminal_or_a_file_can_show_it", needs: TREE, body: told },
     Case { name: "create_leaves_nothing_when_it_fails_or_is_told_to_end", needs: TREE, body: undone },
     Case { name: "create_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
     Case {
@@ -39,7 +51,7 @@ pub(crate) fn text(path: &Path) -> String {
 }
 
 /// The busybox guest as an archive.
-fn archive(host: &Host) -> std::io::Result<String> {
+pub(crate) fn archive(host: &Host) -> std::io::Result<String> {
     let tree = text(&Fixture::TinyTree.path().map_err(std::io::Error::other)?);
     let path = text(&host.folder().join("tiny.tar"));
     host.witness("tar", &["-C", &tree, "--numeric-owner", "-cf", &path, "."])?;
@@ -81,6 +93,34 @@ fn archives(host: &Host) -> Verdict {
         let said = host.done(&["start", &name, "--", "sh", "-c", "cat /etc/hostname; id -u"])?;
         assert_eq!(said, format!("{name}\n0\n"));
         host.done(&["stop", &name])?;
+    }
+    Ok(())
+}
+
+fn network(host: &Host) -> Verdict {
+    let (ifupdown, networkd) = ("etc/network/interfaces", "etc/systemd/network/80-eth0.network");
+    for (number, (folders, made)) in [
+        (vec!["etc", "etc/network"], Some((ifupdown, "iface eth0 inet dhcp"))),
+        (vec!["etc", "etc/network", "etc/systemd", "etc/systemd/network"], Some((ifupdown, "auto eth0"))),
+        (vec!["etc", "etc/systemd", "etc/systemd/network"], Some((networkd, "DHCP=yes"))),
+        (vec!["etc"], None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (name, file) = (host.name(&format!("n{number}")), host.folder().join("system.tar"));
+        let archive = folders.into_iter().fold(Archive::default(), |archive, folder| archive.folder(folder));
+        fs::write(&file, archive.finish())?;
+        host.done(&["create", &name, "--tar", &text(&file)])?;
+        let root = host.subhost_dir().join(&name).join("root");
+        for path in [ifupdown, networkd] {
+            let word = made.filter(|(made, _)| *made == path).map(|(_, word)| word);
+            let text = fs::read_to_string(root.join(path)).ok();
+            assert_eq!(text.is_some(), word.is_some(), "{number} {path}");
+            assert!(text.is_none_or(|text| word.is_some_and(|word| text.contains(word))), "{number} {path}");
+        }
+        assert_eq!(fs::read_to_string(root.join("etc/hostname"))?, format!("{name}\n"));
+        assert!(fs::read_to_string(root.join("etc/hosts"))?.contains(&format!("127.0.1.1 {name}\n")));
     }
     Ok(())
 }
@@ -182,6 +222,89 @@ fn suite(host: &Host) -> Verdict {
 fn no_stand_in(host: &Host) -> Verdict {
     host.witness("umount", &["/usr/bin/mmdebstrap"])?;
     Ok(fs::remove_dir_all(STAND_IN)?)
+}
+
+/// A command as words.
+pub(crate) fn words_of(command: &Command) -> Vec<String> {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// One line that is drawn over on a terminal, elsewhere lines, and nothing where it is to be quiet; its output is empty.
+fn told(host: &Host) -> Verdict {
+    archive(host)?;
+    stand_in(
+        host,
+        &format!(
+            "echo one >&2; sleep 0.3; printf 'two\\033[2J\\n' >&2; sleep 0.3; cat {STAND_IN}/tiny.tar; exit $(cat {STAND_IN}/status)"
+        ),
+    )?;
+    let status = Path::new(STAND_IN).join("status");
+    let name = host.name("told");
+    let create = |more: &[&str]| {
+        fs::remove_dir_all(host.subhost_dir().join(&name)).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        Ok::<_, std::io::Error>(host.command(&[more, &["create", &name, "--suite", "trixie"]].concat()))
+    };
+    fs::write(&status, "0")?;
+    let lines = program::run(create(&["--json"])?, Duration::from_secs(60))?;
+    assert!(lines.code == 0 && lines.stdout.is_empty(), "{lines}");
+    let begin = "subhostctl: installs trixie\none\ntwo\u{fffd}[2J\n";
+    assert!(lines.stderr.starts_with(begin) && !lines.stderr.contains('\u{1b}'), "{lines}");
+    let quiet = program::run(create(&["--quiet"])?, Duration::from_secs(60))?;
+    assert_eq!((quiet.code, &*quiet.stdout, &*quiet.stderr), (0, "", ""));
+    let command = create(&[])?;
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown =
+        host.witness("script", &["--quiet", "--return", "--command", &words.join(" "), "/dev/null"])?;
+    assert!(shown.contains("\r\u{1b}[Ktwo\u{fffd}[2J") && !shown.contains("two\u{fffd}[2J\r\n"), "{shown:?}");
+    assert!(shown.contains("installs trixie\r\n") && shown.contains(": is made"), "{shown:?}");
+    // What it said last is the reason, whether it was shown or not.
+    fs::write(&status, "3")?;
+    let failed = program::run(create(&["--quiet"])?, Duration::from_secs(60))?;
+    assert!(failed.code == 1 && failed.stderr.contains("exit status: 3; one; two"), "{failed}");
+    no_stand_in(host)
+}
+
+/// How long debootstrap may take: it unpacks and configures some hundred packages.
+const INSTALLS: Duration = Duration::from_secs(150);
+
+/// The real one, and the real packages with Debian's signature.
+fn debootstrap(host: &Host) -> Verdict {
+    // In `/tmp` it would have one of its own.
+    let mirror = "/run/mirror";
+    fs::create_dir(mirror)?;
+    host.witness("mount", &["--bind", &text(&Fixture::DebianMirror.path()?), mirror])?;
+    // The other one is not there.
+    host.witness("mount", &["--bind", "/dev/null", "/usr/bin/mmdebstrap"])?;
+    // It writes each package to the disk before the next: here there is none.
+    let work = text(&host.root_dir());
+    host.witness("mount", &["-t", "tmpfs", "-o", "size=1g", "tmpfs", &work])?;
+    let (name, image) = (host.name("deb"), host.folder().join("deb.raw"));
+    let before = Snapshot::take(&host.scope())?;
+    let words = ["create", &name, "--image", &text(&image), "--size", "700M", "--suite", "bookworm"];
+    let mirror_url = format!("file://{mirror}");
+    let create = host.command(&[&words[..], &["--mirror", &mirror_url]].concat());
+    let outcome = program::run(create, INSTALLS)?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    case::nothing_left(host, &before)?;
+    crate::boot(host, &name)?;
+    let inside = |words: &[&str]| host.done(&[&["exec", &name, "--"], words].concat());
+    assert_eq!(inside(&["runlevel"])?, "N 2\n");
+    assert_eq!(inside(&["cat", "/etc/hostname"])?, format!("{name}\n"));
+    assert!(inside(&["cat", "/etc/network/interfaces"])?.contains("iface eth0 inet dhcp\n"));
+    // What is not installed as a whole it names.
+    assert_eq!(inside(&["dpkg", "--audit"])?, "");
+    assert_eq!(inside(&["dpkg-query", "-W", "-f", "${Status}", "sysvinit-core"])?, "install ok installed");
+    host.done(&["stop", &name])?;
+    host.done(&["check", "--fsck", &name])?;
+    for place in ["/usr/bin/mmdebstrap", mirror, &work] {
+        host.witness("umount", &[place])?;
+    }
+    Ok(fs::remove_dir(mirror)?)
 }
 
 /// All names in the folders where something could be left.

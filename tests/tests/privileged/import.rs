@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyGpt), Need::Made(Fixture::TinyTree)],
         body: checked,
     },
+    Case { name: "a_list_of_ganeti_becomes_the_one_that_is_asked_for", needs: &[Need::Program], body: table },
     Case {
         name: "an_instance_of_ganeti_boots_in_one_go_and_again",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
@@ -99,6 +100,10 @@ fn checked(host: &Host) -> Verdict {
         "INSTANCE_NAME=gnt.lan\nDISK_COUNT=1\nDISK_0_PATH={image}\nNIC_COUNT=1\nNIC_0_MAC={MAC}\nNIC_0_LINK={BRIDGE}\n\
          NIC_0_MODE=bridged\n"
     );
+    let info = format!(
+        "- Instance name: inf.lan\n  Back-end parameters:\n    maxmem: 128\n  NICs:\n    - nic/0:\n      MAC: {MAC}\n      \
+         mode: bridged\n      link: {BRIDGE}\n  Disks:\n    - disk/0: file, size 1G\n      on primary: {image} (N/A:N/A)\n"
+    );
     let lxc = format!(
         "lxc.rootfs.path = dir:{tree}\nlxc.net.0.type = veth\nlxc.net.0.link = {BRIDGE}\nlxc.net.0.hwaddr = {MAC}\n\
          lxc.net.0.ipv4.address = 10.80.3.7/16\nlxc.net.0.ipv4.gateway = 10.80.0.1\nlxc.start.auto = 1\n"
@@ -109,8 +114,9 @@ fn checked(host: &Host) -> Verdict {
     fs::write(bundle.join("config.json"), oci)?;
     let overlay = format!("BASE= .\nLOWER= {tree}\nCABLES= {BRIDGE}={MAC}\n");
     let pid = process.pid().to_string();
-    let rows: [(&str, &str, String, &str); 9] = [
+    let rows: [(&str, &str, String, &str); 10] = [
         ("ganeti", "gnt", file("ganeti", ganeti)?, "vda:1:"),
+        ("ganeti", "inf", file("info", info)?, "MEMORY=128M"),
         ("libvirt", "dom", file("libvirt", xml(Path::new(&image)))?, MAC),
         ("qemu", "line", qemu.clone(), "vda:1:"),
         ("qemu", "file", file("qemu", qemu.replace(" -", " \\\n -"))?, MAC),
@@ -155,6 +161,26 @@ fn checked(host: &Host) -> Verdict {
             assert_eq!(plain(bash.trim_end()), plain(&ours), "{format}: {setting_name}");
         }
     }
+    Ok(())
+}
+
+/// What `gnt-instance list` prints: of several, and without their disks.
+fn table(host: &Host) -> Verdict {
+    let (name, file) = (host.name("list"), host.folder().join("list"));
+    let lines = [
+        "Instance Hypervisor Memory NIC_MACs NIC_links NIC_modes".to_owned(),
+        format!("{name}.lan kvm 512M {MAC} {BRIDGE} bridged"),
+        format!("other.lan kvm - aa:00:00:12:34:58 {BRIDGE} bridged"),
+    ];
+    fs::write(&file, lines.join("\n") + "\n")?;
+    let file = file.to_string_lossy();
+    let outcome = host.subhostctl(&["import", "ganeti", &file])?;
+    assert!(outcome.code == 2 && outcome.stderr.contains("other.lan"), "{outcome}");
+    let outcome = host.subhostctl(&["import", "ganeti", &file, "--instance", &name, "--into", &name])?;
+    assert!(outcome.code == 0 && outcome.stderr.contains("a list does not name them"), "{outcome}");
+    let config = fs::read_to_string(host.root_dir().join(&name).join("config"))?;
+    assert!(config.contains(&format!("{BRIDGE}:{MAC}")) && config.contains("MEMORY=512M"), "{config}");
+    assert!(!config.contains("12:34:58"), "{config}");
     Ok(())
 }
 
@@ -217,6 +243,18 @@ fn folder(host: &Host) -> Verdict {
     host.done(&["import", "lxc", &file.to_string_lossy(), "--into", &name])?;
     let said = host.done(&["start", &name, "--", "sh", "-c", "hostname; ip addr show eth0"])?;
     assert!(said.starts_with("box\n") && said.contains(MAC) && said.contains("10.80.3.7/16"), "{said}");
+    host.done(&["stop", &name])?;
+    // A bundle of OCI.
+    let (name, bundle) = (host.name("oci"), host.folder().join("bundle"));
+    fs::create_dir(&bundle)?;
+    let root = tree.display();
+    let text = format!(
+        r#"{{ "ociVersion": "1.0.2", "hostname": "bundled", "root": {{ "path": "{root}" }}, "process": {{ "args": ["sh"], "env": ["WORD=kept"] }} }}"#
+    );
+    fs::write(bundle.join("config.json"), text)?;
+    host.done(&["import", "oci", &bundle.to_string_lossy(), "--into", &name])?;
+    let said = host.done(&["start", &name, "--", "sh", "-c", "hostname; echo $WORD"])?;
+    assert_eq!(said, "bundled\nkept\n");
     host.done(&["stop", &name])?;
     Ok(())
 }

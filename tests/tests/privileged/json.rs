@@ -112,6 +112,12 @@ fn documented(host: &Host) -> Verdict {
     let redirected = host.subhost_dir().join(started).join("root/etc");
     setxattr(&redirected, "trusted.overlay.redirect", b"/usr", XattrFlags::empty())?;
     seen.hold(host, "diff", &[&["diff", started]])?;
+    host.done(&["snapshot", started, "one"])?;
+    let snapshots = host.subhost_dir().join(started).join("snapshot");
+    // Nobody can tell how much is in it: its path is too long.
+    let deep = "mkdir -p $0/deep && cd $0/deep && for i in $(seq 60); do mkdir x$(printf %099d) && cd x$(printf %099d); done";
+    host.witness("bash", &["-c", deep, &snapshots.to_string_lossy()])?;
+    seen.hold(host, "snapshot", &[&["snapshot", "--list", started]])?;
     host.witness("umount", &[&shared])?;
     seen.finish();
     Ok(())

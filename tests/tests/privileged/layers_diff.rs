@@ -1,8 +1,11 @@
 //! `diff`, `snapshot`, `reset`, `clone` and `export`: what a subhost has changed of its base, and its way back.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::fs::{XattrFlags, setxattr};
 use serde_json::Value;
@@ -12,6 +15,7 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 
+use crate::create::{archive, text};
 use crate::linger::{Started, copy};
 use crate::{BRIDGE, bridge};
 
@@ -20,6 +24,8 @@ const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
 pub(crate) const CASES: &[Case] = &[
     Case { name: "diff_tells_what_the_overlay_shows_and_the_base_does_not", needs: TREE, body: differs },
     Case { name: "snapshot_keeps_a_layer_and_reset_goes_back", needs: TREE, body: back },
+    Case { name: "snapshots_are_listed_and_removed_unless_somebody_uses_them", needs: TREE, body: listed },
+    Case { name: "snapshot_without_room_leaves_nothing_and_says_so", needs: TREE, body: no_room },
     Case { name: "diff_believes_no_mark_that_leads_elsewhere", needs: TREE, body: marks },
     Case { name: "reset_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
     Case { name: "clone_makes_a_second_one_with_a_name_and_addresses_of_its_own", needs: TREE, body: cloned },
@@ -30,6 +36,11 @@ pub(crate) const CASES: &[Case] = &[
         body: shared,
     },
     Case { name: "layers_of_one_that_is_not_stopped_are_left_alone", needs: TREE, body: refused },
+    Case {
+        name: "diff_and_export_read_one_that_is_not_stopped",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree), Need::Made(Fixture::TinyMbr)],
+        body: running,
+    },
 ];
 
 const CHANGES: &str = "set -e
@@ -37,10 +48,6 @@ const CHANGES: &str = "set -e
     rm -r /etc/more; mkdir /etc/more; echo x >/etc/more/other; chmod 700 /tmp; mv /etc/init.d /etc/moved
     ln -s /x /soft; mkfifo /fifo; rm /usr/sbin/httpd; touch /var/log/new; rm -r /mnt; echo file >/mnt
     rm /linuxrc; mkdir /linuxrc";
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
 
 /// Two subhosts over two layers: one has its own in a folder, the other in an image.
 fn both(host: &Host) -> Result<[Started<'_>; 2], Box<dyn std::error::Error>> {
@@ -195,6 +202,88 @@ fn back(host: &Host) -> Verdict {
     Ok(())
 }
 
+fn listed(host: &Host) -> Verdict {
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map(|it| it.as_secs());
+    for started in both(host)? {
+        let name = &started.name;
+        let list = || -> Result<Vec<Value>, Box<dyn std::error::Error>> {
+            let json: Value = serde_json::from_str(&host.done(&["--json", "snapshot", "--list", name])?)?;
+            assert_eq!(json["name"], **name);
+            Ok(json["snapshots"].as_array().ok_or("no snapshots")?.clone())
+        };
+        assert_eq!(list()?, Vec::<Value>::new());
+        started.run(CHANGES)?;
+        stop(&started)?;
+        let begun = now()?;
+        for snapshot in ["two", "one"] {
+            host.done(&["snapshot", name, snapshot])?;
+        }
+        let folder = started.folder().join("snapshot");
+        let found = list()?;
+        let names: Vec<_> = found.iter().map(|it| it["name"].as_str().unwrap_or_default()).collect();
+        assert_eq!(names, ["one", "two"]);
+        let du = host.witness("du", &["-s", "--block-size=1", &text(&folder.join("one"))])?;
+        let own = fs::metadata(folder.join("one"))?.blocks() * 512;
+        let du: u64 = du.split_whitespace().next().unwrap_or_default().parse()?;
+        assert_eq!(found[0]["bytes"], du - own);
+        let made = found[0]["made"].as_u64().ok_or("no time")?;
+        assert!((begun..=now()?).contains(&made), "{made} since {begun}");
+        let table = host.done(&["snapshot", "--list", name])?;
+        assert!(table.starts_with("SNAPSHOT  MADE") && table.lines().count() == 3, "{table}");
+
+        // Who uses it: a mount, an image, the base of another one.
+        let place = text(&folder.join("one"));
+        host.witness("mount", &["--bind", &place, &place])?;
+        let outcome = host.subhostctl(&["snapshot", "--remove", name, "one", "--yes"])?;
+        host.witness("umount", &[&place])?;
+        assert!(outcome.code == 2 && outcome.stderr.contains("in use by what is mounted"), "{outcome}");
+        if folder.join("one/image").exists() {
+            let image = text(&folder.join("one/image"));
+            let device = host.witness("losetup", &["--find", "--show", &image])?;
+            let outcome = host.subhostctl(&["snapshot", "--remove", name, "one", "--yes"])?;
+            host.witness("losetup", &["--detach", device.trim()])?;
+            assert!(outcome.code == 2 && outcome.stderr.contains("in use"), "{outcome}");
+        } else {
+            // A link leads there, too.
+            let link = host.folder().join("link");
+            std::os::unix::fs::symlink(folder.join("one"), &link)?;
+            let base = host.folder().join("base");
+            let config = format!("BASE=( {}/root {} )", link.display(), base.display());
+            let over = Started::new(host, "over", &config)?;
+            let outcome = host.subhostctl(&["snapshot", "--remove", name, "one", "--yes"])?;
+            assert!(
+                outcome.code == 2 && outcome.stderr.contains(&format!("is in the base of {}", over.name)),
+                "{outcome}"
+            );
+            fs::remove_dir_all(over.folder())?;
+        }
+        for (words, word) in [
+            (vec!["--remove", name, "one"], "--yes"),
+            (vec!["--remove", name, "three", "--yes"], "--list"),
+            (vec!["--remove", name, "../one", "--yes"], "is a path"),
+            (vec!["--remove", name, ".removed", "--yes"], "starts with"),
+            (vec!["--remove", name], "SNAPSHOT"),
+            (vec!["--remove", "--list", name], "--list"),
+            (vec!["--list", "nobody"], "nobody"),
+        ] {
+            let outcome = host.subhostctl(&[&["snapshot"], &words[..]].concat())?;
+            assert!(outcome.code == 2 && outcome.stderr.contains(word), "{words:?}: {outcome}");
+        }
+        assert_eq!(list()?.len(), 2);
+        // One that lingers does not use them. What a killed one has left goes along.
+        started.run("true")?;
+        fs::create_dir(folder.join(".removed"))?;
+        host.done(&["snapshot", "--remove", name, "one", "--yes"])?;
+        stop(&started)?;
+        let left: Vec<_> =
+            fs::read_dir(&folder)?.map(|it| Ok(it?.file_name())).collect::<std::io::Result<_>>()?;
+        assert_eq!(left, ["two"]);
+        host.done(&["reset", name, "two", "--yes"])?;
+        assert!(diff(host, name)?.contains(&"A /soft".to_owned()));
+    }
+    Ok(())
+}
+
 /// Row L7 of docs/security.md.
 fn marks(host: &Host) -> Verdict {
     let [started, _] = both(host)?;
@@ -264,8 +353,7 @@ fn cloned(host: &Host) -> Verdict {
         assert!(outcome.code == 2 && outcome.stderr.contains("is there already"), "{outcome}");
     }
     // One with disks.
-    let archive = text(&host.folder().join("tiny.tar"));
-    host.witness("tar", &["-C", &text(&Fixture::TinyTree.path()?), "-cf", &archive, "."])?;
+    let archive = archive(host)?;
     let (name, new) = (host.name("di"), host.name("dj"));
     let image = host.folder().join("di.raw");
     host.done(&["create", &name, "--image", &text(&image), "--size", "24M", "--tar", &archive])?;
@@ -361,13 +449,7 @@ fn refused(host: &Host) -> Verdict {
     let name = &started.name;
     started.run(CHANGES)?;
     let upper = facts(&started.folder().join("root"))?;
-    for words in [
-        vec!["diff", name],
-        vec!["snapshot", name, "one"],
-        vec!["reset", name, "--yes"],
-        vec!["clone", name, "new"],
-        vec!["export", name],
-    ] {
+    for words in [vec!["snapshot", name, "one"], vec!["reset", name, "--yes"], vec!["clone", name, "new"]] {
         let outcome = host.subhostctl(&words)?;
         assert!(outcome.code == 2 && outcome.stderr.contains("lingers"), "{words:?}: {outcome}");
     }
@@ -387,5 +469,88 @@ fn refused(host: &Host) -> Verdict {
         let outcome = crate::look::as_nobody(host, &words)?;
         assert!(outcome.code == 2 && outcome.stderr.contains("needs root"), "{outcome}");
     }
+    Ok(())
+}
+
+fn running(host: &Host) -> Verdict {
+    for started in both(host)? {
+        let name = &started.name;
+        let file = text(&host.folder().join(format!("{name}.tar")));
+        let listed = || host.witness("tar", &["--numeric-owner", "-tvf", &file]);
+        // One that lingers.
+        started.run("echo x >/made; chown 7:8 /made; rm /etc/passwd; mkdir /changing")?;
+        let lingering = diff(host, name)?;
+        let named = |lines: &[String], line: &str| lines.iter().any(|it| it == line);
+        assert!(named(&lingering, "A /made") && named(&lingering, "D /etc/passwd"), "{lingering:?}");
+        host.done(&["export", name, &file])?;
+        let list = listed()?;
+        assert!(
+            list.contains(" 7/8 ") && list.contains("./made") && !list.contains("./etc/passwd"),
+            "{list}"
+        );
+        assert!(list.contains("./bin/busybox"), "{list}");
+
+        // One that runs, and changes all the time.
+        let script = "cd /changing; n=0; while :; do n=$((n+1)); mkdir d; : >d/f; : >f$n; rm -r d f$n; done";
+        let mut guest = host.start(&["start", name, "--", "sh", "-c", script])?;
+        while host.guest(name)?.is_none_or(|guest| guest.state() != "running") {
+            if guest.wait(Duration::from_millis(5))?.is_some() {
+                return Err(guest.finish(Duration::ZERO)?.to_string().into());
+            }
+        }
+        for _ in 0..20 {
+            let outcome = host.subhostctl(&["diff", name])?;
+            assert!(outcome.code == 0 && outcome.stdout.contains("A /made\n"), "{outcome}");
+            assert!(outcome.stderr.contains("runs, and what it changes meanwhile"), "{outcome}");
+        }
+        let json: Value = serde_json::from_str(&host.done(&["--json", "diff", name])?)?;
+        assert_eq!(json["notes"].as_array().map(Vec::len), Some(1));
+        fs::remove_file(&file)?;
+        let outcome = host.subhostctl(&["export", name, &file])?;
+        assert!(outcome.code == 2 && outcome.stderr.contains("subhostctl pause"), "{outcome}");
+        host.done(&["pause", name])?;
+        let outcome = host.subhostctl(&["diff", name])?;
+        assert!(outcome.code == 0 && !outcome.stderr.contains("meanwhile"), "{outcome}");
+        host.done(&["export", name, &file])?;
+        assert!(listed()?.contains("./made"));
+        // Let go on in the middle: more than a pipe takes is not read yet.
+        fs::remove_file(&file)?;
+        let words = ["export", name, "-"];
+        let mut export = host.command(&words);
+        let mut export = export.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut out = export.stdout.take().ok_or("no output")?;
+        out.read_exact(&mut [0; 512])?;
+        host.done(&["resume", name])?;
+        std::io::copy(&mut out, &mut std::io::sink())?;
+        drop(out);
+        let outcome = export.wait_with_output()?;
+        let said = String::from_utf8_lossy(&outcome.stderr);
+        assert!(outcome.status.code() == Some(1) && said.contains("let go on meanwhile"), "{said}");
+        host.done(&["stop", "--wait", name])?;
+        guest.finish(Duration::from_secs(30))?;
+        assert!(diff(host, name)?.contains(&"A /made".to_owned()));
+    }
+    // One with disks has them for itself.
+    let (name, image) = (host.name("di"), host.copy_of(Fixture::TinyMbr)?);
+    host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
+    crate::boot(host, &name)?;
+    host.done(&["pause", &name])?;
+    let outcome = host.subhostctl(&["export", &name, "-"])?;
+    assert!(outcome.code == 2 && outcome.stderr.contains("--reflink"), "{outcome}");
+    host.done(&["resume", &name])?;
+    host.done(&["stop", &name])?;
+    host.done(&["export", &name, &text(&host.folder().join("disk.tar"))])?;
+    Ok(())
+}
+
+fn no_room(host: &Host) -> Verdict {
+    let full = Started::new(host, "full", "")?.with_tree()?;
+    let place = full.folder().join("snapshot");
+    fs::create_dir(&place)?;
+    host.witness("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", &text(&place)])?;
+    let outcome = host.subhostctl(&["snapshot", &full.name, "one"])?;
+    assert!(outcome.code == 1 && outcome.stderr.contains("No space left"), "{outcome}");
+    assert_eq!(fs::read_dir(&place)?.count(), 0);
+    host.witness("umount", &[&text(&place)])?;
     Ok(())
 }

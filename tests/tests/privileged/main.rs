@@ -38,6 +38,7 @@ mod kill;
 mod lacking;
 mod layers;
 mod layers_diff;
+mod leftovers;
 mod life;
 mod lifecycle;
 mod limits;
@@ -133,6 +134,7 @@ fn main() -> ExitCode {
         layers::CASES,
         layers_diff::CASES,
         life::CASES,
+        leftovers::CASES,
         lifecycle::CASES,
         limits::CASES,
         linger::CASES,

@@ -13,6 +13,7 @@ use subhost_tests::leak::Snapshot;
 use subhost_tests::program;
 
 use crate::boot;
+use crate::create::{archive, text, words_of};
 use crate::tiny::insert;
 
 const GPT: &[Need] = &[Need::Program, Need::Made(Fixture::TinyGpt)];
@@ -43,6 +44,11 @@ pub(crate) const CASES: &[Case] = &[
         body: repairs,
     },
     Case {
+        name: "rescue_and_resize_need_no_cgroups_of_version_2",
+        needs: &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyTree)],
+        body: old_cgroups,
+    },
+    Case {
         name: "rescue_is_refused_with_the_reason",
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: refused,
@@ -53,10 +59,6 @@ pub(crate) const CASES: &[Case] = &[
         body: runbook,
     },
 ];
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
 
 fn debugfs(host: &Host, image: &Path, request: &str) -> std::io::Result<String> {
     host.witness("debugfs", &["-w", "-R", request, &format!("{}?offset=1048576", image.display())])
@@ -307,4 +309,34 @@ fn runbook(host: &Host) -> Verdict {
         assert!(outcome.stdout.contains(word), "no {word:?} in {outcome}");
     }
     Ok(())
+}
+
+/// On a host that has version 1 alone, and on one that has none.
+fn old_cgroups(host: &Host) -> Verdict {
+    let (name, image) = (host.name("old"), text(&host.folder().join("old.raw")));
+    let create = ["create", &name, "--image", &image, "--size", "32M", "--tar", &archive(host)?];
+    host.done(&create)?;
+    for (kinds, size) in [("cgroup2", "40M"), ("cgroup2?", "30M")] {
+        let unmount = format!(
+            "awk '$3 ~ /^{kinds}$/ {{ print $2 }}' /proc/self/mounts | tac | xargs -r -n 1 umount
+             if grep -E ' {kinds} ' /proc/self/mounts; then exit 1; fi; exec \"$@\""
+        );
+        let without = |words: &[&str]| {
+            let alone = ["--mount", "--propagation", "private", "bash", "-c", &unmount, "bash"];
+            let words = words_of(&host.command(words));
+            host.witness(
+                "unshare",
+                &alone.into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(without(&["rescue", &image, "--", "cat", "/etc/hostname"])?, format!("{name}\n"));
+        without(&["resize", &image, size])?;
+        assert_eq!(format!("{}M", fs::metadata(&image)?.len() >> 20), size);
+        assert_eq!(without(&["rescue", "--fsck", &name, "--", "cat", "/etc/hostname"])?, format!("{name}\n"));
+    }
+    // Where they were mounted, in a namespace that has ended.
+    match fs::remove_dir("/run/subhost/cgroup") {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }

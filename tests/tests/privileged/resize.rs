@@ -13,6 +13,7 @@ use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 use subhost_tests::stepper::{self, Fault, Harm, Point};
 
+use crate::create::{archive, names, text};
 use crate::fsck::process_named;
 
 const NEEDS: &[Need] = &[Need::Program, Need::PlainRoot, Need::Made(Fixture::TinyTree)];
@@ -29,6 +30,7 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::PlainRoot],
         body: jail,
     },
+    Case { name: "resize_makes_ext4_smaller_in_a_copy_that_takes_its_place", needs: NEEDS, body: copied },
     Case { name: "resize_goes_on_where_it_was_and_the_image_boots_at_each_step", needs: NEEDS, body: steps },
     Case {
         name: "resize_is_refused_with_the_reason_and_changes_nothing",
@@ -43,10 +45,6 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
-}
-
 /// A subhost with an image of that size, whose root has a file with something in it.
 fn made(
     host: &Host,
@@ -55,9 +53,7 @@ fn made(
     table: &str,
     filesystem: &str,
 ) -> std::io::Result<(String, PathBuf)> {
-    let tree = text(&Fixture::TinyTree.path().map_err(std::io::Error::other)?);
-    let archive = text(&host.folder().join("tiny.tar"));
-    host.witness("tar", &["-C", &tree, "-cf", &archive, "."])?;
+    let archive = archive(host)?;
     let (name, image) = (host.name(short), host.folder().join(format!("{short}.raw")));
     let words =
         ["create", &name, "--image", &text(&image), "--size", size, "--table", table, "--tar", &archive];
@@ -205,8 +201,8 @@ fn at_any_call(host: &Host) -> Verdict {
     host.done(&["recover"])?;
     sizes.sort_unstable();
     sizes.dedup();
-    // Before, and at each end.
-    assert!(sizes.len() >= 3, "{sizes:?}");
+    // Before, and larger. Smaller it is only once the copy has its name.
+    assert!(sizes.len() >= 2, "{sizes:?}");
     Ok(())
 }
 
@@ -263,6 +259,75 @@ fn jail(host: &Host) -> Verdict {
     case::nothing_left(host, &before)
 }
 
+fn copied(host: &Host) -> Verdict {
+    fs::create_dir(host.subhost_dir())?;
+    // 50 MiB of inode tables to read.
+    let large = text(&host.folder().join("large.raw"));
+    fs::File::create(&large)?.set_len(512 << 20)?;
+    host.witness("mkfs.ext4", &["-q", "-F", "-N", "200000", "-E", "lazy_itable_init=1", &large])?;
+    let sum = |path: &str| host.witness("sha256sum", &[path]);
+    let before = (sum(&large)?, names(host)?, Snapshot::take(&host.scope())?);
+    // Whatever ends resize2fs: nothing has changed.
+    let mut command = host.start(&["resize", &large, "400M"])?;
+    let tool = loop {
+        if let Some(pid) = process_named("resize2fs")? {
+            break Process::open(pid)?;
+        }
+        if command.wait(Duration::ZERO)?.is_some() {
+            let outcome = command.finish(Duration::ZERO)?;
+            return Err(format!("it ended before resize2fs was seen: {outcome}").into());
+        }
+    };
+    tool.signal(rustix::process::Signal::KILL)?;
+    let outcome = command.finish(Duration::from_secs(60))?;
+    assert!(outcome.code == 1 && outcome.stderr.contains("resize2fs"), "{outcome}");
+    assert_eq!((sum(&large)?, names(host)?), (before.0, before.1));
+    case::nothing_left(host, &before.2)?;
+
+    // The copy has all that the image had, and its name.
+    let (name, image) = made(host, "copy", "40M", "mbr", "ext4")?;
+    let path = text(&image);
+    host.witness("chown", &["7:8", &path])?;
+    host.witness("chmod", &["640", &path])?;
+    let link = text(&host.folder().join("link"));
+    std::os::unix::fs::symlink(&image, &link)?;
+    let old = fs::metadata(&image)?.ino();
+    host.done(&["resize", &link, "30M"])?;
+    let meta = fs::metadata(&image)?;
+    assert_eq!((meta.len(), meta.uid(), meta.gid(), meta.mode() & 0o7777), (30 << 20, 7, 8, 0o640));
+    assert!(meta.ino() != old && fs::symlink_metadata(&link)?.is_symlink());
+    assert!(boots(host, &name)? <= 30);
+    // Other names would not follow.
+    let other = text(&host.folder().join("other.raw"));
+    fs::hard_link(&image, &other)?;
+    let outcome = host.subhostctl(&["resize", &path, "24M"])?;
+    assert!(outcome.code == 2 && outcome.stderr.contains("--in-place"), "{outcome}");
+    host.done(&["resize", "--in-place", &path, "24M"])?;
+    assert_eq!(fs::metadata(&other)?.ino(), meta.ino());
+    assert!(boots(host, &name)? <= 24);
+
+    // Where there is no room.
+    let small = host.folder().join("small");
+    fs::create_dir(&small)?;
+    host.witness("mount", &["-t", "tmpfs", "-o", "size=60m", "tmpfs", &text(&small)])?;
+    let (image, path) = (small.join("a.raw"), text(&small.join("a.raw")));
+    host.witness(
+        "bash",
+        &["-c", &format!("head -c 40M /dev/urandom >{path} && mkfs.ext4 -q -F -E nodiscard {path}")],
+    )?;
+    let sum_before = sum(&path)?;
+    let outcome = host.subhostctl(&["resize", &path, "30M"])?;
+    assert!(
+        outcome.code == 2 && outcome.stderr.contains("is copied before it is made smaller, which needs"),
+        "{outcome}"
+    );
+    assert_eq!((sum(&path)?, fs::read_dir(&small)?.count()), (sum_before, 1));
+    host.done(&["resize", "--in-place", &path, "30M"])?;
+    assert_eq!(fs::metadata(&image)?.len(), 30 << 20);
+    host.witness("umount", &[&text(&small)])?;
+    Ok(())
+}
+
 fn refused(host: &Host) -> Verdict {
     let logical = text(&host.copy_of(Fixture::TinyLogical)?);
     let gpt = host.copy_of(Fixture::TinyGpt)?;
@@ -288,16 +353,15 @@ fn refused(host: &Host) -> Verdict {
         assert_eq!(sum(path)?, before, "{words:?}");
         Ok(())
     };
-    same(&logical, &["resize", &logical, "40M"], 2, "logical")?;
+    for size in ["40M", "12M"] {
+        same(&logical, &["resize", &logical, size], 2, "its last partition, 5, is a logical one")?;
+    }
     same(&damaged, &["resize", &damaged, "40M"], 2, "damaged")?;
     same(&gpt, &["resize", &gpt, "5M"], 2, "begins behind")?;
     same(&zeros, &["resize", &zeros, "40M"], 2, "no file system")?;
     same(&gpt, &["resize", &gpt, "40"], 2, "no size")?;
     same(&gpt, &["resize", "nobody", "40M"], 2, "nobody")?;
-    // Data that do not fit: nothing but what e2fsck has written.
-    let outcome = host.subhostctl(&["resize", &full, "8M"])?;
-    assert!(outcome.code == 1 && outcome.stderr.contains("resize2fs"), "{outcome}");
-    assert_eq!(fs::metadata(&full)?.len(), 24 << 20);
+    same(&full, &["resize", &full, "8M"], 1, "resize2fs")?;
     host.witness("e2fsck", &["-f", "-n", &full])?;
     // A file system that has to be repaired.
     host.witness("debugfs", &["-w", "-R", "clri <2>", &full])?;
