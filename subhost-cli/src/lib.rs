@@ -56,4 +56,6 @@ pub mod state;
 pub mod subid;
 pub mod supervise;
 pub mod supervisor;
+#[cfg(feature = "images")]
+pub mod tour;
 pub mod tree;

@@ -4,6 +4,8 @@ use crate::span::Span;
 
 /// How bad a diagnostic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Severity {
     /// Accepted, but probably not what was meant.
     Warning,
@@ -16,6 +18,7 @@ pub enum Severity {
 /// Message and hint are for people and may change; the [code](crate::code) does not. Both may quote
 /// bytes of the configuration; [`render`](fn@crate::render) makes them safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,

@@ -137,6 +137,7 @@ impl Sources {
 
 /// A place as people count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Location {
     /// Line, from one.
     pub line: usize,
@@ -151,6 +152,7 @@ pub struct Location {
 /// Kept in eight bytes, since every array element has one. Offsets past 4 GiB, far above what
 /// [`parse`](fn@crate::parse) takes, stay at the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Span {
     start: u32,
     end: u32,

@@ -26,6 +26,7 @@ use crate::{Error, Result, sys};
 /// # Ok::<(), subhost_init::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ProcessIdentity {
     /// The pid in the caller's PID namespace.
     pub pid: u32,

@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 /// Which host ids a user namespace gets: `0..count` inside are `first..first + count` outside, for users
 /// and groups alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct IdMap {
     /// The host id of the guest's root.
     pub first: u32,

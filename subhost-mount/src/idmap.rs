@@ -10,6 +10,7 @@ use crate::{Error, Result, sys};
 
 /// Ids in a row, which are others on the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct IdRange {
     /// The first one inside of the user namespace: what is on the disk.
     pub inside: u32,

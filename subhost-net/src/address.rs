@@ -82,6 +82,7 @@ impl FromStr for Prefixed {
 
 /// A way to somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Route {
     /// Where to; bits behind the prefix are refused by the kernel. None for anywhere: the default route.
     pub to: Option<Prefixed>,
@@ -93,6 +94,7 @@ pub struct Route {
 
 /// What a guest's network is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Setup {
     /// Addresses with the interface that gets each, which is brought up. IPv6 addresses are there at once, without a
     /// second of looking for duplicates.

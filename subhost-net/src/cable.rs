@@ -27,6 +27,7 @@ const DEFAULT_VLAN: u16 = 1;
 
 /// A cable to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Cable {
     /// The name of the end on the host.
     pub host_name: LinkName,
@@ -59,6 +60,7 @@ impl Cable {
 
 /// A cable that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CreatedCable {
     /// The ifindex of its host end.
     pub host_ifindex: u32,

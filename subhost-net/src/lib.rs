@@ -83,6 +83,8 @@ pub mod netns;
 pub mod observe;
 pub mod port;
 pub mod replug;
+#[cfg(feature = "serde")]
+mod serialized;
 mod socket;
 #[expect(unsafe_code, reason = "the one place for it")]
 mod sys;

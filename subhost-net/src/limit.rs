@@ -23,6 +23,7 @@ const BURST_MIN: u64 = 64 * 1024;
 
 /// How much may pass in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rate {
     /// In the long run, in bits per second; at least 8.
     pub bits_per_second: u64,
@@ -32,6 +33,7 @@ pub struct Rate {
 
 /// The limits of a cable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limits {
     /// For what the guest receives.
     pub to_guest: Option<Rate>,

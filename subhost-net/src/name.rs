@@ -61,6 +61,7 @@ impl AsRef<str> for LinkName {
 
 /// What the host end of a cable is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HostName {
     /// The link's name.
     pub name: LinkName,

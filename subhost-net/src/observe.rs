@@ -51,6 +51,7 @@ const VLAN_INFO_UNTAGGED: u16 = 4;
 
 /// All links of a network namespace with their addresses, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Observed {
     /// The links in the order of the kernel, which is by index.
     pub links: Vec<Link>,
@@ -60,6 +61,7 @@ pub struct Observed {
 
 /// One link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Link {
     /// Its ifindex.
@@ -102,6 +104,7 @@ impl Link {
 
 /// How a bridge works.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct BridgeState {
     /// Whether it runs the spanning tree protocol.
@@ -112,6 +115,7 @@ pub struct BridgeState {
 
 /// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LinkAddress {
     /// The ifindex of the interface.
     pub link: u32,
@@ -121,6 +125,7 @@ pub struct LinkAddress {
 
 /// A VLAN that a port of a bridge, or the bridge itself, is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PortVlan {
     /// The ifindex of the port or bridge.
     pub port: u32,

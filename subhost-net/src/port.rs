@@ -10,6 +10,7 @@ const VLAN_IDS: std::ops::RangeInclusive<u16> = 1..=4094;
 /// [`Port::new`] gives what a bridge does by itself; a port never sends a frame back where it came from (hairpin is
 /// off).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Port {
     /// The ifindex of the bridge.
     pub bridge: u32,
@@ -82,6 +83,7 @@ impl From<u32> for Port {
 
 /// How the bridge treats a port, as the kernel tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct PortState {
     /// Nothing passes between this port and other isolated ones.

@@ -14,6 +14,7 @@ mod progress;
 mod proof;
 mod test;
 mod torture;
+mod tour;
 mod vm;
 mod workspace;
 
@@ -64,6 +65,8 @@ enum Task {
     Instructions(instructions::Options),
     /// Write the pages that are made from the code: man/, and the tables of docs/troubleshooting.md
     Pages,
+    /// Run the program's own tour, and make docs/tour.md and its picture of what it shows (as root)
+    Tour,
     /// The long runs that hold subhost-config against real bash
     #[command(subcommand)]
     Proof(proof::Proof),
@@ -77,6 +80,9 @@ enum Task {
     /// The part of bench that runs in namespaces of its own
     #[command(hide = true)]
     BenchInside(bench::Inside),
+    /// The part of tour that runs in namespaces of its own
+    #[command(hide = true)]
+    TourInside(tour::Inside),
     /// The part of the demo that runs in namespaces of its own
     #[command(hide = true)]
     DemoInside(demo::Inside),
@@ -112,6 +118,9 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
         Task::Instructions(options) => return options.run(),
         Task::Dist(options) => options.run()?,
         Task::Pages => pages::write()?,
+        Task::Tour => tour::run()?,
+        Task::TourInside(inside) if stage == Stage::Inside => inside.run()?,
+        Task::TourInside(_) => return Err("tour-inside is started by tour".into()),
         Task::Proof(proof) => proof.run(stage)?,
         Task::Torture(options) => options.run()?,
         Task::Vm(options) => return vm::run(options),

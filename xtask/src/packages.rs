@@ -28,6 +28,9 @@ pub(crate) const DEMO: &[Tool] = &[
     tool("unshare", "util-linux"),
 ];
 
+/// What recording the tour needs beside that.
+pub(crate) const TOUR: &[Tool] = &[tool("script", "bsdutils"), tool("setpriv", "util-linux")];
+
 /// What the tests need, but for the Debian guest: witnesses mostly.
 pub(crate) const TEST: &[Tool] = &[
     tool("debugfs", "e2fsprogs"),

@@ -56,7 +56,10 @@ pub(super) fn console(context: &Context, args: &args::Console) -> Result<u8, Err
         {
             return Err(unknown(name));
         }
-        return Err(Error::refused(Complaint::new(format!("subhost {name}: does not run"))));
+        let complaint = Complaint::new(format!("subhost {name}: does not run"));
+        return Err(Error::refused(
+            complaint.hint(format!("subhostctl logs {name} shows what it said last")),
+        ));
     };
     let signals = Signals::block()?;
     let stdin = io::stdin();

@@ -105,7 +105,7 @@ pub(super) fn exec(context: &Context, args: args::Exec) -> Result<u8, Error> {
             Ok(entered) => entered,
             Err(error) => return not_started(name, error),
         };
-        (entered, ours.relay(stdin()?, stdout()?, stderr()?).step("relay")?, None, None)
+        (entered, ours.relay(stdin()?, stdout()?, stderr()?).step("relay the streams")?, None, None)
     };
     // Held on, it would keep the guest's file system busy when the guest has long ended.
     drop(root);

@@ -50,6 +50,8 @@ mod stop;
 mod table;
 #[cfg(feature = "accounting")]
 mod top;
+#[cfg(feature = "images")]
+mod tour;
 #[cfg(feature = "accounting")]
 mod usage;
 #[cfg(feature = "accounting")]

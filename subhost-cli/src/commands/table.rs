@@ -94,6 +94,8 @@ const COMMANDS: &[Entry] = &[
     #[cfg(feature = "images")]
     command!("resize", args::Resize, |context, args| resize::resize(context, &args)),
     command!("doctor", args::Doctor, |context, _| doctor::doctor(context)),
+    #[cfg(feature = "images")]
+    command!("tour", crate::tour::Tour, |context, args| tour::tour(context, &args)),
     command!("dhcp", args::Dhcp, |context, args| dhcp::dhcp(context, &args)),
     #[cfg(feature = "import")]
     command!("import", args::Import, |context, args| import::import(context, &args)),

@@ -58,7 +58,8 @@ impl Tree {
         let folder = path.canonicalize().map_err(|error| {
             let complaint = refused(format!("its folder {}: {error}", path.display()));
             Error::refused(
-                complaint.hint(format!("a system in {0}/root, or BASE in {0}/config", path.display())),
+                complaint
+                    .hint(format!("put a system into {0}/root, or BASE=DIR into {0}/config", path.display())),
             )
         })?;
         if let Some(reason) = distrust(&folder) {

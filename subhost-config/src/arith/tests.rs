@@ -1,3 +1,5 @@
+//! Tables, and generated expressions against bash.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tables, and generated conditions against bash.
+
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 

@@ -28,6 +28,8 @@ impl<T> Setting<T> {
 
 /// Where a value came from, weakest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Origin {
     /// Nowhere: the built-in default.
@@ -42,6 +44,7 @@ pub enum Origin {
 
 /// Where in a file a setting was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct FilePlace {
     /// The name of the text: the path of the file.

@@ -6,6 +6,8 @@ use crate::sys::bpf::Instruction;
 
 /// Whether a device is one of characters or of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum DeviceKind {
     /// Of characters, as a terminal.
     Char,
@@ -15,6 +17,7 @@ pub enum DeviceKind {
 
 /// Devices that may be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DeviceRule {
     /// Their kind.
     pub kind: DeviceKind,

@@ -17,6 +17,7 @@ use crate::{Error, Result};
 
 /// A directory of a guest's cgroup, as it can be recorded: no other one has its inode.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CgroupDirectory {
     /// Where it is.
     pub path: PathBuf,

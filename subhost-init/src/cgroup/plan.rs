@@ -14,6 +14,7 @@ const PERIOD: u64 = 100_000;
 
 /// How much of the host a guest gets. What is not given is not limited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limits {
     /// Processor time, in thousandths of a processor; less than ten count as ten.
     pub cpu_thousandths: Option<u32>,
@@ -27,6 +28,8 @@ pub struct Limits {
 
 /// What a cgroup enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Subject {
     /// [`Limits::cpu_thousandths`].
     Cpu,
@@ -54,6 +57,7 @@ impl fmt::Display for Subject {
 
 /// Something that was asked for and is not enforced on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Unenforced {
     /// What.
     pub subject: Subject,

@@ -16,6 +16,7 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// What a cgroup has used. What is not counted here, as its controller is not on, is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Usage {
     /// Processor time.
     pub cpu: Option<Duration>,
@@ -31,6 +32,7 @@ pub struct Usage {
 
 /// What was read from and written to a block device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DeviceIo {
     /// Major and minor number.
     pub device: (u32, u32),
@@ -42,6 +44,7 @@ pub struct DeviceIo {
 
 /// How long at least one process had to wait: the line `some` of the kernel's `Documentation/accounting/psi.rst`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Pressure {
     /// Percent of the last ten seconds.
     pub percent: f64,

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 
 /// How a guest ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Ended {
     /// It called `reboot(2)` to halt or power off.
     PowerOff,

@@ -20,6 +20,7 @@ const HEAD_BYTES: u64 = 68 * 1024;
 
 /// What a superblock says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Superblock {
     /// The type as blkid names it: `ext4`, `xfs`, `swap`, `crypto_LUKS`.
     pub kind: String,

@@ -24,6 +24,7 @@ pub(crate) const MAX_PARTITIONS: usize = 256;
 
 /// A run of bytes of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ByteRange {
     /// The first byte.
     pub start: u64,
@@ -53,6 +54,8 @@ impl ByteRange {
 
 /// The kind of a partition table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Scheme {
     /// No table: a bare file system, or nothing.
     None,
@@ -64,6 +67,7 @@ pub enum Scheme {
 
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Partition {
     /// Its number as Linux counts: from 1, logical ones from 5.
     pub index: u32,
@@ -103,6 +107,7 @@ impl Partition {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PartitionTable {
     /// The kind of table.
     pub scheme: Scheme,

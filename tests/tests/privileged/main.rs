@@ -70,6 +70,7 @@ mod systemd;
 mod terminals;
 mod tiny;
 mod told;
+mod tour;
 mod tricks;
 mod unpack;
 mod usage;
@@ -165,6 +166,7 @@ fn main() -> ExitCode {
         terminals::CASES,
         tiny::CASES,
         told::CASES,
+        tour::CASES,
         tricks::CASES,
         unpack::CASES,
         usage::CASES,

@@ -10,7 +10,7 @@ use subhost_tests::fixture::Fixture;
 use subhost_tests::host::Host;
 use subhost_tests::program;
 
-use crate::{BRIDGE, MAC, bridge};
+use crate::{BRIDGE, MAC, boot, bridge};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -22,6 +22,11 @@ pub(crate) const CASES: &[Case] = &[
         name: "package_and_archive_are_as_their_sums_say_and_nothing_is_set_uid",
         needs: &[Need::Package],
         body: contents,
+    },
+    Case {
+        name: "udev_keeps_desktop_tools_off_the_loop_devices_of_a_subhost",
+        needs: &[Need::Program, Need::Made(Fixture::DebianBare), Need::Made(Fixture::TinyMbr)],
+        body: udev,
     },
 ];
 
@@ -112,6 +117,53 @@ fn contents(host: &Host) -> Verdict {
     }
     let programs = |text: &str| text.lines().filter(|line| line.ends_with("/usr/sbin/subhostctl")).count();
     assert_eq!((programs(&listed), programs(&archived)), (1, 1), "{listed}{archived}");
+    Ok(())
+}
+
+/// What the udev of Debian makes of two loop devices with the rule of the package.
+const ASK_UDEV: &str = "\
+cp $RULE $TREE/usr/lib/udev/rules.d/
+for folder in dev proc sys; do mount --rbind /$folder $TREE/$folder; done
+mount -t tmpfs run $TREE/run
+for device in $OURS $OTHER; do
+    echo \"of $device:\"
+    chroot $TREE udevadm test /sys/block/$device 2>&1
+done
+";
+
+fn udev(host: &Host) -> Verdict {
+    bridge(host)?;
+    let (name, image) = (host.name("ud"), host.copy_of(Fixture::TinyMbr)?);
+    host.two_lines(&name, 1, &image, BRIDGE, MAC)?;
+    let guest = boot(host, &name)?;
+    let ours = format!("loop{}", guest.field("disks")[0]["loop_number"]);
+    let debian = host.copy_of(Fixture::DebianBare)?;
+    let tree = host.folder().join("tree");
+    fs::create_dir(&tree)?;
+    let tree = tree.to_string_lossy();
+    // As anybody attaches one who wants to keep it.
+    let node = host.witness("losetup", &["--find", "--show", &debian.to_string_lossy()])?;
+    let other = node.trim().trim_start_matches("/dev/");
+    host.witness("mount", &[node.trim(), &tree])?;
+
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "--propagation", "private", "sh", "-eu", "-c", ASK_UDEV]);
+    let rule = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/61-subhost.rules");
+    shell.env("TREE", &*tree).env("RULE", rule).env("OURS", &ours).env("OTHER", other);
+    let outcome = program::run(shell, WITHIN)?;
+    assert_eq!(outcome.code, 0, "{outcome}");
+    let (of_ours, of_other) = outcome.stdout.split_once(&format!("of {other}:")).ok_or("no second device")?;
+    for (said, is_left_alone) in [(of_ours, true), (of_other, false)] {
+        assert!(said.contains("DEVNAME=/dev/loop"), "{outcome}");
+        assert!(said.contains("Reading rules file: /usr/lib/udev/rules.d/61-subhost.rules"), "{outcome}");
+        // It complains with the number of the line.
+        assert!(!said.contains("61-subhost.rules:"), "{outcome}");
+        assert_eq!(said.contains("UDISKS_IGNORE=1"), is_left_alone, "{outcome}");
+    }
+
+    host.witness("umount", &[&tree])?;
+    host.witness("losetup", &["--detach", node.trim()])?;
+    host.done(&["stop", &name])?;
     Ok(())
 }
 

@@ -39,6 +39,7 @@ const COMPLETIONS: [(&str, &str); 3] = [
 const LINKS: [&str; 2] = ["control", "pretend-boot"];
 
 pub(super) fn build(tree: &Path, program: &Path, sbom: &str, step: &Step) -> Outcome {
+    // Nobody but root can use it: so sbin, and section 8 for its pages.
     put(tree, "usr/sbin/subhostctl", &fs::read(program)?, 0o755)?;
     for link in LINKS {
         symlink("subhostctl", tree.join("usr/sbin").join(link))?;
