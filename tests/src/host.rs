@@ -164,7 +164,8 @@ impl Host {
     /// Runs a tool of the system, which must succeed. Gives its standard output.
     pub fn witness(&self, tool: &str, args: &[&str]) -> io::Result<String> {
         let mut command = Command::new(tool);
-        command.args(args);
+        // script(1) runs this one, and it must not be another one on each machine.
+        command.args(args).env("SHELL", "/bin/sh");
         let outcome = program::run(command, COMMAND)?;
         if outcome.code == 0 {
             return Ok(outcome.stdout);

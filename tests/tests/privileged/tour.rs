@@ -52,10 +52,11 @@ fn whole(host: &Host) -> Verdict {
 
 fn broken_off(host: &Host) -> Verdict {
     let (program, name) = (program::path()?, host.name("tour"));
-    // The fifth command boots it. script(1) types what it reads.
+    // The fifth command boots it. script(1) types what it reads, and ends as the tour does; without
+    // `exec`, some shells would be ended by the Ctrl-C before they could tell the status.
     let typed = format!(
         "{{ printf '\\n\\n\\n\\n\\n'; while [ ! -e /run/subhost/record/{name} ]; do sleep 0.05; done; printf '\\003'; sleep 1; }} \
-         | script -qec '{} tour --name {name}; echo status=$?' /dev/null",
+         | script -qec 'exec {} tour --name {name}' /dev/null; echo status=$?",
         program.display()
     );
     let out = host.witness("sh", &["-c", &typed])?;
