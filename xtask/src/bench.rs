@@ -152,7 +152,7 @@ impl Inside {
             if wanted(Cell::List) {
                 report.add(many.list(self.rounds)?);
             }
-            let stops = many.stop(self.rounds)?;
+            let stops = many.stop(self.rounds, &place.image)?;
             if wanted(Cell::F) {
                 report.add(stops);
             }

@@ -5,11 +5,12 @@
 //! one has no user namespace, no filter, no cgroup; the isolated one makes all that the program isolates a guest with.
 
 mod isolated;
+mod kept;
 mod link;
 mod plain;
 mod sys;
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -20,7 +21,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mkdirat, mknodat, open, o
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_fd, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 use rustix::process::{Pid, WaitOptions, waitpid};
 use subhost_tests::case::CLEAN_UP;
@@ -28,6 +29,7 @@ use subhost_tests::host::Host;
 use subhost_tests::leak::Snapshot;
 
 use crate::Outcome;
+pub(crate) use kept::Kept;
 
 const MIB: u64 = 1 << 20;
 
@@ -51,6 +53,7 @@ pub(crate) fn compare(
         bridge: index_of(bridge)?,
         macs: vec![mac],
         isolated: false,
+        payload: TRUE,
     };
     let disk = format!("vda:1:{}", image.display());
     let cable = format!("{bridge}={}", mac.map(|byte| format!("{byte:02x}")).join(":"));
@@ -116,9 +119,11 @@ pub(crate) enum Root {
     Overlay(CString),
     /// The first partition of the small guest's MBR image.
     Image(CString),
+    /// The same, and nothing is written to it.
+    ReadOnlyImage(CString),
 }
 
-/// One start and end of `/bin/true` by raw calls. The host ends of its cables are left to the kernel, as they die with
+/// One start and end of a program by raw calls. The host ends of its cables are left to the kernel, as they die with
 /// the network namespace.
 pub(crate) struct Floor {
     pub(crate) root: Root,
@@ -129,14 +134,24 @@ pub(crate) struct Floor {
     /// With all that the program isolates a guest with, and with a PID 1 that waits for its child; else the program is
     /// PID 1, with nothing but namespaces.
     pub(crate) isolated: bool,
+    /// The program, and the word that it gets.
+    pub(crate) payload: [&'static CStr; 2],
 }
+
+/// It ignores the word.
+pub(crate) const TRUE: [&CStr; 2] = [c"/bin/true", c""];
 
 impl Floor {
     pub(crate) fn round(&self) -> Outcome {
-        match if self.isolated { isolated::run(self)? } else { plain::run(self)? } {
+        match self.run()? {
             0 => Ok(()),
             step => Err(format!("the raw system calls stopped at step {step}").into()),
         }
+    }
+
+    /// The program's exit status, or the number of the step that failed; -1 where a signal ended it.
+    fn run(&self) -> Outcome<c_int> {
+        if self.isolated { isolated::run(self) } else { plain::run(self) }
     }
 }
 
@@ -166,18 +181,27 @@ impl Root {
                 fsconfig_create(&fs)?;
                 Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
             }
-            Root::Image(path) => {
-                let file = open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-                let (device, path) = sys::loop_attach(&file, MIB, 8 * MIB)?;
-                drop(file);
-                let fs = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
-                fsconfig_set_string(&fs, "source", &path)?;
-                fsconfig_create(&fs)?;
-                drop(device);
-                idmapped(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
-            }
+            Root::Image(path) => idmapped(image(path, OFlags::RDWR)?),
+            Root::ReadOnlyImage(path) => idmapped(image(path, OFlags::RDONLY)?),
         }
     }
+}
+
+/// The first partition of an image, mounted nowhere; a loop device can do what its file was opened for.
+fn image(path: &CStr, access: OFlags) -> Outcome<OwnedFd> {
+    let file = open(path, access | OFlags::CLOEXEC, Mode::empty())?;
+    let (device, path) = sys::loop_attach(&file, MIB, 8 * MIB)?;
+    drop(file);
+    let fs = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&fs, "source", &path)?;
+    let mut attributes = MountAttrFlags::empty();
+    if !access.contains(OFlags::RDWR) {
+        fsconfig_set_flag(&fs, "ro")?;
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    fsconfig_create(&fs)?;
+    drop(device);
+    Ok(fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
 /// A new file system, mounted nowhere.

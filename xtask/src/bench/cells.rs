@@ -14,7 +14,7 @@ use super::peers::{self, Source};
 use super::report::Table;
 use super::rounds::{Way, call, interleave};
 use crate::Outcome;
-use crate::floor::{self, Floor, Root};
+use crate::floor::{self, Floor, Root, TRUE};
 
 pub(super) const BRIDGE: &str = "br0";
 /// The first row, which the others are compared with.
@@ -51,7 +51,7 @@ pub(super) fn started(cell: Cell, place: &Place<'_>, rounds: usize) -> Outcome<T
     let true_program = place.tree.join("bin/busybox");
     let mut ways = Vec::new();
     for (name, isolated) in [(RAW, false), (RAW_ISOLATED, true)] {
-        let floor = Floor { root: source.root()?, bridge, macs: macs.clone(), isolated };
+        let floor = Floor { root: source.root()?, bridge, macs: macs.clone(), isolated, payload: TRUE };
         let true_program = true_program.clone();
         ways.push(Way::new(name, move || {
             // All others are programs that have to be started.

@@ -1,24 +1,25 @@
 //! Many subhosts that are kept: how fast each starts, what it takes, how fast it ends.
 
+use std::ffi::CString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde_json::Value;
-use subhost_tests::guest::Process;
 use subhost_tests::host::Host;
 
-use super::cells::BRIDGE;
+use super::cells::{BRIDGE, RAW, RAW_ISOLATED};
 use super::report::Table;
-use super::rounds::{Row, Way, call, interleave};
+use super::rounds::{QUIET, Row, Way, call, interleave};
 use crate::Outcome;
-use crate::floor;
+use crate::floor::{self, Floor, Kept, Root, TRUE};
 
-/// How long anything may take here.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Of the cable of what raw calls start.
+const MAC: [u8; 6] = [0x06, 0xa7, 0xdd, 0xb4, 0xbe, 0x01];
 /// How many at the beginning and at the end are compared.
 const ENDS: usize = 10;
 
@@ -124,30 +125,36 @@ impl<'a> Many<'a> {
         Ok(Table { title: format!("list: of {}", self.names.len()), rows, notes: Vec::new() })
     }
 
-    /// Ends all: some by a signal to their PID 1, which is what the kernel needs, the rest by `kill`, in turns.
-    pub(super) fn stop(self, rounds: usize) -> Outcome<Table> {
-        let (mut raw, mut ours) = (Vec::new(), Vec::new());
+    /// Ends all by `kill`, in turns with what raw calls have started: a root in `image`, only read, and a cable, too.
+    pub(super) fn stop(self, rounds: usize, image: &Path) -> Outcome<Table> {
+        let mut ours = Vec::new();
+        let mut raw = [(RAW, false, Vec::new()), (RAW_ISOLATED, true, Vec::new())];
         for (index, name) in self.names.iter().enumerate() {
-            if index % 2 == 0 && index / 2 < rounds {
-                let init = Process::open(self.host.running(name)?.init_pid())?;
-                let (cpu, started) = (floor::cpu_time()?, Instant::now());
-                init.signal(Signal::KILL)?;
-                if !init.ends(PATIENCE)? {
-                    return Err(format!("{name} does not end").into());
-                }
-                raw.push([started.elapsed(), floor::cpu_time()?.saturating_sub(cpu)]);
-            } else {
-                let (cpu, started) = (floor::cpu_time()?, Instant::now());
-                call(&mut self.host.command(&["kill", name]))?;
-                ours.push([started.elapsed(), floor::cpu_time()?.saturating_sub(cpu)]);
+            for (_, isolated, samples) in raw.iter_mut().filter(|_| index < rounds) {
+                let root = Root::ReadOnlyImage(CString::new(image.as_os_str().as_bytes())?);
+                let (bridge, macs) = (floor::index_of(BRIDGE)?, vec![MAC]);
+                let kept = Kept::start(Floor { root, bridge, macs, isolated: *isolated, payload: TRUE })?;
+                samples.push(timed(|| kept.end())?);
             }
+            let mut kill = self.host.command(&["kill", name]);
+            ours.push(timed(|| call(&mut kill))?);
         }
-        let rows = vec![
-            Row::of("SIGKILL to PID 1, until it has ended".to_owned(), Ok(raw)),
-            Row::of("subhostctl kill".to_owned(), Ok(ours)),
+        let mut rows: Vec<Row> =
+            raw.into_iter().map(|(name, _, samples)| Row::of(name.to_owned(), Ok(samples))).collect();
+        rows.push(Row::of("subhostctl kill".to_owned(), Ok(ours)));
+        let notes = vec![
+            "the raw calls kill PID 1, and wait until who holds its root has ended; their CPU has their start in it".to_owned(),
         ];
-        Ok(Table { title: format!("f: stop of {}", self.names.len()), rows, notes: Vec::new() })
+        Ok(Table { title: format!("f: stop of {}", self.names.len()), rows, notes })
     }
+}
+
+/// Wall and processor time, with the kernel at rest before.
+fn timed(body: impl FnOnce() -> Outcome) -> Outcome<[Duration; 2]> {
+    thread::sleep(QUIET);
+    let (cpu, started) = (floor::cpu_time()?, Instant::now());
+    body()?;
+    Ok([started.elapsed(), floor::cpu_time()?.saturating_sub(cpu)])
 }
 
 /// A guest with start scripts that do nothing.

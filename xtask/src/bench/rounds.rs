@@ -10,7 +10,7 @@ use crate::Outcome;
 use crate::floor;
 
 /// The clean-up of the one before is not charged to the next, and each finds the kernel at rest, as a host is.
-const QUIET: Duration = Duration::from_millis(60);
+pub(super) const QUIET: Duration = Duration::from_millis(60);
 
 /// One way to do the work of a cell.
 pub(super) struct Way<'a> {

@@ -1,6 +1,6 @@
 //! All that the program isolates a guest with: a user namespace with a map, the root idmapped to it, a network namespace
 //! that belongs to it, a cgroup of version 2, mounts that are locked, fewer capabilities, a system call filter, and a
-//! PID 1 that waits for `/bin/true`.
+//! PID 1 that waits for the program.
 
 use std::ffi::{c_int, c_long};
 use std::fs;
@@ -26,7 +26,7 @@ const FIRST_ID: u32 = 1_900_000_000;
 /// What the program takes away by default.
 const DROPPED: [c_long; 13] = [16, 17, 25, 27, 30, 32, 33, 34, 35, 36, 37, 38, 39];
 
-/// The exit status of `/bin/true`, or the number of the step that failed.
+/// The exit status of the program, or the number of the step that failed.
 pub(super) fn run(floor: &Floor) -> Outcome<c_int> {
     match mkdir(STAGE, Mode::RWXU) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -48,9 +48,8 @@ pub(super) fn run(floor: &Floor) -> Outcome<c_int> {
     });
     let group = group.transpose()?;
     let into = group.as_ref().map(|(_, fd)| fd.as_fd());
-    let cables = floor.macs.len();
     let stage = sys::fork(libc::CLONE_NEWNS, into, &mut || {
-        let result = stage(&root, &users, &network, cables);
+        let result = stage(&root, &users, &network, floor);
         result.unwrap_or_else(|step| step)
     })?;
     let status = wait(stage)?;
@@ -105,7 +104,7 @@ fn network_namespace(users: &OwnedFd) -> Outcome<OwnedFd> {
 }
 
 /// On the host's side: builds the tree, then starts PID 1, and has its status.
-fn stage(root: &OwnedFd, users: &OwnedFd, network: &OwnedFd, cables: usize) -> Result<c_int, c_int> {
+fn stage(root: &OwnedFd, users: &OwnedFd, network: &OwnedFd, floor: &Floor) -> Result<c_int, c_int> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(step(20))?;
     move_mount(root, "", CWD, STAGE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(step(21))?;
     furnish(root)?;
@@ -117,12 +116,12 @@ fn stage(root: &OwnedFd, users: &OwnedFd, network: &OwnedFd, cables: usize) -> R
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWCGROUP;
-    let init = sys::vfork(namespaces, &mut || init(cables).unwrap_or_else(|step| step)).map_err(step(24))?;
+    let init = sys::vfork(namespaces, &mut || init(floor).unwrap_or_else(|step| step)).map_err(step(24))?;
     wait(init).map_err(step(25))
 }
 
 /// In the guest's namespaces.
-fn init(cables: usize) -> Result<c_int, c_int> {
+fn init(floor: &Floor) -> Result<c_int, c_int> {
     let recursive =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let root = open_tree(CWD, STAGE, recursive).map_err(step(26))?;
@@ -137,9 +136,9 @@ fn init(cables: usize) -> Result<c_int, c_int> {
     pivot_root(".", ".").map_err(step(4))?;
     unmount(".", UnmountFlags::DETACH).map_err(step(5))?;
     sethostname(b"sub").map_err(step(1))?;
-    links_up(cables)?;
+    links_up(floor.macs.len())?;
     sys::drop_capabilities(&DROPPED).map_err(step(27))?;
     sys::filter().map_err(step(28))?;
-    let payload = sys::vfork(0, &mut || sys::execute().map_or(18, |()| 0)).map_err(step(29))?;
+    let payload = sys::vfork(0, &mut || sys::execute(floor.payload).map_or(18, |()| 0)).map_err(step(29))?;
     wait(payload).map_err(step(30))
 }

@@ -1,6 +1,6 @@
-//! Namespaces alone: `/bin/true` is PID 1 of new ones.
+//! Namespaces alone: the program is PID 1 of new ones.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::CWD;
@@ -11,7 +11,7 @@ use rustix::system::sethostname;
 use super::{Floor, furnish, link, links_up, mount_at, step, sys, wait};
 use crate::Outcome;
 
-/// The exit status of `/bin/true`, or the number of the step that failed.
+/// The exit status of the program, or the number of the step that failed.
 pub(super) fn run(floor: &Floor) -> Outcome<c_int> {
     let root = floor.root.mount(None)?;
     let netlink = link::socket()?;
@@ -27,14 +27,14 @@ pub(super) fn run(floor: &Floor) -> Outcome<c_int> {
         namespaces |= libc::CLONE_NEWNET;
     }
     let pid = sys::vfork(namespaces, &mut || {
-        let result = enter(&root, &netlink, &cables);
+        let result = enter(&root, &netlink, &cables, floor.payload);
         result.err().unwrap_or(0)
     })?;
     Ok(wait(pid)?)
 }
 
 /// The child's way to its program: `Err` has the number of the step that failed.
-fn enter(root: &OwnedFd, netlink: &OwnedFd, cables: &[Vec<u8>]) -> Result<(), c_int> {
+fn enter(root: &OwnedFd, netlink: &OwnedFd, cables: &[Vec<u8>], payload: [&CStr; 2]) -> Result<(), c_int> {
     sethostname(b"sub").map_err(step(1))?;
     move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(step(2))?;
     fchdir(root).map_err(step(3))?;
@@ -52,5 +52,5 @@ fn enter(root: &OwnedFd, netlink: &OwnedFd, cables: &[Vec<u8>]) -> Result<(), c_
     if !cables.is_empty() {
         links_up(cables.len())?;
     }
-    sys::execute().map_err(step(18))
+    sys::execute(payload).map_err(step(18))
 }

@@ -1,7 +1,7 @@
 //! The calls of the floor that only `libc` has, and the children that make the rest.
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, c_int, c_long, c_void};
+use std::ffi::{CStr, CString, c_int, c_long, c_void};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -185,12 +185,12 @@ pub(super) fn up(name: &[u8]) -> io::Result<()> {
     checked(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
 }
 
-/// Becomes `/bin/true`; returns only when that fails.
-pub(super) fn execute() -> io::Result<()> {
-    let path = c"/bin/true".as_ptr();
-    let (args, environment) = ([path, ptr::null()], [c"PATH=/bin".as_ptr(), ptr::null()]);
+/// Becomes a program; returns only when that fails.
+pub(super) fn execute([path, word]: [&CStr; 2]) -> io::Result<()> {
+    let args = [path.as_ptr(), word.as_ptr(), ptr::null()];
+    let environment = [c"PATH=/bin".as_ptr(), ptr::null()];
     // SAFETY: the path and both lists are terminated, and live until after the call.
-    unsafe { libc::execve(path, args.as_ptr(), environment.as_ptr()) };
+    unsafe { libc::execve(path.as_ptr(), args.as_ptr(), environment.as_ptr()) };
     Err(io::Error::last_os_error())
 }
 
