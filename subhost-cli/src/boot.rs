@@ -598,9 +598,7 @@ impl Booted {
 
     /// Leaves it to the lean supervisor, as which this process goes on: comes back only with an error, and the subhost has ended then.
     pub fn supervise(self, manner: Manner) -> Error {
-        Event::now(&self.name, "boot", format!("boots, with init {}", self.record.init_program))
-            .of_init(self.record.init.pid)
-            .note(&self.layout);
+        Event::beginning(&self.name, &self.record).note(&self.layout);
         let step = format!("supervise {}", self.name);
         let error = match self.hand_over(manner) {
             Ok(never) => match never {},

@@ -102,6 +102,12 @@ impl Event {
         self
     }
 
+    /// The beginning of one.
+    pub fn beginning(name: &Name, record: &Record) -> Event {
+        let text = format!("boots, with init {}", record.init_program);
+        Event::now(name, "boot", text).of_init(record.init.pid)
+    }
+
     /// The end of one that nobody was there to see.
     pub fn unseen_end(name: &Name, record: &Record) -> Event {
         let text = "had ended without a supervisor, and nobody has told why";

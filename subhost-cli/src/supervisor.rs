@@ -26,7 +26,7 @@ use crate::shutdown::{Ask, ask, kill_at_once};
 use crate::state::{self, Record};
 use crate::supervise::{Received, STAY_OFF, Signals, receive, send};
 
-mod cause;
+pub(crate) mod cause;
 mod end;
 mod waiting;
 

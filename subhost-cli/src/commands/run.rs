@@ -16,11 +16,13 @@ use super::{Context, need_root, shell_status};
 use crate::args;
 use crate::boot::{Booted, How, Streams, boot as apply};
 use crate::error::{Complaint, Context as _, Error};
+use crate::events::{self, Used};
 use crate::isolation::Isolation;
 use crate::layout::is_plain_absolute;
 use crate::report;
 use crate::request::{Changes, Request, Root};
 use crate::supervise::{Event, STAY_OFF, Signals, Watch};
+use crate::supervisor::cause::Cause;
 
 /// What goes on for longer may read more than the page cache should hold.
 const SHORT: Duration = Duration::from_millis(200);
@@ -50,12 +52,24 @@ pub(super) fn payload(context: &Context, request: &Request, command: &'static st
     for note in &booted.notes {
         report::note(context.quiet, note);
     }
+    // One without a name is a command like any other: nobody asks for it later.
+    if request.named {
+        events::Event::beginning(&request.name, &booted.record).note(&context.layout);
+    }
     let input = std::io::stdin();
-    let Attended { mut watch, asked, payload_status, ended, _raw } =
-        match attend(&mut booted, request.as_init, ours, signals, &input) {
+    let Attended { mut watch, asked, payload_status, ended, usage, _raw } =
+        match attend(&mut booted, request, ours, signals, &input) {
             Ok(attended) => attended,
             Err(error) => return Err(booted.give_up(error)),
         };
+    if request.named {
+        let cause = payload_status.map_or(Cause::from(ended), |status| Cause::Exited(status.into()));
+        let mut event = cause.event(&request.name, booted.record.init.pid, usage);
+        if let Some(status) = payload_status {
+            event.text = format!("its command ended with status {status}");
+        }
+        event.note(&context.layout);
+    }
     // The terminal keeps what the payload has said as long as it is open.
     let _pty = booted.pty.take();
     // The caller's status is the payload's, also where something is left: that is said.
@@ -90,13 +104,14 @@ struct Attended<'a> {
     asked: bool,
     payload_status: Option<u8>,
     ended: Ended,
+    usage: Option<Used>,
     _raw: Option<RawMode<'a>>,
 }
 
 /// Relays what it says, and passes signals on, until it has ended.
 fn attend<'a>(
     booted: &mut Booted,
-    as_init: bool,
+    request: &Request,
     ours: Option<Pipes>,
     signals: Signals,
     input: &'a Stdin,
@@ -121,9 +136,9 @@ fn attend<'a>(
                 }
             }
             // Who asks for that asks it himself.
-            Event::Signal(STAY_OFF) if as_init => {}
+            Event::Signal(STAY_OFF) if request.as_init => {}
             // A signal that a PID 1 does not handle does nothing to it: then the next one kills.
-            Event::Signal(signal) if as_init && !asked => {
+            Event::Signal(signal) if request.as_init && !asked => {
                 asked = true;
                 pass_on(booted.running.pidfd(), signal)?;
             }
@@ -140,8 +155,9 @@ fn attend<'a>(
             Event::Message(_) => {}
         }
     }
+    let usage = if request.named { Used::of(&booted.record) } else { None };
     let ended = booted.running.wait().step("wait for PID 1")?;
-    Ok(Attended { watch, asked, payload_status, ended, _raw })
+    Ok(Attended { watch, asked, payload_status, ended, usage, _raw })
 }
 
 /// Sends a signal of ours to PID 1; that it has just ended is none.

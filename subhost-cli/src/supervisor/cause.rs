@@ -5,14 +5,16 @@ use std::time::Duration;
 use subhost_init::handoff::{End, Why};
 use subhost_init::launch::Ended;
 
+use crate::events::{Event, Used};
 use crate::handover::Restart;
+use crate::layout::Name;
 
 /// The longest wait between two boots.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Why a subhost has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// It has powered off.
     PowerOff,
     /// It restarts.
@@ -86,7 +88,7 @@ impl Cause {
     }
 
     /// In one word.
-    pub(super) fn word(self) -> &'static str {
+    fn word(self) -> &'static str {
         match self {
             Cause::PowerOff => "power-off",
             Cause::Reboot => "reboot",
@@ -96,12 +98,14 @@ impl Cause {
         }
     }
 
-    /// The exit status or the signal.
-    pub(super) fn status(self) -> Option<i32> {
-        match self {
+    /// The event, with what was used up to then.
+    pub(crate) fn event(self, name: &Name, init_pid: u32, usage: Option<Used>) -> Event {
+        let status = match self {
             Cause::Exited(number) | Cause::Killed(number) => Some(number),
             _ => None,
-        }
+        };
+        let event = Event::now(name, "ended", self.in_words()).of_init(init_pid);
+        Event { cause: Some(self.word().to_owned()), status, usage, ..event }
     }
 }
 

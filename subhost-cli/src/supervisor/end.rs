@@ -6,7 +6,6 @@ use super::cause::{Cause, Next};
 use super::{LONG_RUN, Supervisor, TAIL_LINES, wait_again};
 use crate::claim::sweep;
 use crate::error::{Context, Error};
-use crate::events::Event;
 use crate::handover::{self, Again, Place};
 use crate::lock::{Lock, await_name};
 use crate::report;
@@ -16,13 +15,7 @@ impl Supervisor {
     /// Takes the names back, and does what comes next. As long as the lock is held nobody else gets the name, and `stop` waits to
     /// see what becomes of it.
     pub(super) fn finish(mut self, cause: Cause) -> Result<u8, Error> {
-        Event {
-            cause: Some(cause.word().to_owned()),
-            status: cause.status(),
-            usage: self.used.take(),
-            ..Event::now(&self.name, "ended", cause.in_words()).of_init(self.guest.init.pid)
-        }
-        .note(&self.layout);
+        cause.event(&self.name, self.guest.init.pid, self.used.take()).note(&self.layout);
         let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
         // Late as we may be, a later subhost of that name keeps its own.
         let record = self.record()?;

@@ -14,6 +14,7 @@ use subhost_tests::program;
 
 use crate::adopt::{kill_supervisor, last_event};
 use crate::limits::hierarchies;
+use crate::linger::Started;
 use crate::logs::{eventually, tiny};
 use crate::usage_witness::{Result, Shell, cgroup_cpu, prometheus, real, row, usage, whole};
 use crate::{BRIDGE, MAC, address, bridge};
@@ -31,6 +32,11 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "usage_with_limits_is_that_of_their_cgroups", needs: NEEDS, body: limited },
     Case { name: "usage_of_the_host_is_what_others_say", needs: &[Need::Program], body: whole_host },
     Case { name: "the_last_figures_of_a_subhost_outlive_it", needs: NEEDS, body: ended },
+    Case {
+        name: "the_last_figures_of_what_was_started_or_run_by_name_outlive_it",
+        needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
+        body: commands_ended,
+    },
     Case { name: "top_gives_the_terminal_back_as_it_was", needs: &[Need::Program], body: top },
 ];
 
@@ -304,6 +310,38 @@ fn ended(host: &Host) -> Verdict {
     assert_eq!(event["cause"], "unknown");
     assert!(real(&event["usage"], "cpu_seconds") >= least, "{event:#}");
     Ok(())
+}
+
+fn commands_ended(host: &Host) -> Verdict {
+    bridge(host)?;
+    let started = Started::new(host, "fig", "")?.with_tree()?;
+    let named = host.name("once");
+    let tree = started.folder().join("root").display().to_string();
+    let burn = "i=0; while [ $i -lt 40000 ]; do i=$((i + 1)); done; cat /proc/$$/stat; exit 3";
+    let words = ["--", "sh", "-c", burn];
+    for (name, head) in [
+        (&started.name, vec!["start", &started.name]),
+        (&named, vec!["run", "--name", &named, "--root", &tree]),
+    ] {
+        let outcome = host.subhostctl(&[&head[..], &words].concat())?;
+        assert_eq!(outcome.code, 3, "{outcome}");
+        // utime and stime, in hundredths of a second.
+        let ticks: f64 =
+            outcome.stdout.split(' ').skip(13).take(2).filter_map(|it| it.parse::<f64>().ok()).sum();
+        let begun = last_event(host, name, "boot")?;
+        let event = last_event(host, name, "ended")?;
+        assert_eq!((&event["cause"], &event["status"]), (&"exit".into(), &3.into()), "{event:#}");
+        assert_eq!(begun["init_pid"], event["init_pid"]);
+        assert!(ticks > 0.0 && real(&event["usage"], "cpu_seconds") >= ticks / 100.0, "{event:#} {ticks}");
+        assert_eq!(row(&usage(host, &["--ended"])?, "subhost", name)?["ended"], event["time"]);
+    }
+    let lingering: Value = serde_json::from_str(&host.done(&["--json", "status", &started.name])?)?;
+    assert_eq!((&lingering["state"], &lingering["last_end"]["status"]), (&"lingering".into(), &3.into()));
+    // A command without a name of its own is no subhost that anybody would ask for.
+    let before = host.done(&["events"])?;
+    host.done(&["run", "--root", &tree, "--", "true"])?;
+    assert_eq!(host.done(&["events"])?, before);
+    started.stop()
 }
 
 fn top(host: &Host) -> Verdict {
