@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 
 use crate::host::Host;
-use crate::program::readable;
+use crate::program::{readable, slowness};
 
 /// How long a guest may take to come again.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -48,10 +48,10 @@ impl Process {
 
 /// The next life of a guest, with its network up.
 pub fn booted_again(host: &Host, name: &str, before: &Guest) -> Result<Guest, Box<dyn Error>> {
-    if !before.ends(PATIENCE)? {
+    if !before.ends(PATIENCE * slowness())? {
         return Err("still there after a reboot".into());
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE * slowness();
     loop {
         if let Some(guest) = host.guest(name)?
             && guest.state() == "running"

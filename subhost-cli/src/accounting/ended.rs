@@ -1,4 +1,4 @@
-//! What a subhost has used in the end: its supervisor notes it in the event `ended`.
+//! What a subhost has used in the end, as the event `ended` has it.
 
 use super::look::subhost;
 use super::network::Links;

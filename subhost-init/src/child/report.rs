@@ -100,12 +100,15 @@ impl Channel {
         if !poll_until(&mut fds, deadline)? {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        if fds[0].revents().is_empty() {
-            return Ok(None);
-        }
+        self.received()
+    }
+
+    /// What has come. Whatever of the two was found ready: they are looked at one after the other, and in between a child
+    /// may have said its last word and ended.
+    fn received(&self) -> io::Result<Option<Report>> {
         let mut buffer = [0_u8; LENGTH];
-        match retry_on_intr(|| recv(&self.0, &mut buffer[..], RecvFlags::empty())) {
-            Ok((0, _)) | Err(Errno::CONNRESET) => Ok(None),
+        match retry_on_intr(|| recv(&self.0, &mut buffer[..], RecvFlags::DONTWAIT)) {
+            Ok((0, _)) | Err(Errno::CONNRESET | Errno::AGAIN) => Ok(None),
             Ok((length, _)) => match Report::decode(&buffer[..length]) {
                 Some(report) => Ok(Some(report)),
                 None => Err(io::ErrorKind::InvalidData.into()),
@@ -163,6 +166,18 @@ mod tests {
         assert_eq!(parent.next(None, None).unwrap(), Some(Report::Ready));
         assert_eq!(parent.next(None, None).unwrap(), Some(Report::Failed(failure)));
         assert_eq!(parent.next(None, None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_child_that_has_ended_is_heard_before_its_end_is_believed() {
+        let (parent, child) = Channel::pair().unwrap();
+        let (ended, end) = io::pipe().unwrap();
+        drop(end);
+        // Nothing was said, and the socket is still open.
+        assert_eq!(parent.next(Some(ended.as_fd()), None).unwrap(), None);
+        child.report(Report::Ready).unwrap();
+        assert_eq!(parent.received().unwrap(), Some(Report::Ready));
+        assert_eq!(parent.received().unwrap(), None);
     }
 
     #[test]

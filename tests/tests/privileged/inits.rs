@@ -8,6 +8,7 @@ use subhost_tests::case::{Case, Need, Verdict};
 use subhost_tests::fixture::Fixture;
 use subhost_tests::guest::Guest;
 use subhost_tests::host::Host;
+use subhost_tests::program::slowness;
 
 use crate::initctl::booted_again;
 use crate::{BRIDGE, MAC, boot, bridge};
@@ -70,7 +71,9 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-const PATIENCE: Duration = Duration::from_secs(45);
+fn patience() -> Duration {
+    Duration::from_secs(45) * slowness()
+}
 
 /// How long a guest that shall not end is watched. An absence can only be seen by waiting.
 const WATCH: Duration = Duration::from_millis(500);
@@ -134,8 +137,8 @@ fn change(host: &Host, image: &Path, command: &str) -> std::io::Result<()> {
 
 /// The guest is off, and nobody boots it again.
 pub(crate) fn is_off(host: &Host, name: &str, guest: &Guest, tool: &str) -> Verdict {
-    assert!(guest.ends(PATIENCE)?, "still there after {tool}");
-    assert!(guest.supervisor()?.ends(PATIENCE)?, "it has a supervisor after {tool}");
+    assert!(guest.ends(patience())?, "still there after {tool}");
+    assert!(guest.supervisor()?.ends(patience())?, "it has a supervisor after {tool}");
     assert_eq!(host.guest(name)?.map(|guest| guest.state().to_owned()).as_deref(), Some("stopped"), "{tool}");
     Ok(())
 }
@@ -179,7 +182,7 @@ fn tools(host: &Host, fixture: Fixture, without: &[&str], tools: Tools) -> Verdi
 
 /// What runit's tools mark for init is taken back by a start script that still runs.
 fn has_runits_files(guest: &Guest) -> Verdict {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !guest.file("/run/runit.reboot").exists() {
         assert!(!guest.ends(Duration::from_millis(10))?, "it has ended");
         assert!(Instant::now() < deadline, "its first stage has not come to its end");
@@ -227,9 +230,9 @@ fn openrc(host: &Host) -> Verdict {
 
 fn runit(host: &Host) -> Verdict {
     let (name, guest) = with_cable(host, Fixture::DebianRunit, &[])?;
-    guest.wait_for_line("/var/log/boot-log", "rc 2 reached", PATIENCE)?;
+    guest.wait_for_line("/var/log/boot-log", "rc 2 reached", patience())?;
     is_up(host, &name)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !host.subhostctl(&["enter", &name, "--", "sv", "status", "sleeper"])?.stdout.starts_with("run: ") {
         assert!(Instant::now() < deadline, "the service does not run");
     }
@@ -245,7 +248,7 @@ fn own_init(host: &Host, fixture: Fixture, init: &str, asked: &str) -> Verdict {
     let guest = boot(host, &name)?;
     let log = log_of(fixture);
     let lines = |text: &str| text.lines().filter(|line| line.starts_with("rc ")).count();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while lines(&fs::read_to_string(guest.file(log)).unwrap_or_default()) == 0 {
         assert!(!guest.ends(Duration::from_millis(20))?, "it has ended");
         assert!(Instant::now() < deadline, "{init} has not come far");
