@@ -136,7 +136,13 @@ impl<'a> Stream<'a> {
         progress: &'a Progress,
     ) -> Result<Stream<'a>, Error> {
         let packages = packages(include);
+        let mut mirror = mirror.map(str::to_owned);
         let (script, words): (_, Vec<String>) = if crate::fsck::find("mmdebstrap").is_some() {
+            // What apt has by `file:` stays where it is, where dpkg in the new root does not find it.
+            mirror = mirror.map(|mirror| match mirror.strip_prefix("file:") {
+                Some(path) => format!("copy:{path}"),
+                None => mirror,
+            });
             let options = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=tar"];
             let words = options.map(str::to_owned).into_iter().chain([format!("--include={packages}")]);
             (IN_OUR_TMP, words.chain([suite.to_owned(), "-".to_owned()]).collect())

@@ -35,6 +35,11 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::DebianMirror)],
         body: debootstrap,
     },
+    Case {
+        name: "create_has_mmdebstrap_install_debian_which_boots_and_stops",
+        needs: &[Need::Program, Need::Made(Fixture::DebianMirror)],
+        body: installs,
+    },
     Case { name: "create_tells_how_far_it_is_as_a_terminal_or_a_file_can_show_it", needs: TREE, body: told },
     Case { name: "create_leaves_nothing_when_it_fails_or_is_told_to_end", needs: TREE, body: undone },
     Case { name: "create_takes_away_what_one_that_was_killed_has_left", needs: TREE, body: killed },
@@ -269,18 +274,25 @@ fn told(host: &Host) -> Verdict {
     no_stand_in(host)
 }
 
-/// How long debootstrap may take: it unpacks and configures some hundred packages.
+/// How long it may take to unpack and configure some hundred packages.
 const INSTALLS: Duration = Duration::from_secs(150);
 
-/// The real one, and the real packages with Debian's signature.
+/// Where mmdebstrap is not there.
 fn debootstrap(host: &Host) -> Verdict {
+    let program = "/usr/bin/mmdebstrap";
+    host.witness("mount", &["--bind", "/dev/null", program])?;
+    installs(host)?;
+    host.witness("umount", &[program])?;
+    Ok(())
+}
+
+/// By the real one of the two, from the real packages with Debian's signature.
+fn installs(host: &Host) -> Verdict {
     // In `/tmp` it would have one of its own.
     let mirror = "/run/mirror";
     fs::create_dir(mirror)?;
     host.witness("mount", &["--bind", &text(&Fixture::DebianMirror.path()?), mirror])?;
-    // The other one is not there.
-    host.witness("mount", &["--bind", "/dev/null", "/usr/bin/mmdebstrap"])?;
-    // It writes each package to the disk before the next: here there is none.
+    // debootstrap writes each package to the disk before the next: here there is none.
     let work = text(&host.root_dir());
     host.witness("mount", &["-t", "tmpfs", "-o", "size=1g", "tmpfs", &work])?;
     let (name, image) = (host.name("deb"), host.folder().join("deb.raw"));
@@ -301,7 +313,7 @@ fn debootstrap(host: &Host) -> Verdict {
     assert_eq!(inside(&["dpkg-query", "-W", "-f", "${Status}", "sysvinit-core"])?, "install ok installed");
     host.done(&["stop", &name])?;
     host.done(&["check", "--fsck", &name])?;
-    for place in ["/usr/bin/mmdebstrap", mirror, &work] {
+    for place in [mirror, &work] {
         host.witness("umount", &[place])?;
     }
     Ok(fs::remove_dir(mirror)?)
