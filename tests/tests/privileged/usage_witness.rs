@@ -90,7 +90,10 @@ pub(crate) fn machine_in(host: &Host, name: &str, starter: &[&str]) -> Result<Sh
         "-name",
         &format!("guest={},debug-threads=on", name.replace(',', ",,")),
     ]);
-    Shell::start(command)
+    let mut shell = Shell::start(command)?;
+    // It is one when it is executed, and then it answers.
+    shell.run(":")?;
+    Ok(shell)
 }
 
 /// `usage --json`.
