@@ -175,6 +175,12 @@ fn bundle(runtime: &str, root: &Path, place: &Place<'_>, has_network: bool) -> O
     spec["root"] = json!({ "path": root, "readonly": false });
     spec["linux"]["namespaces"] =
         ["pid", "ipc", "uts", "mount"].into_iter().map(|kind| json!({ "type": kind })).collect();
+    // Its device filter takes the right to lock memory, which not every host gives.
+    if runtime == "crun"
+        && let Some(linux) = spec["linux"].as_object_mut()
+    {
+        linux.remove("resources");
+    }
     fs::write(&file, spec.to_string())?;
     Ok(bundle)
 }
