@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::fixture::Fixture;
 use crate::guest::Guest;
 use crate::leak::Scope;
@@ -147,8 +149,14 @@ impl Host {
 
     /// What `list --json` says of a subhost; `None` when it is not in the list.
     pub fn guest(&self, name: &str) -> io::Result<Option<Guest>> {
-        let list: Vec<serde_json::Value> = serde_json::from_str(&self.done(&["list", "--json"])?)?;
-        list.into_iter().find(|row| row["name"] == name).map(Guest::from_json).transpose()
+        loop {
+            let list: Vec<serde_json::Value> = serde_json::from_str(&self.done(&["list", "--json"])?)?;
+            match list.into_iter().find(|row| row["name"] == name).map(Guest::from_json).transpose() {
+                // It has ended since it was listed.
+                Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
+                found => return found,
+            }
+        }
     }
 
     /// What `list --json` says of a subhost that must be running.

@@ -139,7 +139,10 @@ fn killed(host: &Host) -> Verdict {
 
 fn is_image_of(path: &Path, folder: &Path) -> bool {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name(path).starts_with(&format!("{}-", name(folder)))
+    // The folder may have its own name already.
+    name(path)
+        .trim_start_matches(".create-")
+        .starts_with(&format!("{}-", name(folder).trim_start_matches(".create-")))
 }
 
 /// Each of them is as it was, or as it was to be.
