@@ -206,11 +206,21 @@ fn number_in(folder: &Path) -> Option<u64> {
     Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// How often the table of locks is read that does not show the lock that is there.
+const READS: u32 = 3;
+
 /// The processes that hold a lock on the file `id` and have it open.
 fn lock_holders(id: (u64, u64)) -> Result<Vec<Holder>> {
-    let text =
-        fs::read_to_string("/proc/locks").map_err(|source| Error::system("read", "/proc/locks", source))?;
-    let mut pids = lockers(&text, id);
+    let mut pids = Vec::new();
+    // Read in pieces, it lacks lines where locks before them are let go meanwhile.
+    for _ in 0..READS {
+        let text = fs::read_to_string("/proc/locks")
+            .map_err(|source| Error::system("read", "/proc/locks", source))?;
+        pids.extend(lockers(&text, id));
+        if !pids.is_empty() {
+            break;
+        }
+    }
     pids.sort_unstable();
     pids.dedup();
     // After its taker died, a lock still shows the old number, which may be somebody else's by now.
