@@ -68,10 +68,12 @@ struct Held<'a> {
 
 impl Read for Held<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.stream.read(buffer)?;
-        if read == 0 && !buffer.is_empty() && self.live.is_some_and(|live| !live.is_still()) {
+        let read = self.stream.read(buffer);
+        // That is also why tar may have failed: it says when a file changes under it.
+        let is_over = !buffer.is_empty() && matches!(read, Ok(0) | Err(_));
+        if is_over && self.live.is_some_and(|live| !live.is_still()) {
             return Err(io::Error::other("it was let go on meanwhile, and may have changed"));
         }
-        Ok(read)
+        read
     }
 }
