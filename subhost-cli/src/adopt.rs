@@ -39,7 +39,7 @@ pub fn is_wanted(record: &Record) -> bool {
 pub fn start(layout: &Layout, name: &Name) -> Result<bool, Error> {
     let step = || format!("start a supervisor of {name}");
     let root_dir = std::path::absolute(&layout.root_dir).step(step())?;
-    let mut command = Command::new(std::env::current_exe().step("find ourselves")?);
+    let mut command = Command::new(std::env::current_exe().step("find the running program")?);
     command.arg("--root-dir").arg(root_dir).args(["recover", "--background", name.as_str()]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     // Whatever else we were given, a lock or a pipe, is not to be held as long as the subhost runs.
@@ -82,7 +82,7 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
     let refused = |why: &str| Error::refused(Complaint::new(format!("subhost {name}: {why}")));
     drop(Signals::block()?);
     rustix::process::setsid().step("start a session")?;
-    rustix::process::chdir("/").step("leave the caller's folder")?;
+    rustix::process::chdir("/").step("leave the caller's directory")?;
     // Held until the record says who supervises it: there is one new supervisor.
     let lock = lock_name(layout, name).step(format!("lock the name {name}"))?;
     let lock = lock.ok_or_else(|| refused(&held_by_another(layout, name)))?;
@@ -124,7 +124,7 @@ fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Err
     if !record.console {
         report::note(false, &format!("{name}: console and log are lost until the next boot"));
     }
-    record.supervisor = Process::own().step("identify ourselves")?.clone();
+    record.supervisor = Process::own().step("identify the supervisor")?.clone();
     state::replace(layout, name, &record).step(format!("replace the record of {name}"))?;
     let control = control::open(layout, name).step(format!("make the control socket of {name}"))?;
     Event::now(name, "adopted", "has a new supervisor").of_init(record.init.pid).note(layout);

@@ -402,7 +402,7 @@ fn launch(
     let pins = layout.netns_dir.clone();
     let launched = staging.run(move || -> Result<(Cgroup, Prepared, Staged), Error> {
         // The names of all other namespaces are mounts as well, and would be copied once more for PID 1. Where there are none
-        // the folder is no mount.
+        // the directory is no mount.
         let _ = File::open(pins).map(|pins| unmount(&pins));
         let mut staged = stage.build(&pid1)?;
         let args = match &args.payload {
@@ -464,13 +464,13 @@ fn launch(
             .console_master(console_master)
             .controlling_terminal(foreign && staged.pty.is_some())
             .record(record)
-            .drop_capabilities(isolation.dropped().step("launch")?)
+            .drop_capabilities(isolation.dropped().step("launch PID 1")?)
             .filter(isolation.filter())
             .writable_sys(isolation.writable_sys)
             .cgroup(cgroup.unified().step("enter the cgroup")?)
             .legacy_cgroups(entries)
             .start()
-            .step("launch")?;
+            .step("launch PID 1")?;
         Ok((cgroup, prepared, staged))
     });
     // It ends here: it holds copies of the host's mounts, among them the pins of other subhosts' namespaces.
@@ -537,7 +537,7 @@ fn make_record(
         command: String::new(),
         init: Process::of(prepared.init_pid()).step("identify PID 1")?,
         init_program: staged.init.clone().unwrap_or_else(|| "subhost-init".to_owned()),
-        supervisor: Process::own().step("identify ourselves")?.clone(),
+        supervisor: Process::own().step("identify the supervisor")?.clone(),
         first_id: resources.range.first,
         id_count: resources.range.count,
         netns_inode: resources.netns.inode(),

@@ -80,7 +80,7 @@ impl HostDevice {
         let meta = std::fs::metadata(&spec.path).map_err(|error| wrong(&error.to_string()))?;
         let kind = meta.file_type();
         if !kind.is_char_device() && !kind.is_block_device() {
-            return Err(wrong("is no device"));
+            return Err(wrong("is not a device"));
         }
         Ok(HostDevice {
             name: name.to_owned(),
@@ -111,9 +111,9 @@ pub fn ensure_unified(layout: &Layout) {
     }
     let place = layout.cgroups();
     let made = make_private_dir(&layout.run_dir).and_then(|()| make_private_dir(&place));
-    let Ok(folder) = made.and_then(|()| File::open(&place)) else { return };
+    let Ok(directory) = made.and_then(|()| File::open(&place)) else { return };
     // Of two who are here at once, the second one finds what the first one has mounted.
-    if flock(&folder, FlockOperation::LockExclusive).is_ok() && !is_there() {
+    if flock(&directory, FlockOperation::LockExclusive).is_ok() && !is_there() {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         let _ = mount("cgroup2", &place, "cgroup2", flags, None);
     }

@@ -51,7 +51,7 @@ pub fn subhosts() -> Vec<CompletionCandidate> {
     names.iter().map(candidate).collect()
 }
 
-/// Those that can be started from a folder.
+/// Those that can be started from a directory.
 pub fn trees() -> Vec<CompletionCandidate> {
     layout().trees().unwrap_or_default().iter().map(candidate).collect()
 }

@@ -14,16 +14,16 @@ use crate::error::{Complaint, Error};
 use crate::layout::{Layout, Name};
 use crate::request::Request;
 
-/// The folder of what the configurations of subhosts have in common, and may include.
+/// The directory of what the configurations of subhosts have in common, and may include.
 const INCLUDE_DIR: &str = "/etc/subhost";
 
 /// What a file may look at beside itself.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
-    /// It may include what lies below these folders. Only root may be able to write such a file, so with it a
+    /// It may include what lies below these directories. Only root may be able to write such a file, so with it a
     /// configuration is as trustworthy as it was.
     pub include_dirs: Vec<PathBuf>,
-    /// It may look at files below these folders, whoever owns them.
+    /// It may look at files below these directories, whoever owns them.
     pub file_dirs: Vec<PathBuf>,
 }
 
@@ -36,8 +36,8 @@ impl Reach {
     /// Evaluates a text within it. Nothing is executed.
     fn evaluate(self, source: &Source) -> (Variables, Vec<Diagnostic>) {
         let evaluator = Evaluator::new()
-            .includes(IncludePolicy::folders(self.include_dirs))
-            .files(FilePolicy::folders(self.file_dirs))
+            .includes(IncludePolicy::directories(self.include_dirs))
+            .files(FilePolicy::directories(self.file_dirs))
             .host(Host::this());
         let (script, mut diagnostics) = parse(source);
         let (variables, found) = evaluator.run(&script);
@@ -71,7 +71,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The configuration of a subhost: a file given by path, or the one in its folder.
+    /// The configuration of a subhost: a file given by path, or the one in its directory.
     ///
     /// Where that is missing, disks from the environment or the command line are a whole configuration.
     ///
@@ -115,8 +115,8 @@ impl Loaded {
         }
     }
 
-    /// The configuration of a subhost that `start` starts: a file given by path, or the one in its folder. Without that,
-    /// the defaults hold.
+    /// The configuration of a subhost that `start` starts: a file given by path, or the one in its directory. Without
+    /// that, the defaults hold.
     ///
     /// # Errors
     /// A file that was given is not there, or it cannot be read.
@@ -315,7 +315,7 @@ pub fn demand_trust(loaded: &Loaded) -> Result<(), Error> {
         None => Ok(()),
         Some(reason) => Err(Error::refused(
             Complaint::new(format!("{}: is not trusted: {reason}", loaded.path.display()))
-                .hint("only root may own and write a configuration and the folders above it"),
+                .hint("only root may own and write a configuration and the directories above it"),
         )),
     }
 }

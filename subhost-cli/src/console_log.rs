@@ -24,7 +24,7 @@ pub fn older_file_name(name: &Name) -> String {
 /// A log of two files, each up to half of its size.
 #[derive(Debug)]
 pub struct ConsoleLog {
-    folder: OwnedFd,
+    directory: OwnedFd,
     file: String,
     older: String,
     open: Option<Open>,
@@ -39,11 +39,11 @@ struct Open {
     bytes: u64,
 }
 
-/// Opens the folder of logs, in which only root may write.
+/// Opens the directory of logs, in which only root may write.
 ///
 /// # Errors
 /// It cannot be made, or somebody else may write there.
-pub fn open_folder(layout: &Layout) -> io::Result<OwnedFd> {
+pub fn open_directory(layout: &Layout) -> io::Result<OwnedFd> {
     make_private_dir(&layout.log_dir)?;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::open(&layout.log_dir, flags, Mode::empty())?)
@@ -53,9 +53,9 @@ pub fn open_folder(layout: &Layout) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// It cannot be made, or is something else than a file of one name.
-pub fn open_to_append(folder: &OwnedFd, name: &str) -> io::Result<File> {
+pub fn open_to_append(directory: &OwnedFd, name: &str) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = File::from(openat(folder, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))?);
+    let file = File::from(openat(directory, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))?);
     let meta = file.metadata()?;
     if !meta.is_file() || meta.uid() != 0 || meta.nlink() > 1 {
         return Err(io::Error::other("is not a file of root's alone"));
@@ -67,12 +67,12 @@ impl ConsoleLog {
     /// Goes on with the log of a name.
     ///
     /// # Errors
-    /// There is no folder for it.
+    /// There is no directory for it.
     pub fn open(layout: &Layout, name: &Name, max_bytes: u64) -> io::Result<ConsoleLog> {
-        let folder = open_folder(layout)?;
+        let directory = open_directory(layout)?;
         let half_bytes = (max_bytes / 2).max(1);
         let mut log = ConsoleLog {
-            folder,
+            directory,
             file: file_name(name),
             older: older_file_name(name),
             open: None,
@@ -109,7 +109,7 @@ impl ConsoleLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let is_full = self.open.as_ref().is_some_and(|open| open.bytes >= self.half_bytes);
         if is_full {
-            renameat(&self.folder, &*self.file, &self.folder, &*self.older)?;
+            renameat(&self.directory, &*self.file, &self.directory, &*self.older)?;
             self.open = None;
         }
         if self.open.is_none() {
@@ -129,7 +129,7 @@ impl ConsoleLog {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        let file = open_to_append(&self.folder, &self.file)?;
+        let file = open_to_append(&self.directory, &self.file)?;
         let bytes = file.metadata()?.len();
         self.open = Some(Open { file, bytes });
         Ok(())
@@ -220,10 +220,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (layout, name) = (layout(dir.path()), "web".parse::<Name>().unwrap());
         if !is_root(dir.path()) {
-            assert!(open_folder(&layout).is_err());
+            assert!(open_directory(&layout).is_err());
             return;
         }
-        open_folder(&layout).unwrap();
+        open_directory(&layout).unwrap();
         let (target, path) = (dir.path().join("target"), layout.log_dir.join("web.log"));
         std::fs::write(&target, "").unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();

@@ -180,11 +180,11 @@ mod tests {
     use subhost_config::schema::Environment;
     use subhost_config::{Evaluator, Source, parse};
 
-    fn cards_of(name: &str, folder: &str, text: &str) -> Vec<Card> {
+    fn cards_of(name: &str, directory: &str, text: &str) -> Vec<Card> {
         let (script, _) = parse(&Source::new("config", text));
         let (variables, _) = Evaluator::new().run(&script);
         let (config, found) = SubhostConfig::from_variables(&variables, &Environment::empty());
-        let file = PathBuf::from(format!("{folder}/{name}/config"));
+        let file = PathBuf::from(format!("{directory}/{name}/config"));
         cards(&name.parse().unwrap(), &file, &config.unwrap_or_else(|| panic!("{found:?}")), b"an id")
     }
 

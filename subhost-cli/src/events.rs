@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, FlockOperation, flock, renameat, statat};
 use serde::{Deserialize, Serialize};
 
-use crate::console_log::{self, open_folder, open_to_append};
+use crate::console_log::{self, open_directory, open_to_append};
 use crate::layout::{Layout, Name};
 use crate::state::Record;
 
@@ -123,15 +123,15 @@ impl Event {
     fn append(&self, layout: &Layout) -> io::Result<()> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
-        let folder = open_folder(layout)?;
-        let mut file = open_to_append(&folder, FILE)?;
+        let directory = open_directory(layout)?;
+        let mut file = open_to_append(&directory, FILE)?;
         let meta = file.metadata()?;
         // One of all writers makes room; what another one still writes into the file is then in the older one.
-        if meta.len() >= MAX_BYTES && flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            if statat(&folder, FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|now| now.st_ino == meta.ino()) {
-                renameat(&folder, FILE, &folder, OLDER_FILE)?;
+        if meta.len() >= MAX_BYTES && flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            if statat(&directory, FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|now| now.st_ino == meta.ino()) {
+                renameat(&directory, FILE, &directory, OLDER_FILE)?;
             }
-            file = open_to_append(&folder, FILE)?;
+            file = open_to_append(&directory, FILE)?;
         }
         // A full disk or a crash of the host may have torn the last one.
         let mut last = [b'\n'];

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-/// A file by its name in a folder, whichever file that is.
+/// A file by its name in a directory, whichever file that is.
 #[derive(Debug)]
 pub struct Follower {
     path: PathBuf,
@@ -20,15 +20,15 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Begins at the beginning of the file. The folder has to be there, the file need not.
+    /// Begins at the beginning of the file. The directory has to be there, the file need not.
     ///
     /// # Errors
-    /// The folder cannot be watched.
-    pub fn new(folder: &Path, file: &str) -> io::Result<Follower> {
+    /// The directory cannot be watched.
+    pub fn new(directory: &Path, file: &str) -> io::Result<Follower> {
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let events = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MODIFY;
-        inotify::add_watch(&watch, folder, events)?;
-        Ok(Follower { path: folder.join(file), file: None, watch })
+        inotify::add_watch(&watch, directory, events)?;
+        Ok(Follower { path: directory.join(file), file: None, watch })
     }
 
     /// What was appended since the last call; empty when there is nothing for now.

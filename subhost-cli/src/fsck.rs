@@ -28,7 +28,7 @@ use crate::supervise::{Event, Signals, Watch};
 const MAX_OUTPUT_BYTES: u64 = 1024 * 1024;
 
 /// Where the programs are.
-const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Types of file system, the command that checks them and changes nothing, and the Debian package that has it.
 type Program = (&'static [&'static str], &'static [&'static str], &'static str);
@@ -223,7 +223,7 @@ fn read(mut pipe: PipeReader) -> String {
 
 /// Where a program of the host is.
 pub fn find(program: &str) -> Option<PathBuf> {
-    FOLDERS.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
+    DIRECTORIES.iter().map(|directory| Path::new(directory).join(program)).find(|path| path.is_file())
 }
 
 fn command(program: &Path, options: &[&str], disk: &str) -> Result<Vec<CString>, Error> {

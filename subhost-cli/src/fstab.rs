@@ -9,7 +9,7 @@ use crate::plan::PlannedDisk;
 /// Longest fstab that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Folders that every guest gets made for it, and that no disk may cover.
+/// Directories that every guest gets made for it, and that no disk may cover.
 const MADE: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 /// A line of an fstab.
@@ -51,7 +51,7 @@ impl FstabEntry {
                 Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
             }
         }
-        if MADE.iter().any(|folder| place.starts_with(folder)) {
+        if MADE.iter().any(|directory| place.starts_with(directory)) {
             return Err("/dev, /proc and /sys are made for the guest");
         }
         Ok(place)

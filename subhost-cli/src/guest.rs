@@ -76,7 +76,7 @@ pub fn find(live: &Path, command: &CStr) -> Result<Option<CString>, Error> {
     };
     let command = command.to_bytes();
     let mut paths: Vec<Vec<u8>> =
-        PATH.split(':').map(|folder| [folder.as_bytes(), b"/", command].concat()).collect();
+        PATH.split(':').map(|directory| [directory.as_bytes(), b"/", command].concat()).collect();
     if command.contains(&b'/') {
         paths = vec![command.to_vec()];
     }
@@ -86,8 +86,9 @@ pub fn find(live: &Path, command: &CStr) -> Result<Option<CString>, Error> {
 
 /// Where a command would be that is nowhere.
 pub fn usual(command: &CStr) -> CString {
-    let folder: &[u8] = if command.to_bytes().contains(&b'/') { b"" } else { b"/usr/bin/" };
-    CString::new([folder, command.to_bytes()].concat()).expect("parts without zero bytes have none together")
+    let directory: &[u8] = if command.to_bytes().contains(&b'/') { b"" } else { b"/usr/bin/" };
+    CString::new([directory, command.to_bytes()].concat())
+        .expect("parts without zero bytes have none together")
 }
 
 /// The shell that somebody gets who asks for nothing else.
@@ -123,9 +124,9 @@ pub fn is_systemd(root: &RootDir, init: &str) -> bool {
 /// # Errors
 /// The guest's `/run` cannot be written to.
 pub fn mask_remount(run: &RootDir, owner: u32) -> Result<(), subhost_mount::Error> {
-    for folder in ["systemd", "systemd/system"].map(Path::new) {
-        run.create_dir(folder, 0o755)?;
-        run.chown(folder, owner, owner)?;
+    for directory in ["systemd", "systemd/system"].map(Path::new) {
+        run.create_dir(directory, 0o755)?;
+        run.chown(directory, owner, owner)?;
     }
     run.symlink(Path::new("/dev/null"), Path::new("systemd/system/systemd-remount-fs.service"))
 }

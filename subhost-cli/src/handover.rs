@@ -59,7 +59,7 @@ pub struct Policy {
 pub struct Charge {
     /// Name of the subhost.
     pub name: String,
-    /// Folder of the configurations.
+    /// Directory of the configurations.
     pub root_dir: OsString,
     /// Errors only.
     pub quiet: bool,

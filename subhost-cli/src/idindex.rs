@@ -1,8 +1,9 @@
 //! Which ids the records name, without reading each.
 //!
-//! A record has a second name, `ids/FIRST:COUNT` in the folder of the run-time state. That counts only while it is the same file
-//! as a record under the name of a subhost. So it may come after the record and go before it: a record without one, as an older
-//! program or a kill in between leaves it, is read; a name of no record means nothing, and goes when that is seen.
+//! A record has a second name, `ids/FIRST:COUNT` in the directory of the run-time state. That counts only while it is the
+//! same file as a record under the name of a subhost. So it may come after the record and go before it: a record without
+//! one, as an older program or a kill in between leaves it, is read; a name of no record means nothing, and goes when
+//! that is seen.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -56,7 +57,7 @@ fn path(layout: &Layout, ids: &Range<u32>) -> PathBuf {
 /// The second names that are there, by the inodes of their files.
 ///
 /// # Errors
-/// The folder cannot be read; that it is missing means that it is empty.
+/// The directory cannot be read; that it is missing means that it is empty.
 pub fn named(layout: &Layout) -> io::Result<BTreeMap<u64, Range<u32>>> {
     let mut named = BTreeMap::new();
     each(&layout.ids(), |file, inode| {
@@ -69,13 +70,13 @@ pub fn named(layout: &Layout) -> io::Result<BTreeMap<u64, Range<u32>>> {
 /// The ids of all records. One that cannot be read names none.
 ///
 /// # Errors
-/// The folders cannot be read; that one is missing means that it is empty.
+/// The directories cannot be read; that one is missing means that it is empty.
 pub fn used(layout: &Layout) -> io::Result<Vec<Used>> {
     let mut named = named(layout)?;
     let mut used = Vec::new();
-    for folder in [layout.records(), layout.lingering_records()] {
-        each(&folder, |file, inode| {
-            let (name, record) = (file.parse::<Name>().ok()?, folder.join(file));
+    for directory in [layout.records(), layout.lingering_records()] {
+        each(&directory, |file, inode| {
+            let (name, record) = (file.parse::<Name>().ok()?, directory.join(file));
             let read =
                 || read_file(&record, &name).ok()?.map(|record| range(record.first_id, record.id_count));
             let ids = named.remove(&inode).or_else(read)?;
@@ -94,9 +95,9 @@ fn range(first: u32, count: u32) -> Range<u32> {
     first..first.saturating_add(count)
 }
 
-/// Calls `take` with the name and the inode of each file in a folder.
-fn each<T>(folder: &Path, mut take: impl FnMut(&str, u64) -> Option<T>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
+/// Calls `take` with the name and the inode of each file in a directory.
+fn each<T>(directory: &Path, mut take: impl FnMut(&str, u64) -> Option<T>) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
@@ -128,8 +129,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout { run_dir: dir.path().into(), ..Layout::new("/nowhere") };
         assert_eq!(used(&layout).unwrap(), []);
-        for folder in [layout.records(), layout.lingering_records(), layout.ids()] {
-            fs::create_dir(folder).unwrap();
+        for directory in [layout.records(), layout.lingering_records(), layout.ids()] {
+            fs::create_dir(directory).unwrap();
         }
         let names = || {
             let entries = fs::read_dir(layout.ids()).unwrap().map(|entry| entry.unwrap().file_name());

@@ -35,7 +35,7 @@ impl FromStr for Name {
         let reason = if text.is_empty() {
             "is empty"
         } else if text.contains('/') {
-            "is a path; give the name of a folder below the root folder"
+            "is a path; give the name of a directory below the root directory"
         } else if text.len() > NAME_MAX_BYTES {
             "is longer than 63 bytes"
         } else if text.starts_with(['-', '.']) {
@@ -55,23 +55,23 @@ impl fmt::Display for Name {
     }
 }
 
-/// Where things are: the folder of configurations, and the run-time state.
+/// Where things are: the directory of configurations, and the run-time state.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// Folder that holds a folder for each subhost (`/opt/sub`).
+    /// Directory that holds one for each subhost (`/opt/sub`).
     pub root_dir: PathBuf,
-    /// Folder that holds the tree of each subhost that `start` starts (`/opt/subhost`).
+    /// Directory that holds the tree of each subhost that `start` starts (`/opt/subhost`).
     pub subhost_dir: PathBuf,
-    /// Folder of the run-time state (`/run/subhost`).
+    /// Directory of the run-time state (`/run/subhost`).
     pub run_dir: PathBuf,
-    /// Folder of named network namespaces (`/run/netns`), the one that `ip netns` uses.
+    /// Directory of named network namespaces (`/run/netns`), the one that `ip netns` uses.
     pub netns_dir: PathBuf,
-    /// Folder of what consoles have said, and of events (`/var/log/subhost`).
+    /// Directory of what consoles have said, and of events (`/var/log/subhost`).
     pub log_dir: PathBuf,
 }
 
 impl Layout {
-    /// The usual paths, with the folder of configurations given.
+    /// The usual paths, with the directory of configurations given.
     pub fn new(root_dir: impl Into<PathBuf>) -> Layout {
         Layout {
             root_dir: root_dir.into(),
@@ -87,12 +87,12 @@ impl Layout {
         self.root_dir.join(name.as_str()).join("config")
     }
 
-    /// The folder of a subhost that `start` starts.
+    /// The directory of a subhost that `start` starts.
     pub fn tree(&self, name: &Name) -> PathBuf {
         self.subhost_dir.join(name.as_str())
     }
 
-    /// Folder of the records of running subhosts, a file each.
+    /// Directory of the records of running subhosts, a file each.
     pub fn records(&self) -> PathBuf {
         self.run_dir.join("record")
     }
@@ -102,7 +102,7 @@ impl Layout {
         self.records().join(name.as_str())
     }
 
-    /// Folder of the records of those that have ended, and linger.
+    /// Directory of the records of those that have ended, and linger.
     pub fn lingering_records(&self) -> PathBuf {
         self.run_dir.join("lingering")
     }
@@ -112,12 +112,12 @@ impl Layout {
         self.lingering_records().join(name.as_str())
     }
 
-    /// Folder of the records by their ids.
+    /// Directory of the records by their ids.
     pub fn ids(&self) -> PathBuf {
         self.run_dir.join("ids")
     }
 
-    /// Folder of the control sockets of supervisors.
+    /// Directory of the control sockets of supervisors.
     pub fn controls(&self) -> PathBuf {
         self.run_dir.join("control")
     }
@@ -140,15 +140,15 @@ impl Layout {
     /// Subhosts that have a configuration, in order.
     ///
     /// # Errors
-    /// The root folder cannot be read. That it is missing is an empty list.
+    /// The root directory cannot be read. That it is missing is an empty list.
     pub fn configured(&self) -> std::io::Result<Vec<Name>> {
         names_in(&self.root_dir, |name| self.config(name).is_file())
     }
 
-    /// Subhosts that have a folder to start from, in order.
+    /// Subhosts that have a directory to start from, in order.
     ///
     /// # Errors
-    /// The folder of such subhosts cannot be read. That it is missing is an empty list.
+    /// The directory of such subhosts cannot be read. That it is missing is an empty list.
     pub fn trees(&self) -> std::io::Result<Vec<Name>> {
         names_in(&self.subhost_dir, |name| self.is_tree(name))
     }
@@ -160,8 +160,8 @@ impl Layout {
 
     /// True if there is something that `start` could start from.
     pub fn is_tree(&self, name: &Name) -> bool {
-        let folder = self.tree(name);
-        ["config", "root", &format!("{name}.img")].iter().any(|file| folder.join(file).exists())
+        let directory = self.tree(name);
+        ["config", "root", &format!("{name}.img")].iter().any(|file| directory.join(file).exists())
     }
 
     /// True if that is all that there is of this name: nothing to `boot`.
@@ -170,16 +170,16 @@ impl Layout {
     }
 }
 
-/// The folder of trees: as given, or as the environment has it.
+/// The directory of trees: as given, or as the environment has it.
 pub fn subhost_dir(given: Option<PathBuf>) -> PathBuf {
     let own = std::env::var_os("SUBHOST").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     given.or(own).unwrap_or_else(|| "/opt/subhost".into())
 }
 
-/// The names of subhosts in a folder for which `is_one` holds, in order.
-fn names_in(folder: &Path, is_one: impl Fn(&Name) -> bool) -> std::io::Result<Vec<Name>> {
+/// The names of subhosts in a directory for which `is_one` holds, in order.
+fn names_in(directory: &Path, is_one: impl Fn(&Name) -> bool) -> std::io::Result<Vec<Name>> {
     let mut names = Vec::new();
-    let entries = match std::fs::read_dir(folder) {
+    let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
         other => other?,
     };
@@ -194,7 +194,7 @@ fn names_in(folder: &Path, is_one: impl Fn(&Name) -> bool) -> std::io::Result<Ve
     Ok(names)
 }
 
-/// True for a path that cannot leave the folder it is joined to.
+/// True for a path that cannot leave the directory it is joined to.
 pub fn is_plain_absolute(path: &Path) -> bool {
     path.is_absolute() && !path.components().any(|part| matches!(part, std::path::Component::ParentDir))
 }

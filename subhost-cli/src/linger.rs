@@ -126,7 +126,7 @@ fn hidden(place: &Path) -> Complaint {
 fn open(path: &Path) -> Result<(OwnedFd, MountId), Box<dyn std::error::Error + Send + Sync>> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = match rustix::fs::open(path, flags, Mode::empty()) {
-        Err(Errno::NOTDIR) => return Err("is no folder".into()),
+        Err(Errno::NOTDIR) => return Err("is not a directory".into()),
         opened => opened?,
     };
     let id = MountId::of(&fd)?;
@@ -187,9 +187,9 @@ impl Kept {
 
     /// A mount point that somebody else has taken is not covered, as his mount would go with ours.
     fn refuse_others(&self, tree: &Tree) -> Result<(), Error> {
-        let Ok((_, folder)) = open(&tree.folder) else { return Ok(()) };
+        let Ok((_, directory)) = open(&tree.directory) else { return Ok(()) };
         let is_other = |place: &PathBuf| {
-            open(place).is_ok_and(|(_, id)| id != folder && !self.mounts.iter().any(|own| own.is(id)))
+            open(place).is_ok_and(|(_, id)| id != directory && !self.mounts.iter().any(|own| own.is(id)))
         };
         let others = [tree.live(), tree.mnt()].into_iter().filter(is_other);
         let complaints: Vec<_> = others.map(|place| taken(&place)).collect();
@@ -222,9 +222,10 @@ fn network(layout: &Layout, record: &Record, user_namespace_inode: u64) -> Optio
 
 /// What the host is going to see, each on a screen, unless that is there already.
 ///
-/// A screen is a mount of the folder itself, in a peer group of its own (`mount_namespaces(7)`): the other mount namespaces that
-/// there are see nothing of what is put on it, and the copies that later ones get go when it is unmounted here. As a plain
-/// mount it would be seen in all of them, and as a private one later copies would keep its file system busy.
+/// A screen is a mount of the directory itself, in a peer group of its own (`mount_namespaces(7)`): the other mount
+/// namespaces that there are see nothing of what is put on it, and the copies that later ones get go when it is unmounted
+/// here. As a plain mount it would be seen in all of them, and as a private one later copies would keep its file system
+/// busy.
 ///
 /// # Errors
 /// The step that failed.

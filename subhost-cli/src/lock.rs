@@ -38,7 +38,7 @@ impl From<OwnedFd> for Lock {
     }
 }
 
-/// Makes a folder of the run-time state, for root only.
+/// Makes a directory of the run-time state, for root only.
 ///
 /// # Errors
 /// It cannot be made, or it belongs to another user.
@@ -49,7 +49,7 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
     }
     let meta = std::fs::symlink_metadata(path)?;
     if !meta.is_dir() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
-        return Err(io::Error::other("is not a folder that only root may write"));
+        return Err(io::Error::other("is not a directory that only root may write"));
     }
     Ok(())
 }
@@ -117,14 +117,16 @@ fn holder(layout: &Layout, name: &Name) -> Option<u32> {
             is_within && file.rsplit(':').next().and_then(|it| it.parse().ok()) == Some(inode)
         })
     };
-    let numbers = |folder: &Path| -> Vec<u32> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let numbers = |directory: &Path| -> Vec<u32> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     };
     numbers(Path::new("/proc")).into_iter().find(|pid| {
-        let folder = format!("/proc/{pid}/fdinfo");
-        let infos = numbers(Path::new(&folder)).into_iter();
-        infos.filter_map(|fd| std::fs::read_to_string(format!("{folder}/{fd}")).ok()).any(|info| holds(&info))
+        let directory = format!("/proc/{pid}/fdinfo");
+        let infos = numbers(Path::new(&directory)).into_iter();
+        infos
+            .filter_map(|fd| std::fs::read_to_string(format!("{directory}/{fd}")).ok())
+            .any(|info| holds(&info))
     })
 }
 

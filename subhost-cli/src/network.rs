@@ -199,7 +199,7 @@ fn plan_cables(
                 continue;
             }
         };
-        let there = |owner| format!("cable {index}: an interface {name} is there already: {owner}");
+        let there = |owner| format!("cable {index}: an interface {name} exists already: {owner}");
         match observed.link_owner(subhost, name.as_str(), altname.as_deref()) {
             None => {}
             Some(LinkOwner::Unknown(owner)) => notes.push(there(owner)),

@@ -55,8 +55,8 @@ pub struct ObservedDisk {
 pub struct BindSource {
     /// Device and inode number.
     pub id: (u64, u64),
-    /// Whether it is a folder, and not a file.
-    pub is_folder: bool,
+    /// Whether it is a directory, and not a file.
+    pub is_directory: bool,
 }
 
 /// What was found for one request.
@@ -87,7 +87,7 @@ pub struct Observed {
     pub is_left_to_the_kernel: bool,
 }
 
-/// Who holds the name of a link. The text goes on after "is there already: ".
+/// Who holds the name of a link. The text goes on after "exists already: ".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkOwner {
     /// Somebody else.
@@ -382,9 +382,9 @@ fn bind_source(path: &Path) -> Result<BindSource, Complaint> {
     let refused = |why: &str| Complaint::new(format!("bind {}: {why}", path.display()));
     let meta = std::fs::metadata(path).map_err(|error| refused(&error.to_string()))?;
     if !(meta.is_dir() || meta.is_file()) {
-        return Err(refused("is neither a folder nor a file"));
+        return Err(refused("is neither a directory nor a file"));
     }
-    Ok(BindSource { id: (meta.dev(), meta.ino()), is_folder: meta.is_dir() })
+    Ok(BindSource { id: (meta.dev(), meta.ino()), is_directory: meta.is_dir() })
 }
 
 /// Host ends have hardware addresses of a range of their own.

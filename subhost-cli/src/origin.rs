@@ -20,7 +20,7 @@ pub struct Origin {
     /// The words behind the program's name.
     #[serde(with = "lossless::list")]
     pub words: Vec<OsString>,
-    /// The folder that relative paths start from.
+    /// The directory that relative paths start from.
     #[serde(with = "lossless::one")]
     pub directory: OsString,
     /// The variables that hold settings, each `NAME=value`.
@@ -61,7 +61,7 @@ impl Origin {
     /// # Errors
     /// The program is not found.
     pub fn command(&self) -> Result<Command, Error> {
-        let mut command = Command::new(std::env::current_exe().step("find ourselves")?);
+        let mut command = Command::new(std::env::current_exe().step("find the running program")?);
         command.args(self.words.iter().filter(|word| *word != DETACH)).arg(DETACH);
         if !self.directory.is_empty() {
             command.current_dir(&self.directory);
@@ -81,7 +81,7 @@ pub fn assignment((mut name, value): (OsString, OsString)) -> OsString {
     name
 }
 
-/// Whether a variable of the environment holds a setting, or the folder of trees.
+/// Whether a variable of the environment holds a setting, or the directory of trees.
 pub fn is_setting(name: &OsStr) -> bool {
     name == "SUBHOST" || name.to_str().is_some_and(Environment::is_setting)
 }

@@ -1,8 +1,8 @@
-//! The ephemeral layer of `run --overlay`: an upper layer on a tmpfs over a folder of the host.
+//! The ephemeral layer of `run --overlay`: an upper layer on a tmpfs over a directory of the host.
 //!
-//! The folder is idmapped, so the guest's root is the owner of what the host's root owns in it. What only the
+//! The directory is idmapped, so the guest's root is the owner of what the host's root owns in it. What only the
 //! host's root may read is therefore taken out of view in the upper layer, where the guest cannot reach:
-//! by a whiteout for a file, by an empty opaque folder for a folder (Linux, overlayfs.rst).
+//! by a whiteout for a file, by an empty opaque directory for a directory (Linux, overlayfs.rst).
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use subhost_mount::rootdir::{FileKind, Metadata, RootDir};
 
 use crate::error::{Context, Error};
 
-/// Folders in which every entry that only its owner or group may read is taken out of view.
+/// Directories in which every entry that only its owner or group may read is taken out of view.
 pub const SCREENED: [&str; 13] = [
     "",
     "etc",
@@ -33,17 +33,18 @@ pub const SCREENED: [&str; 13] = [
     "var/spool",
 ];
 
-/// Folders that are always shown empty.
+/// Directories that are always shown empty.
 pub const EMPTIED: [&str; 1] = ["root"];
 
 /// Files in `etc` that are taken out of view also when they are not there: a new password is first written to one of
 /// these, while the command may already run.
 pub const AWAITED: [&str; 7] = ["shadow", "shadow-", "shadow+", "nshadow", "gshadow", "gshadow-", "gshadow+"];
 
-/// Folders that hold what is executed, from the top down: a file system that the host has mounted there is shown too.
+/// Directories that hold what is executed, from the top down: a file system that the host has mounted there is shown too.
 const PROGRAMS: [&str; 2] = ["usr", "usr/local"];
 
-/// The overlays over what the host has mounted at folders of programs below `lower`, detached, each with its folder.
+/// The overlays over what the host has mounted at directories of programs below `lower`, detached, each with its
+/// directory.
 ///
 /// # Errors
 /// The step that failed.
@@ -52,16 +53,17 @@ pub fn mount_programs(
     user_namespace: BorrowedFd<'_>,
     hidden: &[PathBuf],
 ) -> Result<Vec<(&'static str, Mount)>, Error> {
-    let is_mounted = |folder: &&str| {
+    let is_mounted = |directory: &&str| {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let found = statx(CWD, lower.join(folder), flags, StatxFlags::TYPE);
+        let found = statx(CWD, lower.join(directory), flags, StatxFlags::TYPE);
         found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     };
-    let overlay = |folder| Ok((folder, mount_ephemeral(&lower.join(folder), user_namespace, hidden)?));
+    let overlay =
+        |directory| Ok((directory, mount_ephemeral(&lower.join(directory), user_namespace, hidden)?));
     PROGRAMS.into_iter().filter(is_mounted).map(overlay).collect()
 }
 
-/// Mounts the overlay, detached. `hidden` are folders of the host.
+/// Mounts the overlay, detached. `hidden` are directories of the host.
 ///
 /// # Errors
 /// The step that failed.
@@ -102,9 +104,9 @@ struct Screen<'a> {
 
 impl Screen<'_> {
     fn fill(&self, hidden: &[&Path]) -> Screened {
-        for folder in SCREENED.map(Path::new) {
-            for name in found(self.lower.list_dir(folder))?.into_iter().flatten() {
-                let Some(fd) = self.open(&folder.join(name))? else { continue };
+        for directory in SCREENED.map(Path::new) {
+            for name in found(self.lower.list_dir(directory))?.into_iter().flatten() {
+                let Some(fd) = self.open(&directory.join(name))? else { continue };
                 let meta = Metadata::of_fd(&fd)?;
                 let readable = if meta.kind == FileKind::Directory { 0o005 } else { 0o004 };
                 if meta.mode & readable != readable {
@@ -142,25 +144,25 @@ impl Screen<'_> {
         if place == Path::new("") {
             return Ok(());
         }
-        self.make_folders_above(&place)?;
+        self.make_directories_above(&place)?;
         Ok(self.upper.opaque_dir(&place, meta)?)
     }
 
     fn hide(&self, place: &Path) -> Screened {
-        self.make_folders_above(place)?;
+        self.make_directories_above(place)?;
         match self.upper.hide(place) {
             Err(error) if errno(&error) == Some(Errno::EXIST) => Ok(()),
             hidden => Ok(hidden?),
         }
     }
 
-    fn make_folders_above(&self, place: &Path) -> Screened {
+    fn make_directories_above(&self, place: &Path) -> Screened {
         let mut above: Vec<&Path> = place.ancestors().skip(1).collect();
         // The last is the root.
         above.pop();
-        for folder in above.into_iter().rev() {
-            match found(self.lower.symlink_metadata(folder))? {
-                Some(meta) if meta.kind == FileKind::Directory => self.upper.merged_dir(folder, &meta)?,
+        for directory in above.into_iter().rev() {
+            match found(self.lower.symlink_metadata(directory))? {
+                Some(meta) if meta.kind == FileKind::Directory => self.upper.merged_dir(directory, &meta)?,
                 _ => return Err(moved(place)),
             }
         }

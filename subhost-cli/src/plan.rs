@@ -50,7 +50,7 @@ pub struct PlannedDisk {
     pub superblock: Option<Superblock>,
 }
 
-/// A folder or file of the host in the guest.
+/// A directory or file of the host in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlannedBind {
     /// On the host.
@@ -72,11 +72,11 @@ pub struct PlannedBind {
 pub enum PlannedRoot {
     /// Index 0 of the disks.
     Disk,
-    /// Ephemeral layer over a folder.
+    /// Ephemeral layer over a directory.
     Overlay(#[serde(serialize_with = "json::path")] PathBuf),
-    /// A folder.
+    /// A directory.
     Tree(#[serde(serialize_with = "json::path")] PathBuf),
-    /// Folders or an image, with mounts that linger.
+    /// Directories or an image, with mounts that linger.
     Lingering(Tree),
 }
 
@@ -113,7 +113,7 @@ pub struct Plan {
     pub images: Vec<PathBuf>,
     /// Disks, in order.
     pub disks: Vec<PlannedDisk>,
-    /// Folders and files of the host, those first that others are below.
+    /// Directories and files of the host, those first that others are below.
     pub binds: Vec<PlannedBind>,
     /// What becomes of what is written to the disks.
     pub changes: Changes,
@@ -524,7 +524,7 @@ mod tests {
             refused,
             [
                 "RUNLEVEL=S: is not 1 to 5 or 7 to 9",
-                "cable 0: an interface web0 is there already: it is dummy, index 3, and not ours",
+                "cable 0: an interface web0 exists already: it is dummy, index 3, and not ours",
                 "bridge veth1: is not a bridge but veth",
                 "cable 1: 06:a7:dd:b4:02:f2 is the MAC address of eth0 as well",
             ]
@@ -543,7 +543,7 @@ mod tests {
         for (running, word) in [(Some(Vec::new()), "just ended"), (None, "only root")] {
             let observed = Observed::of_host(vec![veth("fe:a7:dd:b4:02:f2")], running.clone());
             let plan = Plan::make(&request, &observed, &layout).unwrap();
-            assert!(plan.notes[0].contains("interface web0 is there") && plan.notes[0].contains(word));
+            assert!(plan.notes[0].contains("interface web0 exists") && plan.notes[0].contains(word));
             let observed = Observed::of_host(vec![veth("02:a7:dd:b4:02:f2")], running);
             assert!(Plan::make(&request, &observed, &layout).is_err());
         }

@@ -23,9 +23,9 @@ use crate::tree::Tree;
 pub enum Root {
     /// The first of the disks.
     Disk,
-    /// An ephemeral layer over a folder of the host.
+    /// An ephemeral layer over a directory of the host.
     Overlay(PathBuf),
-    /// A folder of the host itself.
+    /// A directory of the host itself.
     Tree(PathBuf),
     /// One whose mounts linger.
     Lingering(Tree),
@@ -54,7 +54,7 @@ pub struct Request {
     pub root: Root,
     /// Its disks, in order.
     pub disks: Vec<DiskSpec>,
-    /// Folders and files of the host that it gets.
+    /// Directories and files of the host that it gets.
     pub binds: Vec<BindSpec>,
     /// What becomes of what is written to its disks.
     pub changes: Changes,
@@ -94,7 +94,7 @@ pub struct Request {
     pub payload: Option<Vec<CString>>,
     /// True if that is PID 1 itself, and not a child of ours.
     pub as_init: bool,
-    /// Folders of the host that an overlay must not show.
+    /// Directories of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
     /// Those that are to be booted before it.
     pub after: Vec<String>,

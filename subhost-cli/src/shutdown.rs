@@ -280,7 +280,8 @@ fn language(init: &str) -> &'static Language {
     LANGUAGES.iter().find(fits).expect("the last row fits all")
 }
 
-/// Makes a file of the guest, or what it links to, one that its owner may execute. Where it has no such folder nothing is made.
+/// Makes a file of the guest, or what it links to, one that its owner may execute. Where it has no such directory nothing
+/// is made.
 fn mark(root: &RootDir, path: &str) {
     let path = Path::new(path);
     let target = root.read_link(path).unwrap_or_else(|_| path.to_path_buf());
@@ -340,7 +341,7 @@ mod tests {
         std::os::unix::fs::symlink("/run/stopit", guest.path().join("stopit")).unwrap();
         let root = RootDir::open(guest.path()).unwrap();
         mark(&root, "/stopit");
-        mark(&root, "/no/such/folder");
+        mark(&root, "/no/such/directory");
         let mode = std::os::unix::fs::PermissionsExt::mode(
             &std::fs::metadata(guest.path().join("run/stopit")).unwrap().permissions(),
         );

@@ -54,7 +54,7 @@ const LINKS: [(&str, &str); 5] = [
 pub struct Stage {
     /// The plan.
     pub plan: Plan,
-    /// Folders of the host that an overlay must not show.
+    /// Directories of the host that an overlay must not show.
     pub hidden: Vec<PathBuf>,
     /// First host id of the guest's range.
     pub first_id: u32,
@@ -62,7 +62,7 @@ pub struct Stage {
     pub user_namespace: OwnedFd,
     /// The device of each disk.
     pub devices: Arc<Vec<Option<Device>>>,
-    /// Folder that exists on the host and is covered in the staging namespace.
+    /// Directory that exists on the host and is covered in the staging namespace.
     pub work_dir: PathBuf,
     /// True if the guest gets a pseudo-terminal.
     pub terminal: bool,
@@ -104,7 +104,7 @@ impl Stage {
             .attributes(MountAttributes::NODEV | MountAttributes::NOSUID)
             .mount()
             .and_then(|mount| mount.attach_at(&self.work_dir))
-            .step("mount the staging folder")?;
+            .step("mount the staging directory")?;
         let live = self.work_dir.join("live");
         std::fs::create_dir(&live).step(format!("make {}", live.display()))?;
         // The terminal comes first: its slave must be a mount of this namespace to be bound into the guest.
@@ -224,8 +224,8 @@ impl Stage {
     /// A device of the host. One that is only read has a foreign owner, as root may open its own files in any way.
     fn host_device(&self, dev: &RootDir, device: &HostDevice) -> Result<(), subhost_mount::Error> {
         let HostDevice { name, block, major, minor, .. } = device;
-        if let Some(folder) = name.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            dev.create_dir_all(folder, 0o755)?;
+        if let Some(directory) = name.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            dev.create_dir_all(directory, 0o755)?;
         }
         let kind = if *block { NodeKind::Block } else { NodeKind::Char };
         let (mode, owner) = if device.read_only { (0o440, 0) } else { (device.mode, self.first_id) };
@@ -237,7 +237,7 @@ impl Stage {
     fn link_disks(&self, dev: &RootDir) -> Result<(), subhost_mount::Error> {
         let mut links = BTreeSet::new();
         for disk in self.plan.disks.iter().filter(|disk| disk.attached) {
-            for (folder, value) in [("by-uuid", &disk.uuid), ("by-label", &disk.label)] {
+            for (directory, value) in [("by-uuid", &disk.uuid), ("by-label", &disk.label)] {
                 let safe = |text: &&String| {
                     !text.is_empty()
                         && !text.starts_with('.')
@@ -245,22 +245,24 @@ impl Stage {
                 };
                 // Copies of one image share their UUID: the first disk has the link, as with udev.
                 if let Some(value) = value.as_ref().filter(safe)
-                    && !links.iter().any(|(f, v, _): &(&str, &String, &String)| (*f, *v) == (folder, value))
+                    && !links
+                        .iter()
+                        .any(|(f, v, _): &(&str, &String, &String)| (*f, *v) == (directory, value))
                 {
-                    links.insert((folder, value, &disk.node));
+                    links.insert((directory, value, &disk.node));
                 }
             }
         }
         if !links.is_empty() {
             dev.create_dir(Path::new("disk"), 0o755)?;
-            for folder in ["by-label", "by-uuid"] {
-                if links.iter().any(|link| link.0 == folder) {
-                    dev.create_dir(&Path::new("disk").join(folder), 0o755)?;
+            for directory in ["by-label", "by-uuid"] {
+                if links.iter().any(|link| link.0 == directory) {
+                    dev.create_dir(&Path::new("disk").join(directory), 0o755)?;
                 }
             }
         }
-        links.iter().try_for_each(|(folder, value, node)| {
-            dev.symlink(&Path::new("../..").join(node), &Path::new("disk").join(folder).join(value))
+        links.iter().try_for_each(|(directory, value, node)| {
+            dev.symlink(&Path::new("../..").join(node), &Path::new("disk").join(directory).join(value))
         })
     }
 
@@ -274,12 +276,12 @@ impl Stage {
             PlannedRoot::Overlay(lower) => {
                 let mount = overlay::mount_ephemeral(lower, self.user_namespace.as_fd(), &self.hidden)?;
                 mount.attach_at(&staged.live).step("attach the overlay")?;
-                for (folder, mount) in
+                for (directory, mount) in
                     overlay::mount_programs(lower, self.user_namespace.as_fd(), &self.hidden)?
                 {
                     // Opened each time: the one before may be below.
                     let root = RootDir::open(&staged.live).step("open the root file system")?;
-                    self.attach(&root, folder, Ok(mount), MountPoint::Directory)?;
+                    self.attach(&root, directory, Ok(mount), MountPoint::Directory)?;
                 }
             }
             PlannedRoot::Tree(tree) => {
@@ -287,7 +289,7 @@ impl Stage {
                 let mount = bind(tree, false).step(step())?;
                 mount.set_attributes(MountAttributes::NODEV, MountAttributes::empty(), false).step(step())?;
                 mount.idmap(self.user_namespace.as_fd()).step(step())?;
-                mount.attach_at(&staged.live).step("attach the root folder")?;
+                mount.attach_at(&staged.live).step("attach the root directory")?;
             }
             PlannedRoot::Lingering(tree) => {
                 let users = self.user_namespace.as_fd();
@@ -389,14 +391,14 @@ impl Stage {
                     .push(format!("DNS: not set, as {} links elsewhere than to /run", guests.display()));
                 return Ok(());
             };
-            if let Some(folder) = place.parent() {
-                run.create_dir_all(folder, 0o755).step(step)?;
+            if let Some(directory) = place.parent() {
+                run.create_dir_all(directory, 0o755).step(step)?;
             }
             run.create_file(&place, 0o644, text.as_bytes()).step(step)?;
             return run.chown(&place, self.first_id, self.first_id).step(step);
         }
         let Ok(target) = root.mount_point(guests, MountPoint::File) else {
-            staged.notes.push(format!("DNS: not set, as {} is no file", guests.display()));
+            staged.notes.push(format!("DNS: not set, as {} is not a file", guests.display()));
             return Ok(());
         };
         let ours = self.work_dir.join("resolv.conf");
@@ -484,11 +486,11 @@ impl Stage {
             }
             mount.set_attributes(attributes, MountAttributes::empty(), false).step(step())?;
             mount.idmap(self.user_namespace.as_fd()).step(step())?;
-            let kind = if planned.source.is_folder { MountPoint::Directory } else { MountPoint::File };
+            let kind = if planned.source.is_directory { MountPoint::Directory } else { MountPoint::File };
             let failed = |error: subhost_mount::Error| Error::Step {
                 step: step(),
                 source: error.into(),
-                hint: Some(format!("the guest needs a folder or file of its own at {guest}")),
+                hint: Some(format!("the guest needs a directory or file of its own at {guest}")),
             };
             let target = root.mount_point(&planned.guest, kind).map_err(failed)?;
             mount.attach(target.as_fd()).step(step())?;
@@ -514,10 +516,10 @@ impl Stage {
 
     /// A script of ours.
     fn stand_in(&self, name: &str, text: &str) -> Result<Mount, Error> {
-        let folder = self.work_dir.join("scripts");
-        let path = folder.join(name);
+        let directory = self.work_dir.join("scripts");
+        let path = directory.join(name);
         let step = || format!("write {}", path.display());
-        std::fs::create_dir_all(&folder).step(step())?;
+        std::fs::create_dir_all(&directory).step(step())?;
         std::fs::write(&path, text).step(step())?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).step(step())?;
         // insserv opens it with O_NOATIME, which is for the owner alone.

@@ -209,7 +209,7 @@ impl Draft {
     /// Opens an unnamed file beside the records.
     ///
     /// # Errors
-    /// The folder of records cannot be made.
+    /// The directory of records cannot be made.
     pub fn new(layout: &Layout, name: &Name) -> io::Result<Draft> {
         make_private_dir(&layout.run_dir)?;
         let dir = layout.records();
@@ -262,9 +262,9 @@ fn next_record(layout: &Layout, name: &Name) -> PathBuf {
 /// Whether PID 1 still holds the record of its launch, in which it looks whether it is to go on.
 pub fn is_looked_at(layout: &Layout, name: &Name, record: &Record) -> bool {
     let Ok(own) = std::fs::metadata(layout.record(name)) else { return false };
-    let folder = std::fs::read_dir(format!("/proc/{}/fd", record.init.pid));
+    let directory = std::fs::read_dir(format!("/proc/{}/fd", record.init.pid));
     let mut open =
-        folder.into_iter().flatten().filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok());
+        directory.into_iter().flatten().filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok());
     open.any(|file| (file.dev(), file.ino()) == (own.dev(), own.ino()))
 }
 
@@ -334,11 +334,11 @@ impl Record {
             path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(self.name.as_bytes()))
         };
         if self.cgroup.directories.iter().any(|it| !in_parent(&it.path) || !is_named(&it.path)) {
-            return Some("names a cgroup that is no subhost's");
+            return Some("names a cgroup that is not a subhost's");
         }
         let is_ours = |place: &Path| place.ends_with(LIVE) || place.ends_with(MNT);
         if self.lingers.iter().flat_map(|it| &it.mounts).any(|it| !is_ours(&it.place)) {
-            return Some("names a mount that is no subhost's");
+            return Some("names a mount that is not a subhost's");
         }
         None
     }
@@ -395,11 +395,11 @@ fn unless_gone(result: io::Result<()>) -> io::Result<()> {
 /// The names that have a record, also of one that lingers, in order.
 ///
 /// # Errors
-/// The folders cannot be read; that one is missing is an empty list.
+/// The directories cannot be read; that one is missing is an empty list.
 pub fn recorded(layout: &Layout) -> io::Result<Vec<Name>> {
     let mut names = Vec::new();
-    for folder in [layout.records(), layout.lingering_records()] {
-        let entries = match std::fs::read_dir(folder) {
+    for directory in [layout.records(), layout.lingering_records()] {
+        let entries = match std::fs::read_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             other => other?,
         };

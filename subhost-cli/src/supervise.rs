@@ -126,7 +126,9 @@ impl Watch {
     /// # Errors
     /// The fds cannot be waited for.
     pub fn drain(&mut self) -> Result<Option<Signal>, Error> {
-        while let Wake::Ready(_) = self.relay.drain(&[self.signals.0.as_fd()]).step("relay")? {
+        while let Wake::Ready(_) =
+            self.relay.drain(&[self.signals.0.as_fd()]).step("relay the output of the command")?
+        {
             if let Some(signal) = self.signals.next()
                 && ![Signal::SIGWINCH, STAY_OFF].contains(&signal)
             {

@@ -136,8 +136,8 @@ pub fn main() -> Result<u8, Error> {
     let console = if guest.has_console { Some(next()?) } else { None };
     let is_child = guest.is_child;
     let log = ConsoleLog::open(&layout, &name, charge.policy.log_bytes).map_err(|error| {
-        let folder = layout.log_dir.display();
-        report::note(charge.quiet, &format!("{name}: its console is not kept: {folder}: {error}"));
+        let directory = layout.log_dir.display();
+        report::note(charge.quiet, &format!("{name}: its console is not kept: {directory}: {error}"));
     });
     let mut supervisor = Supervisor {
         charge,

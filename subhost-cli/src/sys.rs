@@ -6,7 +6,7 @@ const ENOENT: c_int = 2;
 const ENOSYS: c_int = 38;
 
 /// Finds no user: glibc's loads shared libraries to look, of the same version as it was built with. Who asks here wants a home
-/// folder for `~` in completions, and has `$HOME`.
+/// directory for `~` in completions, and has `$HOME`.
 #[unsafe(no_mangle)]
 extern "C" fn getpwuid_r(
     _uid: u32,

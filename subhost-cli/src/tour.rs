@@ -34,11 +34,11 @@ pub struct Tour {
 pub struct Step {
     /// What it shows.
     pub says: &'static str,
-    /// The words after the program's name; `NAME` in them is the subhost's, `DIR` the folder of the tour.
+    /// The words after the program's name; `NAME` in them is the subhost's, `DIR` the directory of the tour.
     pub words: &'static [&'static str],
 }
 
-/// The archive that the system is made from, in the folder of the tour.
+/// The archive that the system is made from, in the directory of the tour.
 pub const ARCHIVE: &str = "tiny.tar";
 
 /// The tour, in order.
@@ -77,9 +77,9 @@ pub const STEPS: &[Step] = &[
 ];
 
 impl Step {
-    /// Its words for a subhost of this name, with the folder of the tour for its configuration.
-    pub fn words(&self, name: &Name, folder: &str) -> Vec<String> {
-        let own = |word: &&str| word.replace("DIR", folder).replace("NAME", name.as_str());
+    /// Its words for a subhost of this name, with the directory of the tour for its configuration.
+    pub fn words(&self, name: &Name, directory: &str) -> Vec<String> {
+        let own = |word: &&str| word.replace("DIR", directory).replace("NAME", name.as_str());
         ["--root-dir", "DIR"].iter().chain(self.words).map(own).collect()
     }
 }
@@ -92,7 +92,7 @@ const FILES: [(&str, u32, &str); 3] = [
     ("etc/group", 0o644, "root:x:0:\n"),
     ("etc/init.d/rcS", 0o755, RC_S),
 ];
-const FOLDERS: [&str; 7] = ["bin", "etc", "etc/init.d", "root", "tmp", "var", "var/log"];
+const DIRECTORIES: [&str; 7] = ["bin", "etc", "etc/init.d", "root", "tmp", "var", "var/log"];
 
 /// Writes the archive of the tiny system.
 ///
@@ -110,8 +110,8 @@ pub fn archive(busybox: &[u8], to: impl Write) -> io::Result<()> {
         header.set_mtime(0);
         header
     };
-    for folder in FOLDERS {
-        tar.append_data(&mut header(EntryType::Directory, 0o755, 0), folder, io::empty())?;
+    for directory in DIRECTORIES {
+        tar.append_data(&mut header(EntryType::Directory, 0o755, 0), directory, io::empty())?;
     }
     let files = FILES.map(|(path, mode, text)| (path, mode, text.as_bytes()));
     for (path, mode, bytes) in files.into_iter().chain([("bin/busybox", 0o755, busybox)]) {
@@ -178,7 +178,7 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
             .collect();
-        assert_eq!(paths.len(), FOLDERS.len() + FILES.len() + 1 + APPLETS.len(), "{paths:?}");
+        assert_eq!(paths.len(), DIRECTORIES.len() + FILES.len() + 1 + APPLETS.len(), "{paths:?}");
         assert!(paths.iter().any(|path| path == "etc/init.d/rcS"), "{paths:?}");
     }
 }

@@ -8,21 +8,21 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A folder with `web/config` in it.
+/// A directory with `web/config` in it.
 struct Place {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Place {
     fn new(config: &[u8]) -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
-        std::fs::create_dir(place.folder.path().join("web")).unwrap();
+        let place = Self { directory: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(place.directory.path().join("web")).unwrap();
         std::fs::write(place.config(), config).unwrap();
         place
     }
 
     fn config(&self) -> PathBuf {
-        self.folder.path().join("web/config")
+        self.directory.path().join("web/config")
     }
 
     fn run(&self, args: &[&str]) -> Told {
@@ -32,7 +32,7 @@ impl Place {
     /// Runs the program with nothing in its environment but these.
     fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Told {
         let mut command = Command::new(env!("CARGO_BIN_EXE_subhostctl"));
-        command.env_clear().envs(environment.iter().copied()).arg("--root-dir").arg(self.folder.path());
+        command.env_clear().envs(environment.iter().copied()).arg("--root-dir").arg(self.directory.path());
         Told::of(command.args(args).output().unwrap())
     }
 
@@ -83,7 +83,7 @@ fn eval_prints_what_bash_prints() {
     assert_eq!(told.stdout, bash_declares(&place.config(), &["A", "B", "C", "D"]));
 }
 
-/// The note that is there when the temporary folder may be written by others than root.
+/// The note that is there when the temporary directory may be written by others than root.
 fn untrusted<'a>(place: &Place, told: &'a Told) -> &'a str {
     let note = format!("subhostctl: {}: is not trusted: ", place.config().display());
     if told.stderr.starts_with(&note) && told.stderr.lines().count() == 1 { &told.stderr } else { "" }
@@ -247,28 +247,33 @@ fn check_gives_both_ends_of_each_place_as_json() {
 #[test]
 fn eval_includes_nothing_unless_it_is_told_where_from() {
     let place = Place::new(b"");
-    let (inside, outside) = (place.folder.path().join("web/common"), place.folder.path().join("common"));
+    let (inside, outside) =
+        (place.directory.path().join("web/common"), place.directory.path().join("common"));
     for file in [&inside, &outside] {
         std::fs::write(file, "A=1\n").unwrap();
         std::fs::set_permissions(file, PermissionsExt::from_mode(0o666)).unwrap();
     }
-    let folder = place.config().parent().unwrap().display().to_string();
+    let directory = place.config().parent().unwrap().display().to_string();
     let config = place.config().display().to_string();
-    let with = ["--include-dir", folder.as_str()];
+    let with = ["--include-dir", directory.as_str()];
     for (named, options, message) in [
         (inside.display().to_string(), &[][..], "includes are not allowed here".to_owned()),
         (inside.display().to_string(), &with, format!("{} is not trusted: ", inside.display())),
-        (outside.display().to_string(), &with, format!("{} is not below {folder}\n", outside.display())),
-        (format!("{folder}/../common"), &with, format!("{folder}/../common is not below {folder}\n")),
-        ("./common".to_owned(), &with, format!("./common is not below {folder}\n")),
-        (format!("{folder}/none"), &with, format!("open {folder}/none: No such file")),
+        (outside.display().to_string(), &with, format!("{} is not below {directory}\n", outside.display())),
+        (
+            format!("{directory}/../common"),
+            &with,
+            format!("{directory}/../common is not below {directory}\n"),
+        ),
+        ("./common".to_owned(), &with, format!("./common is not below {directory}\n")),
+        (format!("{directory}/none"), &with, format!("open {directory}/none: No such file")),
     ] {
         std::fs::write(place.config(), format!("A=2\n. {named}\n")).unwrap();
         let told = place.eval(options);
         assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""), "{named}");
         let expected = format!("{config}:2:1: error[E0311]: {message}");
         assert!(told.stderr.contains(&expected), "no {expected:?} in {}", told.stderr);
-        // Of a subhost's own configuration there is one folder, which nothing on the command line changes.
+        // Of a subhost's own configuration there is one directory, which nothing on the command line changes.
         let told = place.run(&["check", "web"]);
         assert_eq!(told.code, Some(2));
         let expected = format!("{config}:2:1: error[E0311]: {named} is not below /etc/subhost\n");
@@ -277,18 +282,18 @@ fn eval_includes_nothing_unless_it_is_told_where_from() {
 }
 
 #[test]
-fn folders_for_eval_may_be_relative() {
+fn directories_for_eval_may_be_relative() {
     let place = Place::new(b"");
-    let folder = place.folder.path().canonicalize().unwrap();
+    let directory = place.directory.path().canonicalize().unwrap();
     for (given, meant) in [
-        (".", folder.join("web")),
-        ("./../web/", folder.join("web")),
-        ("..", folder.clone()),
-        ("none", folder.join("web/none")),
+        (".", directory.join("web")),
+        ("./../web/", directory.join("web")),
+        ("..", directory.clone()),
+        ("none", directory.join("web/none")),
     ] {
         std::fs::write(place.config(), ". /nowhere/common\n").unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_subhostctl"));
-        command.args(["config", "eval", "--include-dir", given, "config"]).current_dir(folder.join("web"));
+        command.args(["config", "eval", "--include-dir", given, "config"]).current_dir(directory.join("web"));
         let told = Told::of(command.output().unwrap());
         let message = format!("/nowhere/common is not below {}", meant.display());
         assert!(told.stderr.contains(&message), "{given}: {}", told.stderr);
@@ -305,15 +310,15 @@ fn folders_for_eval_may_be_relative() {
 #[test]
 fn eval_looks_at_files_where_it_is_told_to() {
     let place = Place::new(b"");
-    let folder = place.folder.path().join("srv");
-    std::fs::create_dir(&folder).unwrap();
+    let directory = place.directory.path().join("srv");
+    std::fs::create_dir(&directory).unwrap();
     for name in ["b.conf", "a.conf", "c"] {
-        std::fs::write(folder.join(name), format!("text of {name}\n")).unwrap();
+        std::fs::write(directory.join(name), format!("text of {name}\n")).unwrap();
     }
-    let srv = folder.display();
+    let srv = directory.display();
     let text = format!("A=( {srv}/*.conf )\nB=$(<{srv}/c)\n[ -e {srv}/none ] || C=1\n");
     std::fs::write(place.config(), text).unwrap();
-    let told = place.eval(&["--files", folder.to_str().unwrap()]);
+    let told = place.eval(&["--files", directory.to_str().unwrap()]);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     assert_eq!(told.stdout, bash_declares(&place.config(), &["A", "B", "C"]));
     for told in [place.eval(&[]), place.eval(&["--files", "/nowhere"])] {
@@ -364,8 +369,8 @@ fn overlay_boot_is_read_when_asked_for() {
 
 #[test]
 fn overlay_boot_s_commands_are_never_executed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mark = folder.path().join("executed");
+    let directory = tempfile::tempdir().unwrap();
+    let mark = directory.path().join("executed");
     let place = Place::new(format!("BASE= .\nLOWER=!touch {}\n", mark.display()).as_bytes());
     let file = place.config().display().to_string();
     for command in [

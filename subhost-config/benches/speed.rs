@@ -49,8 +49,8 @@ fn samples() -> Vec<Sample> {
 }
 
 fn main() {
-    let folder = tempfile::tempdir().expect("a folder of its own is made");
-    let path = folder.path().join("sample.conf");
+    let directory = tempfile::tempdir().expect("a directory of its own is made");
+    let path = directory.path().join("sample.conf");
     println!(
         "{:<26} {:>9} {:>9} {:>9} {:>6} {:>11} {:>7} {:>11}  aim",
         "", "bytes", "ours", "bash", "ratio", "peak bytes", "× size", "allocations"

@@ -25,7 +25,7 @@ pub struct LoadedConfig {
 pub enum Trust {
     /// Only root could.
     Trusted,
-    /// Somebody else could; the reason names the file or folder.
+    /// Somebody else could; the reason names the file or directory.
     Untrusted(String),
 }
 
@@ -33,7 +33,7 @@ pub enum Trust {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The path, or a folder or link in it, cannot be opened.
+    /// The path, or a directory or link in it, cannot be opened.
     #[error("open {}: {source}", path.display())]
     Open {
         /// The part of the path that failed.
@@ -49,7 +49,7 @@ pub enum LoadError {
         /// What the kernel says.
         source: io::Error,
     },
-    /// A folder, FIFO, socket or device.
+    /// A directory, FIFO, socket or device.
     #[error("open {}: not a regular file", path.display())]
     NotAFile {
         /// What was asked for.
@@ -64,9 +64,9 @@ pub enum LoadError {
 }
 
 /// Reads a configuration file and judges it: trusted is what root owns, nobody else may write, has no second
-/// name (hard link), and lies under folders of which the same is true (a sticky folder such as `/tmp` is fine).
+/// name (hard link), and lies under directories of which the same is true (a sticky directory such as `/tmp` is fine).
 ///
-/// The judgement is of the very file that is read: every folder and link on the way is opened and looked at
+/// The judgement is of the very file that is read: every directory and link on the way is opened and looked at
 /// by file descriptor, so that nobody can exchange one in between.
 ///
 /// # Errors

@@ -60,7 +60,7 @@ pub fn read(source: &Source) -> (Variables, Vec<Diagnostic>) {
         diagnostics: Vec::new(),
     };
     if let Some(at) = source.text().iter().position(|&byte| byte == 0) {
-        let message = "the text holds a NUL byte: it is no configuration";
+        let message = "the text holds a NUL byte: it is not a configuration";
         let at = source.base() + at;
         reader.diagnostics.push(Diagnostic::error(code::NUL_BYTE, message).at(Span::new(at, at + 1)));
         return (reader.variables, reader.diagnostics);
@@ -81,7 +81,7 @@ pub fn check(variables: &Variables) -> Vec<Diagnostic> {
         let message = "BASE is not set, the one variable that overlay-boot needs";
         found.push(
             Diagnostic::error(code::OVERLAY_BOOT_MISSING, message)
-                .hint("write `BASE= .` for the file's folder"),
+                .hint("write `BASE= .` for the file's directory"),
         );
     }
     let mut refuse = |name: &str, word: &[u8], span: Span, message: &str, hint: &str| {
@@ -94,7 +94,7 @@ pub fn check(variables: &Variables) -> Vec<Diagnostic> {
                 "NAME",
                 word,
                 span,
-                "is no name",
+                "is not a name",
                 "a name is at most 12 printable ASCII characters without `/`",
             );
         }
@@ -108,7 +108,7 @@ pub fn check(variables: &Variables) -> Vec<Diagnostic> {
                 "RAM_SIZE",
                 word,
                 span,
-                "is no size",
+                "is not a size",
                 "write `none` or a size as for a tmpfs: 50M, 1G, 10%",
             );
         }
@@ -137,7 +137,7 @@ fn check_cable(word: &[u8], is_first: bool) -> Result<(), (String, String)> {
     };
     let Some(tag) = end.strip_prefix(b".") else {
         return CableSpec::parse(word, b'=').map(drop).map_err(|error| {
-            (format!("is no cable: {error}"), error.hint().map_or_else(form, str::to_owned))
+            (format!("is not a cable: {error}"), error.hint().map_or_else(form, str::to_owned))
         });
     };
     let is_tag = tag.first().is_some_and(|first| *first != b'0') && tag.iter().all(u8::is_ascii_digit);
@@ -158,7 +158,7 @@ fn check_cable(word: &[u8], is_first: bool) -> Result<(), (String, String)> {
         b"" => Ok(()),
         bridge => CableSpec::parse(&[bridge, b"="].concat(), b'=')
             .map(drop)
-            .map_err(|error| (format!("is no cable: {error}"), form())),
+            .map_err(|error| (format!("is not a cable: {error}"), form())),
     }
 }
 
@@ -304,7 +304,7 @@ impl Reader {
         let span = Span::new(from, from + value.len());
         let is_odd = |byte: Option<&u8>| byte.is_some_and(|byte| *byte == b'=' || is_blank(byte));
         if value.is_empty() {
-            let message = "SHARE names no folder".to_owned();
+            let message = "SHARE names no directory".to_owned();
             return self.refuse(
                 code::OVERLAY_BOOT_VALUE,
                 span,
@@ -487,17 +487,20 @@ mod tests {
     #[test]
     fn checks_what_overlay_boot_would_stumble_over() {
         for (line, found) in [
-            ("NAME=much-too-long-name", "E1203 much-too-long-name: NAME: `much-too-long-name` is no name"),
-            ("NAME=a/b", "E1203 a/b: NAME: `a/b` is no name"),
-            ("RAM_SIZE= 50 M", "E1203 50 M: RAM_SIZE: `50 M` is no size"),
+            ("NAME=much-too-long-name", "E1203 much-too-long-name: NAME: `much-too-long-name` is not a name"),
+            ("NAME=a/b", "E1203 a/b: NAME: `a/b` is not a name"),
+            ("RAM_SIZE= 50 M", "E1203 50 M: RAM_SIZE: `50 M` is not a size"),
             ("CABLES= br0", "E1203 br0: CABLES: `br0` has not exactly one `=`"),
             ("CABLES= =  br0==", "E1203 br0==: CABLES: `br0==` has not exactly one `=`"),
             ("CABLES= =.302", "E1203 =.302: CABLES: `=.302` is a VLAN without a cable before it"),
             ("CABLES= = br0=.4096", "E1203 br0=.4096: CABLES: `br0=.4096` has no VLAN tag behind the dot"),
-            ("CABLES= = a:b=.3", "E1203 a:b=.3: CABLES: `a:b=.3` is no cable: `a:b` is no name of a bridge"),
+            (
+                "CABLES= = a:b=.3",
+                "E1203 a:b=.3: CABLES: `a:b=.3` is not a cable: `a:b` is not the name of a bridge",
+            ),
             (
                 "CABLES=\tbr0=01:00:00:00:00:00",
-                "E1203 br0=01:00:00:00:00:00: CABLES: `br0=01:00:00:00:00:00` is no cable: `01:00:00:00:00:00` is a \
+                "E1203 br0=01:00:00:00:00:00: CABLES: `br0=01:00:00:00:00:00` is not a cable: `01:00:00:00:00:00` is a \
                  multicast address, and no address of a card",
             ),
             ("SHARE= srv", "E1203 srv: SHARE: `srv` has no full path in the subhost"),

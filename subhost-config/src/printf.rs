@@ -337,5 +337,5 @@ fn number(text: &[u8]) -> Result<(bool, u64), String> {
 }
 
 fn complaint(text: &[u8]) -> String {
-    format!("printf: `{}` is no number that bash takes without complaint", text.escape_ascii())
+    format!("printf: `{}` is not a number that bash takes without complaint", text.escape_ascii())
 }

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// What bash prints, complaints among it, for each of the pieces of a script; `before` comes first. An error
-/// ends no more than the line it is in. The folder is an empty one.
+/// ends no more than the line it is in. The directory is an empty one.
 pub(crate) fn bash(before: &str, pieces: &[String]) -> Vec<Vec<u8>> {
     const END: &[u8] = b"\x02end of piece\x03\n";
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file is made");
-    let empty = tempfile::tempdir().expect("a temporary folder is made");
+    let empty = tempfile::tempdir().expect("a temporary directory is made");
     let mut script = format!("exec 2>&1\n{before}\n").into_bytes();
     for piece in pieces {
         script.extend_from_slice(piece.as_bytes());

@@ -53,7 +53,7 @@ fn accepted_scripts_give_what_bash_gives() {
     assert!(accepted * 100 >= done * least, "{accepted} of {done} accepted: the comparison would say little");
 }
 
-/// Fails with what was found, made small, if anything was. Keeps it as cases if `SUBHOST_PROOF_KEEP` is a folder.
+/// Fails with what was found, made small, if anything was. Keeps it as cases if `SUBHOST_PROOF_KEEP` is a directory.
 fn report(findings: Vec<Finding>) {
     let mut small: Vec<Finding> = findings.into_iter().take(SHOWN).map(shrink).collect();
     small.sort_by(|one, other| one.script.cmp(&other.script));
@@ -62,9 +62,9 @@ fn report(findings: Vec<Finding>) {
     for finding in &small {
         text += &format!("---- {:?}\n{}", String::from_utf8_lossy(&finding.script), finding.difference);
     }
-    if let Some(folder) = env::var_os("SUBHOST_PROOF_KEEP") {
+    if let Some(directory) = env::var_os("SUBHOST_PROOF_KEEP") {
         for (number, finding) in small.iter().enumerate() {
-            let path = Path::new(&folder).join(format!("found-{number}.sh"));
+            let path = Path::new(&directory).join(format!("found-{number}.sh"));
             fs::write(&path, &finding.script).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
     }
@@ -82,12 +82,12 @@ fn accepted_token_soup_is_what_bash_gives() {
 
 /// The scripts of the cases; those that are meant to do harm are not given to bash in pieces.
 fn scripts_of_cases() -> Vec<String> {
-    let folders =
-        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")).expect("the folder is read");
-    let mut paths: Vec<PathBuf> = folders
-        .map(|folder| folder.expect("an entry is read").path())
-        .filter(|folder| !folder.ends_with("hostile"))
-        .flat_map(|folder| fs::read_dir(folder).expect("a folder is read"))
+    let directories = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"))
+        .expect("the directory is read");
+    let mut paths: Vec<PathBuf> = directories
+        .map(|directory| directory.expect("an entry is read").path())
+        .filter(|directory| !directory.ends_with("hostile"))
+        .flat_map(|directory| fs::read_dir(directory).expect("a directory is read"))
         .map(|file| file.expect("an entry is read").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sh"))
         .collect();

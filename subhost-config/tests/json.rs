@@ -38,12 +38,12 @@ proptest! {
 /// The texts of a run whose file includes another, where both are wrong.
 #[test]
 fn an_included_file_has_its_own_places() {
-    let folder = tempfile::tempdir().unwrap();
-    let included = folder.path().join("common");
+    let directory = tempfile::tempdir().unwrap();
+    let included = directory.path().join("common");
     std::fs::write(&included, "A=1\nB=\"$UID\"\n").unwrap();
     let source = Source::new("config", format!("# é\n. {}\nexit\nRUNLEVEL=7x\n", included.display()));
     let (script, mut diagnostics) = parse(&source);
-    let policy = IncludePolicy::folders([folder.path()]).by_anybody();
+    let policy = IncludePolicy::directories([directory.path()]).by_anybody();
     let (variables, more) = Evaluator::new().includes(policy).run(&script);
     diagnostics.extend(more);
     let (_, more) = SubhostConfig::from_variables(&variables, &Environment::empty());
@@ -71,14 +71,14 @@ fn an_included_file_has_its_own_places() {
 /// A refused statement that had begun makes evaluation begin anew without it.
 #[test]
 fn places_hold_where_evaluation_begins_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    std::fs::write(folder.join("bad"), "A=1\nB=$(reboot)\n").unwrap();
-    std::fs::write(folder.join("good"), "RUNLEVEL=3; LIST=( x y )\nUID=1\nC=2\n").unwrap();
-    let [bad, good] = ["bad", "good"].map(|name| folder.join(name).to_str().unwrap().to_owned());
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("bad"), "A=1\nB=$(reboot)\n").unwrap();
+    std::fs::write(directory.join("good"), "RUNLEVEL=3; LIST=( x y )\nUID=1\nC=2\n").unwrap();
+    let [bad, good] = ["bad", "good"].map(|name| directory.join(name).to_str().unwrap().to_owned());
     let source = Source::new("config", format!("X=1 && . {bad}\n. {good}\n. {good}\nD=$((08))\n"));
     let (script, _) = parse(&source);
-    let policy = IncludePolicy::folders([folder]).by_anybody();
+    let policy = IncludePolicy::directories([directory]).by_anybody();
     let (variables, diagnostics) = Evaluator::new().includes(policy).run(&script);
     let place = |span: Span| {
         let source = variables.sources().of(span);

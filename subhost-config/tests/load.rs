@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use subhost_config::{LoadError, Trust, load, load_owned_by};
 use tempfile::TempDir;
 
-/// A folder `sub` with a file `config`, both closed to others.
+/// A directory `sub` with a file `config`, both closed to others.
 struct Tree {
-    folder: TempDir,
+    directory: TempDir,
     owner: u32,
 }
 
 impl Tree {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let owner = fs::metadata(folder.path()).unwrap().uid();
-        let tree = Self { folder, owner };
+        let directory = tempfile::tempdir().unwrap();
+        let owner = fs::metadata(directory.path()).unwrap().uid();
+        let tree = Self { directory, owner };
         fs::create_dir(tree.path("sub")).unwrap();
         fs::write(tree.path("sub/config"), "A=1\n").unwrap();
         tree.mode("sub", 0o755);
@@ -28,28 +28,28 @@ impl Tree {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn mode(&self, name: &str, mode: u32) {
         fs::set_permissions(self.path(name), Permissions::from_mode(mode)).unwrap();
     }
 
-    /// The reason not to trust it, without the temporary folder's name; none if it is trusted.
+    /// The reason not to trust it, without the temporary directory's name; none if it is trusted.
     fn reason(&self, name: &str) -> Option<String> {
         let loaded = load_owned_by(&self.path(name), self.owner).unwrap();
         assert_eq!(loaded.source.text(), b"A=1\n");
         match loaded.trust {
             Trust::Trusted => None,
             Trust::Untrusted(reason) => {
-                Some(reason.replace(&format!("{}/", self.folder.path().display()), ""))
+                Some(reason.replace(&format!("{}/", self.directory.path().display()), ""))
             }
         }
     }
 
     fn error(&self, name: &str) -> String {
         let error = load_owned_by(&self.path(name), self.owner).unwrap_err();
-        error.to_string().replace(&format!("{}/", self.folder.path().display()), "")
+        error.to_string().replace(&format!("{}/", self.directory.path().display()), "")
     }
 }
 
@@ -93,7 +93,7 @@ fn distrusts_another_owner() {
 }
 
 #[test]
-fn follows_links_and_judges_the_folders_they_lead_through() {
+fn follows_links_and_judges_the_directories_they_lead_through() {
     let tree = Tree::new();
     fs::create_dir(tree.path("open")).unwrap();
     tree.mode("open", 0o777);

@@ -1,4 +1,4 @@
-//! Includes, file tests, patterns and facts of the machine under the policies, held against bash in the same folder.
+//! Includes, file tests, patterns and facts of the machine under the policies, held against bash in the same directory.
 
 mod oracle;
 
@@ -11,15 +11,15 @@ use subhost_config::{
     Diagnostic, Evaluator, FilePolicy, Host, IncludePolicy, Source, Variables, code, parse,
 };
 
-struct Folder(tempfile::TempDir);
+struct Directory(tempfile::TempDir);
 
-impl Folder {
+impl Directory {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder is made");
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().expect("a temporary directory is made");
+        let path = |name: &str| directory.path().join(name);
         let write = |name: &str, text: &str| fs::write(path(name), text).expect("a file is written");
-        fs::create_dir_all(path("conf.d/sub")).expect("a folder is made");
-        fs::create_dir(path("empty")).expect("a folder is made");
+        fs::create_dir_all(path("conf.d/sub")).expect("a directory is made");
+        fs::create_dir(path("empty")).expect("a directory is made");
         for name in ["10-a.conf", "20 b.conf", "Z.conf", "é.conf", ".hidden.conf", "x[1].conf", "readme"] {
             write(&format!("conf.d/{name}"), "");
         }
@@ -29,19 +29,19 @@ impl Folder {
         fs::set_permissions(path("script"), fs::Permissions::from_mode(0o755)).expect("the mode is set");
         symlink("text", path("link")).expect("a link is made");
         symlink("nowhere", path("broken")).expect("a link is made");
-        fs::create_dir(path("away")).expect("a folder is made");
+        fs::create_dir(path("away")).expect("a directory is made");
         symlink("/etc/passwd", path("away/out")).expect("a link is made");
         write("a.inc", "A=1\nf() { B=$1; }\n");
         write(
             "b.inc",
-            ". DIR/a.inc\nC=$A\nf \"from b\"\nreturn\nD=never\n".replace("DIR", &text(&folder)).as_str(),
+            ". DIR/a.inc\nC=$A\nf \"from b\"\nreturn\nD=never\n".replace("DIR", &text(&directory)).as_str(),
         );
         write("bad.inc", "E=1\nE=$(touch canary)\nF=(1\n");
-        write("loop.inc", ". DIR/loop.inc\n".replace("DIR", &text(&folder)).as_str());
+        write("loop.inc", ". DIR/loop.inc\n".replace("DIR", &text(&directory)).as_str());
         write("writable.inc", "A=1\n");
         fs::set_permissions(path("writable.inc"), fs::Permissions::from_mode(0o666))
             .expect("the mode is set");
-        Self(folder)
+        Self(directory)
     }
 
     fn script(&self, script: &str) -> String {
@@ -50,19 +50,19 @@ impl Folder {
 
     fn evaluate(&self, script: &str) -> (Variables, Vec<Diagnostic>) {
         let (script, mut diagnostics) = parse(&Source::new("script", self.script(script)));
-        let folders = || [self.0.path().to_path_buf()];
+        let directories = || [self.0.path().to_path_buf()];
         let owner = rustix::process::geteuid().as_raw();
         let (variables, more) = Evaluator::new()
-            .includes(IncludePolicy::folders(folders()).owned_by(owner))
-            .files(FilePolicy::folders(folders()))
+            .includes(IncludePolicy::directories(directories()).owned_by(owner))
+            .files(FilePolicy::directories(directories()))
             .run(&script);
         diagnostics.extend(more);
         (variables, diagnostics)
     }
 }
 
-fn text(folder: &tempfile::TempDir) -> String {
-    folder.path().to_str().expect("a path of letters").to_owned()
+fn text(directory: &tempfile::TempDir) -> String {
+    directory.path().to_str().expect("a path of letters").to_owned()
 }
 
 fn codes(diagnostics: &[Diagnostic]) -> Vec<&'static str> {
@@ -71,7 +71,7 @@ fn codes(diagnostics: &[Diagnostic]) -> Vec<&'static str> {
 
 #[test]
 fn what_is_allowed_gives_what_bash_gives() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     for script in [
         "A=(DIR/conf.d/*)",
         "A=(DIR/conf.d/*.conf)",
@@ -100,17 +100,17 @@ fn what_is_allowed_gives_what_bash_gives() {
         "for f in DIR/[ab].inc; do . \"$f\"; done",
         "g() { . DIR/a.inc; local A=3; f \"$A\"; }; g",
     ] {
-        let (variables, diagnostics) = folder.evaluate(script);
+        let (variables, diagnostics) = directory.evaluate(script);
         assert_eq!(codes(&diagnostics), [] as [&str; 0], "{script}: {diagnostics:?}");
         let ours = String::from_utf8(variables.to_declare_p()).expect("text");
-        let theirs = bash_one(folder.script(script).as_bytes());
+        let theirs = bash_one(directory.script(script).as_bytes());
         assert_eq!(theirs.difference(&ours), None, "{script}");
     }
 }
 
 #[test]
 fn what_is_not_allowed_is_refused() {
-    let folder = Folder::new();
+    let directory = Directory::new();
     for (script, expected) in [
         ("A=(*.conf)", code::FILE_PATTERN),
         ("A=(/etc/*)", code::FILE_ACCESS),
@@ -132,7 +132,7 @@ fn what_is_not_allowed_is_refused() {
         (". DIR/loop.inc", code::RECURSION),
         (". DIR/a.inc DIR/b.inc", code::INCLUDE),
     ] {
-        let (variables, diagnostics) = folder.evaluate(script);
+        let (variables, diagnostics) = directory.evaluate(script);
         assert_eq!(codes(&diagnostics), [expected], "{script}: {diagnostics:?}");
         assert!(variables.is_empty(), "{script}: {}", String::from_utf8_lossy(&variables.to_declare_p()));
     }
@@ -140,8 +140,8 @@ fn what_is_not_allowed_is_refused() {
 
 #[test]
 fn what_is_wrong_in_an_include_has_its_place_there() {
-    let folder = Folder::new();
-    let (variables, diagnostics) = folder.evaluate("A=1\n. DIR/bad.inc\nB=$(id)\n");
+    let directory = Directory::new();
+    let (variables, diagnostics) = directory.evaluate("A=1\n. DIR/bad.inc\nB=$(id)\n");
     let places: Vec<(String, usize, &str)> = diagnostics
         .iter()
         .map(|diagnostic| {
@@ -157,7 +157,7 @@ fn what_is_wrong_in_an_include_has_its_place_there() {
         ("bad.inc".to_owned(), 3, code::UNCLOSED_ARRAY),
     ];
     assert_eq!(places, expected);
-    assert!(!folder.0.path().join("canary").exists());
+    assert!(!directory.0.path().join("canary").exists());
 }
 
 #[test]

@@ -93,12 +93,12 @@ fn reads_every_setting_with_its_line() {
 
 #[test]
 fn a_setting_of_an_included_file_has_its_place_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let common = folder.path().join("common");
+    let directory = tempfile::tempdir().unwrap();
+    let common = directory.path().join("common");
     std::fs::write(&common, "RUNLEVEL=3\n  DISKS=( vda:1:/a.raw )\nINIT=auto\n").unwrap();
     let text = format!("HOSTNAME=web\n. {}\nDISKS+=( vdb:1:/b.raw )\n", common.display());
     let (script, refused) = parse(&Source::new("config", text));
-    let policy = IncludePolicy::folders([folder.path()]).by_anybody();
+    let policy = IncludePolicy::directories([directory.path()]).by_anybody();
     let (variables, found) = Evaluator::new().includes(policy).run(&script);
     assert_eq!((refused, found), (vec![], vec![]));
     let (config, found) = SubhostConfig::from_variables(&variables, &Environment::empty());
@@ -246,7 +246,7 @@ fn names_what_it_refuses() {
     );
     assert_eq!(
         complaints("", &[("SUBHOST_RUNLEVEL", "\x1b[31m")]).remove(0).2,
-        "SUBHOST_RUNLEVEL in the environment: `\\x1b[31m` is no runlevel"
+        "SUBHOST_RUNLEVEL in the environment: `\\x1b[31m` is not a runlevel"
     );
 }
 
@@ -266,8 +266,8 @@ fn warns_about_names() {
     let found: Vec<_> =
         complaints(text, &environment).into_iter().map(|(code, _, message)| (code, message)).collect();
     let expected = [
-        ("W1101", "SUBHOST_RUNLEVL is no setting; did you mean SUBHOST_RUNLEVEL?"),
-        ("W1101", "DISK is no setting; did you mean DISKS?"),
+        ("W1101", "SUBHOST_RUNLEVL is not a setting; did you mean SUBHOST_RUNLEVEL?"),
+        ("W1101", "DISK is not a setting; did you mean DISKS?"),
     ];
     assert_eq!(found, expected.map(|(code, message)| (code, message.to_owned())));
 }

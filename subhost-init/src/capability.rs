@@ -55,7 +55,7 @@ impl CapabilitySet {
                 Err(_) => {
                     return Err(Error::Refused {
                         object: name.escape_default().to_string(),
-                        reason: "is no capability",
+                        reason: "is not a capability",
                     });
                 }
             }
@@ -104,6 +104,6 @@ mod tests {
     #[test]
     fn names_what_is_no_capability() {
         let error = CapabilitySet::from_names(["chown", "sys_magic\n"]).unwrap_err();
-        assert_eq!(error.to_string(), r"sys_magic\n: is no capability");
+        assert_eq!(error.to_string(), r"sys_magic\n: is not a capability");
     }
 }

@@ -269,7 +269,7 @@ impl Child<'_> {
             let error = sys::exec::execve(path, self.argv, self.environment);
             match error.raw_os_error() {
                 Some(libc::ENOENT | libc::ENOTDIR) => {}
-                // Perhaps a later folder has one that may be executed, as with execvp(3).
+                // Perhaps a later directory has one that may be executed, as with execvp(3).
                 Some(libc::EACCES) => failure = error,
                 _ => {
                     failure = error;
@@ -287,12 +287,12 @@ fn candidates(command: &CString, environment: &[CString]) -> Vec<CString> {
         return vec![command.clone()];
     }
     let path = environment.iter().find_map(|variable| variable.as_bytes().strip_prefix(b"PATH="));
-    let folders = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
-    folders
-        .map(|folder| {
+    let directories = path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':');
+    directories
+        .map(|directory| {
             // An empty one is the working directory.
-            let folder = if folder.is_empty() { b"." } else { folder };
-            let bytes = [folder, b"/", command.as_bytes()].concat();
+            let directory = if directory.is_empty() { b"." } else { directory };
+            let bytes = [directory, b"/", command.as_bytes()].concat();
             CString::new(bytes).expect("parts of strings without zero bytes have none")
         })
         .collect()

@@ -82,7 +82,7 @@ pub fn abort_fuse(ids: IdMap) -> Result<usize> {
     };
     let control = control().map_err(|errno| error(errno.into()))?;
     let mut aborted = 0;
-    // The one folder for each is named by its device number, and belongs to whom it was mounted for.
+    // The one directory for each is named by its device number, and belongs to whom it was mounted for.
     for entry in Dir::read_from(&control).map_err(|errno| error(errno.into()))? {
         let entry = entry.map_err(|errno| error(errno.into()))?;
         if entry.file_type() != FileType::Directory || entry.file_name().to_bytes().starts_with(b".") {

@@ -18,10 +18,10 @@ const ROUNDS: usize = 15;
 const TURNS: u32 = 200;
 
 fn main() {
-    let folder = tempfile::tempdir().expect("a folder of its own is made");
+    let directory = tempfile::tempdir().expect("a directory of its own is made");
     println!("{:<44} {:>10} {:>10}  aim", "", "median", "slowest");
     for (name, disk, aim) in samples() {
-        let path = folder.path().join("disk.raw");
+        let path = directory.path().join("disk.raw");
         std::fs::write(&path, &disk.bytes).expect("the sample is written");
         let mut times: Vec<Duration> = (0..=ROUNDS).map(|_| time_of(&path)).collect();
         // The first round fills the caches.

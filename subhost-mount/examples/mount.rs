@@ -1,4 +1,4 @@
-//! Mounts one partition of an image, read-only and seen by nobody else, and shows a folder or a file of it:
+//! Mounts one partition of an image, read-only and seen by nobody else, and shows a directory or a file of it:
 //! `mount IMAGE PARTITION [PATH]`. With the image alone, lists its partitions. Needs root to mount.
 
 use std::error::Error;

@@ -27,7 +27,12 @@ pub fn bind_fd(fd: BorrowedFd<'_>, recursive: bool) -> Result<Mount> {
     open_tree(fd, Path::new(""), &format!("{fd:?}"), recursive)
 }
 
-pub(crate) fn open_tree(folder: BorrowedFd<'_>, path: &Path, name: &str, recursive: bool) -> Result<Mount> {
+pub(crate) fn open_tree(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    name: &str,
+    recursive: bool,
+) -> Result<Mount> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
@@ -35,7 +40,7 @@ pub(crate) fn open_tree(folder: BorrowedFd<'_>, path: &Path, name: &str, recursi
     if path.as_os_str().is_empty() {
         flags |= OpenTreeFlags::AT_EMPTY_PATH;
     }
-    let fd =
-        rustix::mount::open_tree(folder, path, flags).map_err(|errno| Error::system("bind", name, errno))?;
+    let fd = rustix::mount::open_tree(directory, path, flags)
+        .map_err(|errno| Error::system("bind", name, errno))?;
     Ok(Mount::new(fd, name.to_owned()))
 }

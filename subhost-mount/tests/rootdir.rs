@@ -49,7 +49,7 @@ each_way! {
     what_is_no_regular_file_is_not_read_and_nobody_waits
     only_a_fifo_with_a_reader_is_opened_for_writing
     only_real_directories_and_files_are_mount_points
-    folders_are_made_with_those_before_them
+    directories_are_made_with_those_before_them
     a_file_is_written_in_one_step
     a_file_that_cannot_be_written_is_as_it_was
     what_a_killed_writer_has_left_goes_with_the_next
@@ -57,15 +57,15 @@ each_way! {
     deep_paths_are_walked
 }
 
-/// A folder with a canary and, beside it, the tree.
+/// A directory with a canary and, beside it, the tree.
 fn scene() -> (TempDir, PathBuf, RootDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let tree = folder.path().join("tree");
+    let directory = tempfile::tempdir().unwrap();
+    let tree = directory.path().join("tree");
     fs::create_dir(&tree).unwrap();
-    fs::create_dir(folder.path().join("canary")).unwrap();
-    fs::write(folder.path().join("canary/file"), "host").unwrap();
+    fs::create_dir(directory.path().join("canary")).unwrap();
+    fs::write(directory.path().join("canary/file"), "host").unwrap();
     let root = RootDir::open(&tree).unwrap();
-    (folder, tree, root)
+    (directory, tree, root)
 }
 
 fn fifo(path: PathBuf) {
@@ -77,7 +77,7 @@ fn errno(error: &Error) -> i32 {
 }
 
 fn paths_and_links_mean_places_inside() {
-    let (folder, tree, root) = scene();
+    let (directory, tree, root) = scene();
     fs::create_dir(tree.join("etc")).unwrap();
     fs::write(tree.join("etc/hostname"), "guest").unwrap();
     symlink("/etc", tree.join("absolute")).unwrap();
@@ -85,7 +85,7 @@ fn paths_and_links_mean_places_inside() {
     for path in ["etc/hostname", "/etc/hostname", "../../etc/hostname", "absolute/hostname", "up/hostname"] {
         assert_eq!(root.read_small(Path::new(path), 100).unwrap(), b"guest", "{path}");
     }
-    symlink(folder.path().join("canary"), tree.join("out")).unwrap();
+    symlink(directory.path().join("canary"), tree.join("out")).unwrap();
     symlink("/proc/self/root", tree.join("magic")).unwrap();
     symlink("loop", tree.join("loop")).unwrap();
     for path in ["out/file", "magic/etc/passwd", "loop", "../canary/file", "etc/hostname/x"] {
@@ -98,8 +98,8 @@ fn paths_and_links_mean_places_inside() {
 }
 
 fn nothing_is_made_through_a_link_at_the_name_itself() {
-    let (folder, tree, root) = scene();
-    let canary = folder.path().join("canary/new");
+    let (directory, tree, root) = scene();
+    let canary = directory.path().join("canary/new");
     symlink(&canary, tree.join("link")).unwrap();
     let path = Path::new("link");
     for error in [
@@ -113,7 +113,7 @@ fn nothing_is_made_through_a_link_at_the_name_itself() {
 }
 
 fn names_that_are_none_are_refused() {
-    let (_folder, _, root) = scene();
+    let (_directory, _, root) = scene();
     for path in ["", "/", ".", "..", "a/.."] {
         let error = root.create_dir(Path::new(path), 0o700).unwrap_err();
         assert_eq!(errno(&error), libc::EINVAL, "{path}");
@@ -122,7 +122,7 @@ fn names_that_are_none_are_refused() {
 }
 
 fn files_are_made_with_their_contents_and_mode() {
-    let (_folder, tree, root) = scene();
+    let (_directory, tree, root) = scene();
     root.create_dir(Path::new("/etc"), 0o700).unwrap();
     root.create_file(Path::new("/etc/hostname"), 0o600, b"guest\n").unwrap();
     root.symlink(Path::new("/proc/mounts"), Path::new("etc/mtab")).unwrap();
@@ -135,7 +135,7 @@ fn files_are_made_with_their_contents_and_mode() {
 }
 
 fn a_file_that_is_too_large_is_refused_and_one_that_fits_is_not() {
-    let (_folder, tree, root) = scene();
+    let (_directory, tree, root) = scene();
     fs::write(tree.join("file"), "0123456789").unwrap();
     assert_eq!(root.read_small(Path::new("file"), 10).unwrap().len(), 10);
     let error = root.read_small(Path::new("file"), 9).unwrap_err();
@@ -143,7 +143,7 @@ fn a_file_that_is_too_large_is_refused_and_one_that_fits_is_not() {
 }
 
 fn what_is_no_regular_file_is_not_read_and_nobody_waits() {
-    let (_folder, tree, root) = scene();
+    let (_directory, tree, root) = scene();
     fifo(tree.join("fifo"));
     fs::create_dir(tree.join("directory")).unwrap();
     let error = root.read_small(Path::new("fifo"), 10).unwrap_err();
@@ -156,7 +156,7 @@ fn what_is_no_regular_file_is_not_read_and_nobody_waits() {
 /// Row P5 of docs/security.md.
 fn only_a_fifo_with_a_reader_is_opened_for_writing() {
     use std::io::Write;
-    let (folder, tree, root) = scene();
+    let (directory, tree, root) = scene();
     let path = Path::new("initctl");
     let place = tree.join(path);
     assert_eq!(errno(&root.open_fifo_for_write(path).unwrap_err()), libc::ENOENT);
@@ -167,7 +167,7 @@ fn only_a_fifo_with_a_reader_is_opened_for_writing() {
     fs::write(&place, "").unwrap();
     refused("a regular file");
     fs::remove_file(&place).unwrap();
-    symlink(folder.path().join("canary/file"), &place).unwrap();
+    symlink(directory.path().join("canary/file"), &place).unwrap();
     refused("a symbolic link");
     fs::remove_file(&place).unwrap();
     fs::create_dir(&place).unwrap();
@@ -188,7 +188,7 @@ fn only_a_fifo_with_a_reader_is_opened_for_writing() {
 }
 
 fn only_real_directories_and_files_are_mount_points() {
-    let (_folder, tree, root) = scene();
+    let (_directory, tree, root) = scene();
     fs::create_dir_all(tree.join("real/below")).unwrap();
     fs::write(tree.join("real/file"), "").unwrap();
     symlink("real", tree.join("link")).unwrap();
@@ -209,8 +209,8 @@ fn only_real_directories_and_files_are_mount_points() {
     refused("none", MountPoint::File, "mount on none: No such file or directory (os error 2)");
 }
 
-fn folders_are_made_with_those_before_them() {
-    let (folder, tree, root) = scene();
+fn directories_are_made_with_those_before_them() {
+    let (directory, tree, root) = scene();
     root.create_dir_all(Path::new("/var/./lib//x"), 0o700).unwrap();
     root.create_dir_all(Path::new("var/lib/x/y"), 0o700).unwrap();
     assert!(tree.join("var/lib/x/y").is_dir());
@@ -221,18 +221,18 @@ fn folders_are_made_with_those_before_them() {
         root.create_dir_all(Path::new(path), 0o700).unwrap();
     }
     fs::write(tree.join("file"), "").unwrap();
-    symlink(folder.path().join("canary"), tree.join("out")).unwrap();
+    symlink(directory.path().join("canary"), tree.join("out")).unwrap();
     for (path, wanted) in
         [("file", libc::ENOTDIR), ("file/x", libc::ENOTDIR), ("out/x", libc::ENOENT), ("out", libc::ENOENT)]
     {
         assert_eq!(errno(&root.create_dir_all(Path::new(path), 0o700).unwrap_err()), wanted, "{path}");
     }
-    assert_eq!(fs::read_dir(folder.path().join("canary")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(directory.path().join("canary")).unwrap().count(), 1);
 }
 
 fn a_file_is_written_in_one_step() {
-    let (folder, tree, root) = scene();
-    let canary = folder.path().join("canary/file");
+    let (directory, tree, root) = scene();
+    let canary = directory.path().join("canary/file");
     fs::create_dir(tree.join("etc")).unwrap();
     let (path, place) = (Path::new("etc/hosts"), tree.join("etc/hosts"));
     let open = File::create(&place).unwrap();
@@ -255,9 +255,9 @@ fn a_file_is_written_in_one_step() {
 }
 
 fn a_file_that_cannot_be_written_is_as_it_was() {
-    let (folder, tree, root) = scene();
+    let (directory, tree, root) = scene();
     fs::create_dir_all(tree.join("etc/hosts/x")).unwrap();
-    symlink(folder.path().join("canary"), tree.join("out")).unwrap();
+    symlink(directory.path().join("canary"), tree.join("out")).unwrap();
     for (path, wanted) in [
         ("etc/hosts", libc::EISDIR),
         ("out/file", libc::ENOENT),
@@ -266,12 +266,12 @@ fn a_file_that_cannot_be_written_is_as_it_was() {
     ] {
         assert_eq!(errno(&root.write_file(Path::new(path), 0o600, b"hit").unwrap_err()), wanted, "{path}");
     }
-    assert_eq!(fs::read(folder.path().join("canary/file")).unwrap(), b"host");
+    assert_eq!(fs::read(directory.path().join("canary/file")).unwrap(), b"host");
     assert_eq!(root.list_dir(Path::new("etc")).unwrap(), ["hosts"]);
 }
 
 fn what_a_killed_writer_has_left_goes_with_the_next() {
-    let (folder, tree, root) = scene();
+    let (directory, tree, root) = scene();
     let left = tree.join(".subhost-hosts");
     let write = |contents: &[u8]| root.write_file(Path::new("hosts"), 0o600, contents);
     for make in [
@@ -281,7 +281,7 @@ fn what_a_killed_writer_has_left_goes_with_the_next() {
         // Of a name that has been given, too.
         |left: &Path, _: &Path| fs::hard_link(left.with_file_name("hosts"), left).unwrap(),
     ] {
-        make(&left, &folder.path().join("canary/file"));
+        make(&left, &directory.path().join("canary/file"));
         write(b"new").unwrap();
         assert_eq!(root.list_dir(Path::new("")).unwrap(), ["hosts"]);
         assert_eq!(fs::read(tree.join("hosts")).unwrap(), b"new");
@@ -289,11 +289,11 @@ fn what_a_killed_writer_has_left_goes_with_the_next() {
     fs::create_dir(&left).unwrap();
     assert_eq!(errno(&write(b"never").unwrap_err()), libc::EISDIR);
     assert_eq!(fs::read(tree.join("hosts")).unwrap(), b"new");
-    assert_eq!(fs::read(folder.path().join("canary/file")).unwrap(), b"host");
+    assert_eq!(fs::read(directory.path().join("canary/file")).unwrap(), b"host");
 }
 
 fn of_many_writers_one_has_written_all_of_the_file() {
-    let (_folder, tree, root) = scene();
+    let (_directory, tree, root) = scene();
     let contents = [1, 2, 3].map(|byte| vec![byte; 10_000 * usize::from(byte)]);
     let path = Path::new("hosts");
     root.write_file(path, 0o600, &contents[0]).unwrap();
@@ -308,7 +308,7 @@ fn of_many_writers_one_has_written_all_of_the_file() {
 }
 
 fn deep_paths_are_walked() {
-    let (_folder, tree, root) = scene();
+    let (_directory, tree, root) = scene();
     let deep = "d/".repeat(200);
     root.create_dir_all(Path::new(&deep), 0o700).unwrap();
     let up = "../".repeat(300);
@@ -330,11 +330,11 @@ fn deep_paths_are_walked() {
 /// Any rename on the host disturbs the kernel on a way up.
 #[test]
 fn a_way_up_is_walked_whoever_renames_without_end() {
-    let (folder, tree, root) = scene();
+    let (directory, tree, root) = scene();
     fs::create_dir(tree.join("a")).unwrap();
     fs::write(tree.join("file"), "found").unwrap();
     let path = "a/../".repeat(500) + "file";
-    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let (one, other) = (directory.path().join("one"), directory.path().join("other"));
     for path in [&one, &other] {
         fs::write(path, "").unwrap();
     }
@@ -411,7 +411,7 @@ proptest! {
         made in prop::collection::vec((0..4, some_path(), some_path()), 1..25),
         paths in prop::collection::vec(some_path(), 1..12),
     ) {
-        let (_folder, tree, root) = scene();
+        let (_directory, tree, root) = scene();
         for (what, path, target) in made {
             let path = Path::new(&path);
             // Most of them cannot be made, and some can.

@@ -144,7 +144,7 @@ fn check_bytes(name: &str) -> Result<()> {
     let refuse = |why| Err(Error::InvalidName { name: name.to_owned(), why });
     match name {
         "" => return refuse("is empty"),
-        "." | ".." => return refuse("is a folder"),
+        "." | ".." => return refuse("is a directory"),
         "all" | "default" => return refuse("is reserved by the kernel's network settings"),
         _ => {}
     }
@@ -207,8 +207,8 @@ mod tests {
     fn refuses_what_the_kernel_refuses_and_says_why() {
         for (name, message) in [
             ("", "name ``: is empty"),
-            (".", "name `.`: is a folder"),
-            ("..", "name `..`: is a folder"),
+            (".", "name `.`: is a directory"),
+            ("..", "name `..`: is a directory"),
             ("all", "name `all`: is reserved by the kernel's network settings"),
             ("default", "name `default`: is reserved by the kernel's network settings"),
             ("sixteen-bytes-xx", "name `sixteen-bytes-xx`: is longer than 15 bytes"),

@@ -44,7 +44,7 @@ fn main() {
         [] => table(),
         ["terminal"] => terminal(),
         ["waiting"] => waiting(),
-        ["folders", place] => folders(place),
+        ["directories", place] => directories(place),
         ["orphans", count] => orphans(count.parse().expect("orphans takes a number")),
         ["deaf", place] => deaf(place, false),
         ["deaf-child", place] => deaf(place, true),
@@ -198,8 +198,8 @@ fn waiting() {
     println!("waiting {count}");
 }
 
-/// Five folders, by five calls.
-fn folders(place: &str) {
+/// Five directories, by five calls.
+fn directories(place: &str) {
     for number in 0..5 {
         let path = CString::new(format!("{place}/{number}")).expect("no zero byte");
         say(&number.to_string(), call((258, 34), [NONE, path.as_ptr() as usize, 0o755, 0, 0, 0]));

@@ -16,8 +16,8 @@ pub mod kind {
     pub const SYMLINK: u8 = b'2';
     /// A character device.
     pub const CHAR: u8 = b'3';
-    /// A folder.
-    pub const FOLDER: u8 = b'5';
+    /// A directory.
+    pub const DIRECTORY: u8 = b'5';
     /// A FIFO.
     pub const FIFO: u8 = b'6';
     /// A file with holes, as GNU writes it.
@@ -39,10 +39,10 @@ impl Archive {
         self.entry(kind::FILE, 0o644, name, "", content.as_bytes())
     }
 
-    /// Adds a folder.
+    /// Adds a directory.
     #[must_use]
-    pub fn folder(self, name: &str) -> Self {
-        self.entry(kind::FOLDER, 0o755, name, "", b"")
+    pub fn directory(self, name: &str) -> Self {
+        self.entry(kind::DIRECTORY, 0o755, name, "", b"")
     }
 
     /// Adds a symbolic link.

@@ -21,7 +21,7 @@ use crate::program::Running;
 
 /// Anybody may read the files: that a guest cannot is the work of nothing but its walls.
 pub struct Canary {
-    folder: PathBuf,
+    directory: PathBuf,
     secret: String,
     before: Facts,
     watch: OwnedFd,
@@ -30,31 +30,31 @@ pub struct Canary {
 }
 
 impl Canary {
-    /// Makes the folder `canary` on this host, with a `secret` and a folder in it, and starts the two others.
+    /// Makes the directory `canary` on this host, with a `secret` and a directory in it, and starts the two others.
     pub fn plant(host: &Host) -> io::Result<Self> {
-        let folder = host.folder().join("canary");
+        let directory = host.directory().join("canary");
         // Nobody has it by chance.
-        let secret = format!("canary-{:016x}", RandomState::new().hash_one(&folder));
-        fs::create_dir_all(folder.join("inner"))?;
+        let secret = format!("canary-{:016x}", RandomState::new().hash_one(&directory));
+        fs::create_dir_all(directory.join("inner"))?;
         for file in ["secret", "inner/secret"] {
-            fs::write(folder.join(file), format!("{secret}\n"))?;
-            fs::set_permissions(folder.join(file), PermissionsExt::from_mode(0o644))?;
+            fs::write(directory.join(file), format!("{secret}\n"))?;
+            fs::set_permissions(directory.join(file), PermissionsExt::from_mode(0o644))?;
         }
-        let before = facts(&folder)?;
+        let before = facts(&directory)?;
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        for watched in [&folder, &folder.join("inner")] {
+        for watched in [&directory, &directory.join("inner")] {
             inotify::add_watch(&watch, watched, WatchFlags::ALL_EVENTS)?;
         }
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let mut sleeper = Command::new("sleep");
         sleeper.arg("1000");
-        Ok(Self { folder, secret, before, watch, listener, sleeper: Running::start(sleeper)? })
+        Ok(Self { directory, secret, before, watch, listener, sleeper: Running::start(sleeper)? })
     }
 
-    /// Its folder, for links that lead there.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// Its directory, for links that lead there.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The port of the host's loopback that it listens on.
@@ -67,13 +67,13 @@ impl Canary {
         text.contains(&self.secret)
     }
 
-    /// Fails if anything was read, changed, made or mounted in the folder, or the two others were disturbed.
+    /// Fails if anything was read, changed, made or mounted in the directory, or the two others were disturbed.
     pub fn unharmed(&self) -> Verdict {
         let events = self.events()?;
         if !events.is_empty() {
             return Err(format!("the canary was touched: {}", events.join(", ")).into());
         }
-        let now = facts(&self.folder)?;
+        let now = facts(&self.directory)?;
         // That was us.
         self.events()?;
         if now != self.before {
@@ -90,7 +90,7 @@ impl Canary {
         if stat.contains(") S ") { Ok(()) } else { Err(format!("the sleeper does not sleep: {stat}").into()) }
     }
 
-    /// What happened in the folder since it was asked last.
+    /// What happened in the directory since it was asked last.
     fn events(&self) -> io::Result<Vec<String>> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(&self.watch, &mut buffer);
@@ -106,13 +106,13 @@ impl Canary {
 
     /// Neither on it nor of it, in no mount namespace.
     fn not_mounted(&self) -> Result<(), Box<dyn Error>> {
-        let folder = self.folder.to_string_lossy();
+        let directory = self.directory.to_string_lossy();
         let tables =
             fs::read_dir("/proc")?.filter_map(Result::ok).map(|entry| entry.path().join("mountinfo"));
         // What is no process has no table, and what ends while it is read has no mounts.
         for table in tables.filter_map(|path| fs::read(path).ok()) {
             let table = String::from_utf8_lossy(&table);
-            if let Some(line) = table.lines().find(|line| line.contains(&*folder)) {
+            if let Some(line) = table.lines().find(|line| line.contains(&*directory)) {
                 return Err(format!("a mount has to do with the canary: {line}").into());
             }
         }
@@ -120,10 +120,10 @@ impl Canary {
     }
 }
 
-/// Of each file below a folder, by path: all numbers but the time of access, the content, and extended attributes.
+/// Of each file below a directory, by path: all numbers but the time of access, the content, and extended attributes.
 pub type Facts = BTreeMap<PathBuf, (Vec<i64>, Vec<u8>)>;
 
-/// All that can be told of a folder without changing it. No link is followed.
+/// All that can be told of a directory without changing it. No link is followed.
 pub fn facts(tree: &Path) -> io::Result<Facts> {
     let mut all = BTreeMap::new();
     let mut left = vec![tree.to_owned()];

@@ -68,9 +68,9 @@ pub fn main(cases: &[Case]) -> ExitCode {
     };
     let mut args = env::args().skip(1);
     if stage == Stage::Inside && args.next().as_deref() == Some(RUN_CASE) {
-        let (name, folder) = (args.next().unwrap_or_default(), args.next().unwrap_or_default());
+        let (name, directory) = (args.next().unwrap_or_default(), args.next().unwrap_or_default());
         let case = cases.iter().find(|case| case.name == name);
-        return match case.map(|case| run_inside(case, Path::new(&folder))) {
+        return match case.map(|case| run_inside(case, Path::new(&directory))) {
             Some(Ok(())) => ExitCode::SUCCESS,
             Some(Err(error)) => {
                 eprintln!("{error}");
@@ -88,8 +88,8 @@ pub fn main(cases: &[Case]) -> ExitCode {
 }
 
 /// The case and the leak check.
-fn run_inside(case: &Case, folder: &Path) -> Verdict {
-    let host = Host::new(folder, program::path().unwrap_or_default())?;
+fn run_inside(case: &Case, directory: &Path) -> Verdict {
+    let host = Host::new(directory, program::path().unwrap_or_default())?;
     let before = Snapshot::take(&host.scope())?;
     (case.body)(&host)?;
     host.take_down()?;
@@ -112,8 +112,8 @@ fn run_outside(case: &Case) -> Result<Completion, Failed> {
             Ok(Completion::ignored_with(format!("SKIP: {reason}")))
         };
     }
-    let folder = tempfile::Builder::new().prefix("subhost-").tempdir().map_err(Failed::from)?;
-    let args = [OsStr::new(RUN_CASE), OsStr::new(case.name), folder.path().as_os_str()];
+    let directory = tempfile::Builder::new().prefix("subhost-").tempdir().map_err(Failed::from)?;
+    let args = [OsStr::new(RUN_CASE), OsStr::new(case.name), directory.path().as_os_str()];
     let command = isolate::command(args).map_err(Failed::from)?;
     let (variable, usual) = CASE;
     let seconds = env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);

@@ -3,10 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// One file or folder of the fixtures.
+/// One file or directory of the fixtures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fixture {
-    /// The busybox guest as a folder.
+    /// The busybox guest as a directory.
     TinyTree,
     /// The busybox guest: MBR, partition 1.
     TinyMbr,
@@ -28,7 +28,7 @@ pub enum Fixture {
     DebianRunit,
     /// Debian with systemd: ext4 without a partition table.
     DebianSystemd,
-    /// The part of Debian's mirror that `create` needs: a folder.
+    /// The part of Debian's mirror that `create` needs: a directory.
     DebianMirror,
 }
 
@@ -42,7 +42,7 @@ impl Fixture {
     /// Debian with other inits.
     pub const INITS: [Self; 3] = [Self::DebianOpenRc, Self::DebianRunit, Self::DebianSystemd];
 
-    /// Its name in the folder of fixtures.
+    /// Its name in the directory of fixtures.
     pub fn file_name(self) -> &'static str {
         match self {
             Self::TinyTree => "tiny-tree",
@@ -62,7 +62,7 @@ impl Fixture {
 
     /// Its path, or what to do when it was not made.
     pub fn path(self) -> Result<PathBuf, String> {
-        let path = folder().join(self.file_name());
+        let path = directory().join(self.file_name());
         if path.exists() {
             return Ok(path);
         }
@@ -72,7 +72,7 @@ impl Fixture {
 }
 
 /// Where the fixtures are: `$SUBHOST_FIXTURES`, or `fixtures` in the workspace.
-pub fn folder() -> PathBuf {
+pub fn directory() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     env::var_os("SUBHOST_FIXTURES").map_or_else(|| workspace.join("fixtures"), PathBuf::from)
 }

@@ -130,12 +130,12 @@ impl Guest {
     /// Waits until a file of the guest has this line.
     pub fn wait_for_line(&self, path: &str, line: &str, within: Duration) -> io::Result<()> {
         let file = self.file(path);
-        let folder = file.parent().unwrap_or(&file);
+        let directory = file.parent().unwrap_or(&file);
         let deadline = Instant::now() + within;
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let events = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
-        inotify::add_watch(&watch, folder, events)
-            .map_err(|error| io::Error::other(format!("watch {}: {error}", folder.display())))?;
+        inotify::add_watch(&watch, directory, events)
+            .map_err(|error| io::Error::other(format!("watch {}: {error}", directory.display())))?;
         loop {
             // Watched before it is read, so that no change is missed.
             let text = fs::read_to_string(&file).unwrap_or_default();

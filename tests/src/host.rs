@@ -1,4 +1,4 @@
-//! A host to test on: folders of its own, bridges, copies of images, and the program run on it.
+//! A host to test on: directories of its own, bridges, copies of images, and the program run on it.
 
 use std::cell::RefCell;
 use std::fs;
@@ -20,47 +20,47 @@ const COMMAND: Duration = Duration::from_secs(60);
 
 /// One host in namespaces of its own.
 pub struct Host {
-    folder: PathBuf,
+    directory: PathBuf,
     tag: String,
     program: PathBuf,
     bridges: RefCell<Vec<String>>,
 }
 
 impl Host {
-    /// A host without bridges and subhosts, on which `program` is the `subhostctl`, and `folder` an empty folder.
+    /// A host without bridges and subhosts, on which `program` is the `subhostctl`, and `directory` an empty directory.
     ///
-    /// To be called in namespaces of one's own, as it changes the network; see [`crate::isolate`]. The folder is to
+    /// To be called in namespaces of one's own, as it changes the network; see [`crate::isolate`]. The directory is to
     /// be removed from outside, after those namespaces have ended: until then it may hold mounts.
-    pub fn new(folder: &Path, program: PathBuf) -> io::Result<Self> {
+    pub fn new(directory: &Path, program: PathBuf) -> io::Result<Self> {
         // Readable, so that a test may also run the program as another user.
-        fs::set_permissions(folder, PermissionsExt::from_mode(0o755))?;
-        fs::create_dir(folder.join("sub"))?;
+        fs::set_permissions(directory, PermissionsExt::from_mode(0o755))?;
+        fs::create_dir(directory.join("sub"))?;
         // Cgroups are the whole machine's, so every name of a subhost has something of this host in it.
-        let text = folder.to_string_lossy();
+        let text = directory.to_string_lossy();
         let tag = text.chars().rev().take(4).map(|c| c.to_ascii_lowercase()).collect();
-        Ok(Self { folder: folder.to_owned(), tag, program, bridges: RefCell::default() })
+        Ok(Self { directory: directory.to_owned(), tag, program, bridges: RefCell::default() })
     }
 
-    /// The host's folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// The host's directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// What the program gets as `--root-dir`.
     pub fn root_dir(&self) -> PathBuf {
-        self.folder().join("sub")
+        self.directory().join("sub")
     }
 
     /// What the program gets as `--subhost-dir`; not made.
     pub fn subhost_dir(&self) -> PathBuf {
-        self.folder().join("subhost")
+        self.directory().join("subhost")
     }
 
     /// What the leak check looks at on this host.
     pub fn scope(&self) -> Scope {
         // The cgroups of subhosts without a name of their own have that of the PID namespace.
         let pids = fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino());
-        Scope::of(self.folder()).word(&self.tag).word(format!(".{pids}"))
+        Scope::of(self.directory()).word(&self.tag).word(format!(".{pids}"))
     }
 
     /// A name for a subhost that no other host has: `short` and four letters.
@@ -71,14 +71,14 @@ impl Host {
     /// A copy of an image or tree that the test may change.
     pub fn copy_of(&self, fixture: Fixture) -> io::Result<PathBuf> {
         let source = fixture.path().map_err(io::Error::other)?;
-        let target = self.folder().join(fixture.file_name());
+        let target = self.directory().join(fixture.file_name());
         self.witness("cp", &["-a", "--sparse=always", &text(&source), &text(&target)])?;
         Ok(target)
     }
 
-    /// An image without a table, whose ext4 holds what is in a folder.
+    /// An image without a table, whose ext4 holds what is in a directory.
     pub fn ext4_of(&self, tree: &Path, file: &str) -> io::Result<PathBuf> {
-        let image = self.folder().join(file);
+        let image = self.directory().join(file);
         // What is there already was another image.
         fs::remove_file(&image).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => Ok(()),
@@ -107,9 +107,9 @@ impl Host {
 
     /// Writes the `config` of a subhost.
     pub fn config(&self, name: &str, text: &str) -> io::Result<()> {
-        let folder = self.root_dir().join(name);
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("config"), text)
+        let directory = self.root_dir().join(name);
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join("config"), text)
     }
 
     /// Writes the two lines: one disk `vda` and one bridge.

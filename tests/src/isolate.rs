@@ -69,7 +69,7 @@ pub fn exit_code(status: ExitStatus) -> i32 {
 fn prepare() -> io::Result<()> {
     mount("tmpfs", "/run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
     mount("tmpfs", "/var/log", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
-    // As any host has it where `ip netns add` was ever called: the folder of named netns is a shared mount of itself.
+    // As any host has it where `ip netns add` was ever called: the directory of named netns is a shared mount of itself.
     std::fs::create_dir(NETNS)?;
     mount_bind(NETNS, NETNS)?;
     mount_change(NETNS, MountPropagationFlags::SHARED)?;

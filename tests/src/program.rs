@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::isolate::exit_code;
 
-/// The built `subhostctl`: `$SUBHOSTCTL`, or the one in the target folder that the running test is in.
+/// The built `subhostctl`: `$SUBHOSTCTL`, or the one in the target directory that the running test is in.
 pub fn path() -> Result<PathBuf, String> {
     if let Some(path) = env::var_os("SUBHOSTCTL") {
         return Ok(path.into());
@@ -23,15 +23,15 @@ pub fn path() -> Result<PathBuf, String> {
     let test = env::current_exe().map_err(|error| format!("path of this program: {error}"))?;
     // target/debug/deps/privileged-0123 -> target/debug/subhostctl
     let built =
-        test.ancestors().skip(1).take(2).map(|folder| folder.join("subhostctl")).find(|p| p.is_file());
+        test.ancestors().skip(1).take(2).map(|directory| directory.join("subhostctl")).find(|p| p.is_file());
     built.ok_or_else(|| "no subhostctl beside this test: build it (cargo build -p subhost-cli)".to_owned())
 }
 
-/// The folder that `cargo xtask dist` has put a package into, beside that of the program.
+/// The directory that `cargo xtask dist` has put a package into, beside that of the program.
 pub fn dist() -> Result<PathBuf, String> {
-    let folder = path()?.with_file_name("../dist");
-    if folder.join("SHA256SUMS").is_file() {
-        Ok(folder)
+    let directory = path()?.with_file_name("../dist");
+    if directory.join("SHA256SUMS").is_file() {
+        Ok(directory)
     } else {
         Err("no package: cargo xtask dist".to_owned())
     }

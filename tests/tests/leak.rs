@@ -76,7 +76,7 @@ fn idle_host(host: &Host) -> Verdict {
 
 fn loop_device(host: &Host) -> Verdict {
     let before = snapshot(host)?;
-    let file = host.folder().join("disk.raw");
+    let file = host.directory().join("disk.raw");
     fs::write(&file, vec![0; 1 << 20])?;
     let device =
         host.witness("losetup", &["--find", "--show", "--offset", "4096", &file.to_string_lossy()])?;
@@ -105,7 +105,7 @@ fn foreign_loop_device(host: &Host) -> Verdict {
 
 fn mount(host: &Host) -> Verdict {
     let before = snapshot(host)?;
-    let point = host.folder().join("point");
+    let point = host.directory().join("point");
     fs::create_dir(&point)?;
     host.witness("mount", &["-t", "tmpfs", "canary", &point.to_string_lossy()])?;
     let difference = now(host, &before)?;
@@ -116,7 +116,7 @@ fn mount(host: &Host) -> Verdict {
 }
 
 fn stacked_mount(host: &Host) -> Verdict {
-    let point = host.folder().join("point");
+    let point = host.directory().join("point");
     fs::create_dir(&point)?;
     host.witness("mount", &["-t", "tmpfs", "canary", &point.to_string_lossy()])?;
     let before = snapshot(host)?;
@@ -133,8 +133,8 @@ fn stacked_mount(host: &Host) -> Verdict {
 /// A process that sleeps in a mount namespace of its own, with a mount in it. It says `ready` on its output first.
 fn foreign_mount(host: &Host) -> Verdict {
     let before = snapshot(host)?;
-    let point = host.folder().join("point");
-    let flag = host.folder().join("flag");
+    let point = host.directory().join("point");
+    let flag = host.directory().join("flag");
     fs::create_dir(&point)?;
     host.witness("mkfifo", &[&flag.to_string_lossy()])?;
     let script = format!(
@@ -308,7 +308,7 @@ fn queues(host: &Host) -> Verdict {
 
 fn ipc(host: &Host) -> Verdict {
     let before = snapshot(host)?;
-    let point = host.folder().join("queues");
+    let point = host.directory().join("queues");
     fs::create_dir(&point)?;
     for (option, kind, removes) in
         [("--queue", "msg", "-q"), ("--semaphore=1", "sem", "-s"), ("--shmem=4096", "shm", "-m")]
@@ -354,16 +354,16 @@ fn supervisor(host: &Host) -> Verdict {
     case::nothing_left(host, &before)
 }
 
-/// A folder names an inode that is no more: reading that is an error to the kernel.
+/// A directory names an inode that is no more: reading that is an error to the kernel.
 fn kernel_log(host: &Host) -> Verdict {
-    let tree = host.folder().join("tree");
+    let tree = host.directory().join("tree");
     fs::create_dir(&tree)?;
     fs::write(tree.join("file"), "")?;
     let image = host.ext4_of(&tree, "disk.raw")?;
     host.witness("debugfs", &["-w", "-R", "clri /file", &image.to_string_lossy()])?;
     let device = host.witness("losetup", &["--find", "--show", &image.to_string_lossy()])?;
     let device = device.trim_end();
-    let point = host.folder().join("point");
+    let point = host.directory().join("point");
     fs::create_dir(&point)?;
     let at = point.to_string_lossy();
     host.witness("mount", &["-o", "errors=continue", device, &at])?;
@@ -416,7 +416,7 @@ fn process(host: &Host) -> Verdict {
 
 /// On a hierarchy that is mounted for the test: where cgroups are on this machine is its own affair.
 fn cgroup(host: &Host) -> Verdict {
-    let point = host.folder().join("cgroup");
+    let point = host.directory().join("cgroup");
     fs::create_dir(&point)?;
     host.witness("mount", &["-t", "cgroup2", "cgroup2", &point.to_string_lossy()])?;
     let before = snapshot(host)?;

@@ -10,9 +10,10 @@ fn workspace() -> PathBuf {
 
 /// All pages: at the top, in docs, and those of the packages.
 fn pages() -> Vec<PathBuf> {
-    let folders = fs::read_dir(workspace()).unwrap().map(|entry| entry.unwrap().path());
-    let folders = folders.filter(|path| path.join("Cargo.toml").is_file() || path.ends_with("docs"));
-    let files = [workspace()].into_iter().chain(folders).flat_map(|folder| fs::read_dir(folder).unwrap());
+    let directories = fs::read_dir(workspace()).unwrap().map(|entry| entry.unwrap().path());
+    let directories = directories.filter(|path| path.join("Cargo.toml").is_file() || path.ends_with("docs"));
+    let files =
+        [workspace()].into_iter().chain(directories).flat_map(|directory| fs::read_dir(directory).unwrap());
     let mut pages: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     pages.retain(|path| path.extension().is_some_and(|it| it == "md"));
     pages
@@ -52,7 +53,7 @@ fn each_link_leads_somewhere() {
     assert!(dead.is_empty(), "{dead:#?}");
 }
 
-/// In a row of the table, what follows a whole path may be beside it, or beside the folders above it.
+/// In a row of the table, what follows a whole path may be beside it, or beside the directories above it.
 #[test]
 fn each_path_of_the_architecture_is_there() {
     let text = fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap();

@@ -33,13 +33,13 @@ fn table() -> BTreeMap<String, Vec<String>> {
 fn sources() -> Vec<String> {
     let mut texts = Vec::new();
     let members = fs::read_dir(workspace()).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders: Vec<PathBuf> =
-        members.flat_map(|member| ["src", "tests"].map(|folder| member.join(folder))).collect();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
+    let mut directories: Vec<PathBuf> =
+        members.flat_map(|member| ["src", "tests"].map(|directory| member.join(directory))).collect();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 texts.push(fs::read_to_string(path).unwrap());
             }

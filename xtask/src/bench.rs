@@ -26,11 +26,11 @@ use report::Report;
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Cell {
-    /// A folder as root
+    /// A directory as root
     A,
-    /// A folder below an ephemeral layer
+    /// A directory below an ephemeral layer
     B,
-    /// A folder, a network namespace and one cable with a MAC address on a bridge
+    /// A directory, a network namespace and one cable with a MAC address on a bridge
     C,
     /// A raw image with an MBR and ext4
     D,
@@ -85,10 +85,10 @@ impl Options {
             Some(program) => program.canonicalize()?,
             None => steps.step("build subhostctl (release, static)", compile::release)?,
         };
-        fixtures::build(&fixture::folder(), false, &steps)?;
-        let folder = tempfile::Builder::new().prefix("subhost-").tempdir()?;
+        fixtures::build(&fixture::directory(), false, &steps)?;
+        let directory = tempfile::Builder::new().prefix("subhost-").tempdir()?;
         let mut command = isolate::command(["bench-inside"])?;
-        command.arg(&program).arg(folder.path());
+        command.arg(&program).arg(directory.path());
         command.arg(format!("--rounds={}", self.rounds)).arg(format!("--kept={}", self.kept));
         for cell in &self.cells {
             let name = cell.to_possible_value().map(|value| value.get_name().to_owned());
@@ -96,8 +96,8 @@ impl Options {
         }
         command.args(self.json.then_some("--json"));
         let status = command.status().map_err(|error| format!("unshare: {error}"))?;
-        // Gone with its namespaces are all mounts, so that the folder can be removed.
-        folder.close()?;
+        // Gone with its namespaces are all mounts, so that the directory can be removed.
+        directory.close()?;
         if status.success() {
             Ok(())
         } else {
@@ -110,7 +110,7 @@ impl Options {
 #[derive(Args)]
 pub(crate) struct Inside {
     program: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     #[arg(long, value_enum)]
     cells: Vec<Cell>,
     #[arg(long)]
@@ -123,8 +123,8 @@ pub(crate) struct Inside {
 
 impl Inside {
     pub(crate) fn run(self) -> Outcome {
-        let host = Host::new(&self.folder, self.program.clone())?;
-        let tree = self.folder.join("tree");
+        let host = Host::new(&self.directory, self.program.clone())?;
+        let tree = self.directory.join("tree");
         host.witness("cp", &["-a", &Fixture::TinyTree.path()?.to_string_lossy(), &tree.to_string_lossy()])?;
         let place =
             cells::Place { host: &host, tree, image: host.copy_of(Fixture::TinyMbr)?, program: self.program };

@@ -20,7 +20,7 @@ pub(crate) fn bare(step: &Step) -> Outcome<PathBuf> {
 
 fn build(step: &Step, features: &[&str]) -> Outcome<PathBuf> {
     let triple = host_triple()?;
-    // A folder of its own: other flags would make cargo build everything anew each time they change.
+    // A directory of its own: other flags would make cargo build everything anew each time they change.
     let target = workspace::target().join("static");
     let mut cargo = workspace::cargo();
     // With --target the flags are not applied to build scripts and proc macros, which cannot be static.
@@ -48,9 +48,9 @@ fn build(step: &Step, features: &[&str]) -> Outcome<PathBuf> {
         named.extend(registries.map(|registry| (registry.path(), "")));
         named.insert(0, (home, "/cargo"));
     }
-    for (folder, name) in named {
+    for (directory, name) in named {
         // Writing to a string cannot fail.
-        let _ = write!(flags, "\x1f--remap-path-prefix={}={name}", folder.display());
+        let _ = write!(flags, "\x1f--remap-path-prefix={}={name}", directory.display());
     }
     // The variable in which words may have spaces.
     cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_ENCODED_RUSTFLAGS", flags);

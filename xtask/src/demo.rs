@@ -35,20 +35,20 @@ pub(crate) fn run(rounds: usize) -> Outcome {
     let steps = Steps::new();
     packages::install(&[packages::DEMO], &steps)?;
     let program = steps.step("build subhostctl (release, static)", compile::release)?;
-    fixtures::build(&fixture::folder(), false, &steps)?;
-    let folder = tempfile::Builder::new().prefix("subhost-").tempdir()?;
+    fixtures::build(&fixture::directory(), false, &steps)?;
+    let directory = tempfile::Builder::new().prefix("subhost-").tempdir()?;
     let mut command = isolate::command(["demo-inside"])?;
-    command.arg(&program).arg(folder.path()).arg("--rounds").arg(rounds.to_string());
+    command.arg(&program).arg(directory.path()).arg("--rounds").arg(rounds.to_string());
     let status = command.status().map_err(|error| format!("unshare: {error}"))?;
-    // Gone with its namespaces are all mounts, so that the folder can be removed.
-    folder.close()?;
+    // Gone with its namespaces are all mounts, so that the directory can be removed.
+    directory.close()?;
     if status.success() { Ok(()) } else { Err(format!("the demo did not succeed: {status}").into()) }
 }
 
 #[derive(Args)]
 pub(crate) struct Inside {
     program: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     #[arg(long)]
     rounds: usize,
 }
@@ -57,7 +57,7 @@ impl Inside {
     /// Boots, looks, powers off, checks that nothing is left, and measures.
     pub(crate) fn run(self) -> Outcome {
         let steps = Steps::new();
-        let host = Host::new(&self.folder, self.program)?;
+        let host = Host::new(&self.directory, self.program)?;
         let name = host.name("demo");
         let image = host.copy_of(Fixture::TinyMbr)?;
 

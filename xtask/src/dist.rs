@@ -26,7 +26,7 @@ const PROGRAM_BYTES: u64 = 4 << 20;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Where to put them [default: `dist` in cargo's target folder]
+    /// Where to put them [default: `dist` in cargo's target directory]
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -35,7 +35,7 @@ impl Options {
     pub(crate) fn run(&self) -> Outcome {
         let steps = Steps::new();
         packages::install(&[packages::DIST], &steps)?;
-        let out = self.out.clone().unwrap_or_else(folder);
+        let out = self.out.clone().unwrap_or_else(directory);
         make(&out, &steps)?;
         println!("{}", out.display());
         Ok(())
@@ -43,7 +43,7 @@ impl Options {
 }
 
 /// Where they are usually put.
-pub(crate) fn folder() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     workspace::target().join("dist")
 }
 
@@ -94,10 +94,10 @@ fn epoch() -> Outcome<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// The files in a folder, by name.
-fn files(folder: &Path) -> Outcome<Vec<PathBuf>> {
+/// The files in a directory, by name.
+fn files(directory: &Path) -> Outcome<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(directory)? {
         files.push(entry?.path());
     }
     files.sort();

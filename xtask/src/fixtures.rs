@@ -19,8 +19,8 @@ use crate::packages;
 use crate::progress::{Step, Steps};
 use recipe::Recipe;
 
-/// Makes what is missing or of another recipe in `folder`: the busybox guest, and Debian if asked for.
-pub(crate) fn build(folder: &Path, debian: bool, steps: &Steps) -> Outcome {
+/// Makes what is missing or of another recipe in `directory`: the busybox guest, and Debian if asked for.
+pub(crate) fn build(directory: &Path, debian: bool, steps: &Steps) -> Outcome {
     if !rustix::process::geteuid().is_root() {
         return Err("the files in the guests belong to root: run this task as root".into());
     }
@@ -28,14 +28,15 @@ pub(crate) fn build(folder: &Path, debian: bool, steps: &Steps) -> Outcome {
     if debian {
         packages::install(&[packages::DEBIAN_GUEST], steps)?;
     }
-    fs::create_dir_all(folder.join(".recipes")).map_err(|error| format!("{}: {error}", folder.display()))?;
+    fs::create_dir_all(directory.join(".recipes"))
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
     // Two at once would only do the same work twice.
-    let lock = File::create(folder.join(".lock"))?;
+    let lock = File::create(directory.join(".lock"))?;
     flock(&lock, FlockOperation::LockExclusive)?;
-    let shelf = Shelf { folder: folder.to_owned() };
+    let shelf = Shelf { directory: directory.to_owned() };
     shelf.make("busybox guest", &Fixture::TINY, &tiny::recipe()?, steps, tiny::tree)?;
     if debian {
-        shelf.folder("part of Debian's mirror", Fixture::DebianMirror, &debian::mirror_recipe(), steps)?;
+        shelf.directory("part of Debian's mirror", Fixture::DebianMirror, &debian::mirror_recipe(), steps)?;
         let base = shelf.cache("debian base", &debian::base_recipe(), steps, debian::base)?;
         let recipe = debian::recipe()?;
         shelf.make("Debian guest", &Fixture::DEBIAN, &recipe, steps, |tree, step| {
@@ -55,12 +56,12 @@ pub(crate) fn build(folder: &Path, debian: bool, steps: &Steps) -> Outcome {
     Ok(())
 }
 
-/// Fills an empty folder with a guest's files.
+/// Fills an empty directory with a guest's files.
 type Filler<'a> = &'a dyn Fn(&Path, &Step) -> Outcome;
 
-/// A folder of things that were made, each with the recipe that it was made by.
+/// A directory of things that were made, each with the recipe that it was made by.
 struct Shelf {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Shelf {
@@ -81,7 +82,7 @@ impl Shelf {
         let fill: Filler<'_> = &fill;
         steps.step(&format!("make the {what}'s images"), |step| {
             // Made beside and renamed, so that a name never stands for half an image.
-            let beside = tempfile::Builder::new().prefix(".making-").tempdir_in(&self.folder)?;
+            let beside = tempfile::Builder::new().prefix(".making-").tempdir_in(&self.directory)?;
             let (tree, data) = (beside.path().join("tree"), beside.path().join("data"));
             fs::create_dir(&tree)?;
             fill(&tree, step)?;
@@ -112,23 +113,23 @@ impl Shelf {
         let name = format!(".{}", what.replace(' ', "-"));
         if !self.has(&name, recipe) {
             steps.step(&format!("make the {what}"), |step| {
-                let beside = tempfile::Builder::new().prefix(".making-").tempdir_in(&self.folder)?;
+                let beside = tempfile::Builder::new().prefix(".making-").tempdir_in(&self.directory)?;
                 let made = beside.path().join("file");
                 make(&made, step)?;
                 self.put(&made, &name, recipe)
             })?;
         }
-        Ok(self.folder.join(name))
+        Ok(self.directory.join(name))
     }
 
-    /// A folder that is no guest.
-    fn folder(&self, what: &str, fixture: Fixture, recipe: &Recipe, steps: &Steps) -> Outcome {
+    /// A directory that is no guest.
+    fn directory(&self, what: &str, fixture: Fixture, recipe: &Recipe, steps: &Steps) -> Outcome {
         if self.has(fixture.file_name(), recipe) {
             return Ok(());
         }
         steps.step(&format!("fetch the {what}"), |step| {
-            let beside = tempfile::Builder::new().prefix(".making-").tempdir_in(&self.folder)?;
-            let made = beside.path().join("folder");
+            let beside = tempfile::Builder::new().prefix(".making-").tempdir_in(&self.directory)?;
+            let made = beside.path().join("directory");
             fs::create_dir(&made)?;
             debian::mirror_part(&made, step)?;
             self.put(&made, fixture.file_name(), recipe)
@@ -137,12 +138,12 @@ impl Shelf {
 
     fn has(&self, name: &str, recipe: &Recipe) -> bool {
         let stamp = fs::read_to_string(self.stamp(name)).unwrap_or_default();
-        stamp == recipe.stamp() && self.folder.join(name).exists()
+        stamp == recipe.stamp() && self.directory.join(name).exists()
     }
 
     /// Moves what was made to its name. The stamp goes first and comes last: a thing without one is made anew.
     fn put(&self, made: &Path, name: &str, recipe: &Recipe) -> Outcome {
-        let (target, stamp) = (self.folder.join(name), self.stamp(name));
+        let (target, stamp) = (self.directory.join(name), self.stamp(name));
         // Somebody may have mounted something in an old tree: `rm` can be told not to go there.
         let mut rm = Command::new("rm");
         let removed = rm.args(["-rf", "--one-file-system", "--"]).args([&stamp, &target]).status()?;
@@ -155,7 +156,7 @@ impl Shelf {
     }
 
     fn stamp(&self, name: &str) -> PathBuf {
-        self.folder.join(".recipes").join(name)
+        self.directory.join(".recipes").join(name)
     }
 }
 
@@ -193,6 +194,6 @@ fn write_image(fixture: Fixture, tree: &Path, data: &Path, path: &Path, step: &S
         | Fixture::DebianOpenRc
         | Fixture::DebianRunit
         | Fixture::DebianSystemd => Disk { size, table: None, file_systems: &[root(0)] }.write(path, step),
-        Fixture::TinyTree | Fixture::DebianMirror => Err("a folder is no image".into()),
+        Fixture::TinyTree | Fixture::DebianMirror => Err("a directory is no image".into()),
     }
 }

@@ -113,9 +113,9 @@ pub(crate) fn cpu_time() -> Outcome<Duration> {
 
 /// What a round mounts as the root.
 pub(crate) enum Root {
-    /// A folder.
+    /// A directory.
     Tree(CString),
-    /// A folder below a layer in memory.
+    /// A directory below a layer in memory.
     Overlay(CString),
     /// The first partition of the small guest's MBR image.
     Image(CString),
@@ -167,11 +167,11 @@ impl Root {
             Root::Tree(path) => idmapped(open_tree(CWD, path, clone)?),
             Root::Overlay(lower) => {
                 let upper = detached("tmpfs", &[], MountAttrFlags::empty())?;
-                let folder = |name| {
+                let directory = |name| {
                     mkdirat(&upper, name, Mode::from_raw_mode(0o755))?;
                     openat(&upper, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                 };
-                let (upper_dir, work_dir) = (folder("upper")?, folder("work")?);
+                let (upper_dir, work_dir) = (directory("upper")?, directory("work")?);
                 let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
                 // It is a mount as long as it is open.
                 let lower = idmapped(open_tree(CWD, lower, clone)?)?;
@@ -214,7 +214,7 @@ fn detached(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) ->
     fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Mounts a new file system at a path below an open folder.
+/// Mounts a new file system at a path below an open directory.
 fn mount_at(
     root: impl AsFd,
     path: &str,

@@ -45,13 +45,13 @@ impl Options {
             println!("SKIP: {reason}");
             return Ok(ExitCode::from(SKIPPED));
         }
-        let folder = tempfile::Builder::new().prefix("subhost-").tempdir()?;
-        let bare = folder.path().join("bare");
+        let directory = tempfile::Builder::new().prefix("subhost-").tempdir()?;
+        let bare = directory.path().join("bare");
         fs::copy(steps.step("build subhostctl without features (release, static)", compile::bare)?, &bare)?;
         let program = steps.step("build subhostctl (release, static)", compile::release)?;
-        fixtures::build(&fixture::folder(), false, &steps)?;
+        fixtures::build(&fixture::directory(), false, &steps)?;
         let image = Fixture::TinyGpt.path()?.display().to_string();
-        let config = folder.path().join("config");
+        let config = directory.path().join("config");
         fs::write(&config, format!("DISKS=( vda:1:{image} )\nHOSTNAME=web1\nMEMORY=512M\n"))?;
         let config = config.display().to_string();
         let typical = workspace::root().join("subhost-config/benches/typical.conf").display().to_string();
@@ -63,13 +63,13 @@ impl Options {
         ];
         let mut worse = Vec::new();
         for (index, ((what, bound), words)) in BOUNDS.into_iter().zip(words).enumerate() {
-            let found = count(&program, words, folder.path())?;
+            let found = count(&program, words, directory.path())?;
             println!("{what:<30} {:>7} thousand, bound {bound:>7}", found / 1000);
             if found / 1000 > bound {
                 worse.push(format!("{what}: than there were"));
             }
             if WITHOUT_A_PART.contains(&index) {
-                let without = count(&bare, words, folder.path())?;
+                let without = count(&bare, words, directory.path())?;
                 println!("{:<30} {:>7} thousand", "  without features", without / 1000);
                 if found * 100 > without * (100 + ALIKE_PERCENT) {
                     worse.push(format!("{what}: than without features"));
@@ -85,9 +85,9 @@ impl Options {
 }
 
 /// The instructions of a command outside of the kernel.
-fn count(program: &Path, words: &[&str], folder: &Path) -> Outcome<u64> {
+fn count(program: &Path, words: &[&str], directory: &Path) -> Outcome<u64> {
     let mut valgrind = Command::new("valgrind");
-    let file = folder.join("callgrind.out");
+    let file = directory.join("callgrind.out");
     valgrind.args(["--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
     // What is set on this machine is no matter of the program's.
     valgrind.arg(program).args(words).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");

@@ -112,7 +112,7 @@ fn run(stage: Stage) -> Outcome<ExitCode> {
         Task::BenchInside(_) => return Err("bench-inside is started by bench".into()),
         Task::Test(options) => return test::run(&options),
         Task::Fixtures { debian, dir } => {
-            let dir = dir.unwrap_or_else(subhost_tests::fixture::folder);
+            let dir = dir.unwrap_or_else(subhost_tests::fixture::directory);
             fixtures::build(&dir, debian, &progress::Steps::new())?;
         }
         Task::Instructions(options) => return options.run(),

@@ -205,16 +205,17 @@ fn is_there(tool: &str) -> bool {
     find(tool).is_some_and(|path| tool != "busybox" || is_static(&path))
 }
 
-const MORE_FOLDERS: [&str; 6] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/libexec", "/usr/lib/qemu"];
+const MORE_DIRECTORIES: [&str; 6] =
+    ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/libexec", "/usr/lib/qemu"];
 
-/// Finds a program as the shell does, in the folders that only root has in its `PATH`, and where helpers of qemu are.
+/// Finds a program as the shell does, in the directories that only root has in its `PATH`, and where helpers of qemu are.
 pub(crate) fn find(tool: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(MORE_FOLDERS.map(PathBuf::from));
-    folders.map(|folder| folder.join(tool)).find(|file| file.is_file())
+    let directories = env::split_paths(&path).chain(MORE_DIRECTORIES.map(PathBuf::from));
+    directories.map(|directory| directory.join(tool)).find(|file| file.is_file())
 }
 
-/// Whether an ELF program names no dynamic linker. Those of glibc, musl and others all live in a folder `lib…/ld`.
+/// Whether an ELF program names no dynamic linker. Those of glibc, musl and others all live in a directory `lib…/ld`.
 fn is_static(program: &Path) -> bool {
     let bytes = fs::read(program).unwrap_or_default();
     let head = bytes.get(..4096).unwrap_or(&bytes);

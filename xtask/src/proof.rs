@@ -20,7 +20,7 @@ pub(crate) enum Proof {
 Examples:
   cargo xtask proof differential                 200,000 scripts
   cargo xtask proof differential --seed 700001   others
-  cargo xtask proof differential --keep found    what differs, made small, as files in a folder")]
+  cargo xtask proof differential --keep found    what differs, made small, as files in a directory")]
     Differential {
         /// How many scripts
         #[arg(long, default_value_t = 200_000)]
@@ -28,7 +28,7 @@ Examples:
         /// The first one; the same seed gives the same scripts
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Write what differs, made small, into this folder
+        /// Write what differs, made small, into this directory
         #[arg(long, value_name = "DIR")]
         keep: Option<PathBuf>,
     },
@@ -66,9 +66,9 @@ impl Proof {
                 cargo.args(["--", "--nocapture", "accepted_scripts"]);
                 cargo.env("SUBHOST_PROOF_COUNT", count.to_string());
                 cargo.env("SUBHOST_PROOF_SEED", seed.to_string());
-                if let Some(folder) = keep {
-                    std::fs::create_dir_all(&folder)?;
-                    cargo.env("SUBHOST_PROOF_KEEP", std::path::absolute(folder)?);
+                if let Some(directory) = keep {
+                    std::fs::create_dir_all(&directory)?;
+                    cargo.env("SUBHOST_PROOF_KEEP", std::path::absolute(directory)?);
                 }
                 done(&mut cargo)
             }

@@ -62,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Outcome<ExitCode> {
         cargo.args(["--package", package]);
     }
     cargo.args(&options.filter).arg("--").args(&options.rest);
-    cargo.env("SUBHOSTCTL", &program).env("SUBHOST_FIXTURES", fixture::folder());
+    cargo.env("SUBHOSTCTL", &program).env("SUBHOST_FIXTURES", fixture::directory());
 
     let mut child = cargo.stdout(Stdio::piped()).spawn().map_err(|error| format!("cargo test: {error}"))?;
     let output = child.stdout.take().ok_or("cargo test: no standard output")?;
@@ -91,9 +91,9 @@ pub(crate) fn run(options: &Options) -> Outcome<ExitCode> {
 /// Packages and images.
 fn prepare(options: &Options, ci: bool, steps: &Steps) -> Outcome {
     packages::install(&[packages::TEST], steps)?;
-    fixtures::build(&fixture::folder(), false, steps)?;
+    fixtures::build(&fixture::directory(), false, steps)?;
     if !options.no_debian
-        && let Err(error) = fixtures::build(&fixture::folder(), true, steps)
+        && let Err(error) = fixtures::build(&fixture::directory(), true, steps)
     {
         // Without a network the rest can still be tested, but a build machine has to test everything.
         if ci {

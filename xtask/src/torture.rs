@@ -39,7 +39,7 @@ impl Options {
     pub(crate) fn run(self) -> Outcome {
         let steps = Steps::new();
         packages::install(&[packages::TEST], &steps)?;
-        fixtures::build(&fixture::folder(), false, &steps)?;
+        fixtures::build(&fixture::directory(), false, &steps)?;
         let program = steps.step("build subhostctl", compile::release)?;
         let seed = self.seed.unwrap_or_else(random::seed);
         println!("seed {seed}");
@@ -47,7 +47,7 @@ impl Options {
         cargo.args(["test", "--package", "subhost-tests", "--test", "torture", "--"]);
         // One at a time, as each takes the machine for itself.
         cargo.args(["--test-threads=1"]).args(self.filter);
-        cargo.env("SUBHOSTCTL", &program).env("SUBHOST_FIXTURES", fixture::folder());
+        cargo.env("SUBHOSTCTL", &program).env("SUBHOST_FIXTURES", fixture::directory());
         cargo.env("SUBHOST_SEED", seed.to_string());
         // Then a case that cannot run here fails.
         cargo.env("CI", "true");

@@ -24,7 +24,7 @@ const SLOW: (&str, &str) = ("SUBHOST_SLOW", "10");
 
 #[derive(Args)]
 #[command(after_help = "\
-The command sees this host's files, but for /dev, /proc, /run and /sys, in the current folder and \
+The command sees this host's files, but for /dev, /proc, /run and /sys, in the current directory and \
 with the environment of the caller. All that it writes is thrown away; only its output and its \
 status come back. It has no input. TMPDIR is /scratch, an ext4 of its own. The root is an overlay, \
 over which `subhostctl run --overlay /` cannot go: it can over /scratch. The network is `lo`. \

@@ -78,7 +78,7 @@ pub struct Collect {
     /// So many samples; without it, until it is ended
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
-    /// Folder that they are kept in [default: /var/log/subhost/usage]
+    /// Directory that they are kept in [default: /var/log/subhost/usage]
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub store: Option<PathBuf>,
     /// Keep in this file which host has which subhosts, as `go` reads it
@@ -108,7 +108,7 @@ pub struct Report {
     /// Until then; now without it
     #[arg(long, value_name = "T", value_parser = parse_word)]
     pub to: Option<Time>,
-    /// Folder that the samples are kept in [default: /var/log/subhost/usage]
+    /// Directory that the samples are kept in [default: /var/log/subhost/usage]
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub store: Option<PathBuf>,
     /// How it is shown; --json is --format json

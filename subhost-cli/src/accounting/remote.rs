@@ -98,7 +98,7 @@ impl RemoteHost {
 
     fn sample(&self, answer: &[u8], time: Time) -> io::Result<Sample> {
         let sample: Sample = serde_json::from_slice(answer)
-            .map_err(|error| io::Error::other(format!("what it has answered is no sample: {error}")))?;
+            .map_err(|error| io::Error::other(format!("what it has answered is not a sample: {error}")))?;
         Ok(Sample { host: self.name().to_owned(), time: time.text(), ..sample })
     }
 }

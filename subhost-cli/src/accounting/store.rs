@@ -1,4 +1,4 @@
-//! The store of samples: a folder with lines of JSON, to which lines are only added.
+//! The store of samples: a directory with lines of JSON, to which lines are only added.
 //!
 //! They go to [`FILE`]; when that is large enough it becomes `usage-TIME.jsonl`, and stays.
 
@@ -29,7 +29,7 @@ const TAIL_BYTES: u64 = 4 << 20;
 /// A store, open.
 #[derive(Debug)]
 pub struct Store {
-    folder: OwnedFd,
+    directory: OwnedFd,
     path: PathBuf,
     /// How large the file becomes before there is a next one.
     pub max_bytes: u64,
@@ -45,7 +45,7 @@ pub struct Passed {
 }
 
 impl Store {
-    /// Opens a store, to add to it: its folder is made where it is not there.
+    /// Opens a store, to add to it: its directory is made where it is not there.
     ///
     /// # Errors
     /// It cannot be made, or is not the caller's alone.
@@ -63,9 +63,9 @@ impl Store {
     /// It is not, or not the caller's alone.
     pub fn open(path: &Path) -> io::Result<Store> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-        check(&folder.metadata()?)?;
-        Ok(Store { folder: folder.into(), path: path.to_owned(), max_bytes: 64 << 20, keep: None })
+        let directory = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        check(&directory.metadata()?)?;
+        Ok(Store { directory: directory.into(), path: path.to_owned(), max_bytes: 64 << 20, keep: None })
     }
 
     /// Adds lines, all at once. True if the last line that was there was torn, which is ended then.
@@ -131,7 +131,7 @@ impl Store {
                 let before = names.iter().take_while(|name| **name < from).count();
                 names.drain(..before.saturating_sub(1));
             }
-            if statat(&self.folder, FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            if statat(&self.directory, FILE, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                 names.push(FILE.to_owned());
             }
             names.into_iter().map(open).collect::<io::Result<Vec<_>>>()?
@@ -164,8 +164,8 @@ impl Store {
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match flock(&self.folder, how) {
-                Ok(()) => return Ok(Locked(&self.folder)),
+            match flock(&self.directory, how) {
+                Ok(()) => return Ok(Locked(&self.directory)),
                 Err(Errno::AGAIN | Errno::INTR) if Instant::now() < deadline => {
                     std::thread::sleep(LOOK_AGAIN)
                 }
@@ -180,14 +180,14 @@ impl Store {
     fn open_to_append(&self) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         self.checked(
-            openat(&self.folder, FILE, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600)),
+            openat(&self.directory, FILE, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o600)),
             FILE.as_ref(),
         )
     }
 
     fn open_file(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        self.checked(openat(&self.folder, name, flags, Mode::empty()), name)
+        self.checked(openat(&self.directory, name, flags, Mode::empty()), name)
     }
 
     fn checked(&self, opened: rustix::io::Result<OwnedFd>, name: &OsStr) -> io::Result<File> {
@@ -206,7 +206,7 @@ impl Store {
     /// Names of the full files, the oldest first.
     fn full(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.folder)? {
+        for entry in Dir::read_from(&self.directory)? {
             let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_string_lossy().into_owned();
             if name.starts_with("usage-") && name.ends_with(".jsonl") {
                 names.push(name);
@@ -224,10 +224,10 @@ impl Store {
             Some(last) if *last >= name => format!("{}_.jsonl", last.trim_end_matches(".jsonl")),
             _ => name,
         };
-        renameat(&self.folder, FILE, &self.folder, &*name)?;
+        renameat(&self.directory, FILE, &self.directory, &*name)?;
         if let Some(keep) = self.keep {
             for old in full.iter().take((full.len() + 1).saturating_sub(keep)) {
-                unlinkat(&self.folder, &**old, AtFlags::empty())?;
+                unlinkat(&self.directory, &**old, AtFlags::empty())?;
             }
         }
         Ok(())

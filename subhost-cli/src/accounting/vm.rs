@@ -7,7 +7,7 @@ use std::path::Path;
 use super::process::{self, Process, Processes};
 use crate::sorted::sort_by_key;
 
-/// The folder of cgroups that `usage --adopt` puts them into.
+/// The directory of cgroups that `usage --adopt` puts them into.
 pub const PARENT: &str = "subhost-vm";
 
 /// A virtual machine.

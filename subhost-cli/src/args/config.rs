@@ -18,7 +18,7 @@ use crate::names::Names;
 #[command(after_help = "\
 Examples:
   subhostctl check web                              /opt/sub/web/config, its images and bridges
-  subhostctl check --start web                      the folder /opt/subhost/web, as start takes it
+  subhostctl check --start web                      what start takes: /opt/subhost/web, a directory
   subhostctl check ./config                         a file: a word with a slash is a path
   subhostctl check --json web                       with the places of all that is wrong
   subhostctl check --format overlay-boot ./mta.conf a file of overlay-boot(8), and only that
@@ -100,11 +100,11 @@ pub struct ConfigShow {
 pub struct ConfigEval {
     /// The file
     pub file: PathBuf,
-    /// Allow to include files below this folder that only root could have written
+    /// Allow to include files below this directory that only root could have written
     #[arg(long = "include-dir", value_name = "DIR", value_hint = clap::ValueHint::DirPath,
           value_parser = PathBufValueParser::new().try_map(absolute))]
     pub include_dirs: Vec<PathBuf>,
-    /// Allow to look at files below this folder, and to read them
+    /// Allow to look at files below this directory, and to read them
     #[arg(long = "files", value_name = "DIR", value_hint = clap::ValueHint::DirPath,
           value_parser = PathBufValueParser::new().try_map(absolute))]
     pub file_dirs: Vec<PathBuf>,
@@ -167,8 +167,8 @@ pub struct Dhcp {
     pub names: Vec<Names>,
 }
 
-/// A folder by the path that a file would name it by, which begins at `/` and has no `..`.
-fn absolute(folder: PathBuf) -> std::io::Result<PathBuf> {
-    let absolute = std::path::absolute(&folder)?;
-    if is_plain_absolute(&absolute) { Ok(absolute) } else { folder.canonicalize() }
+/// A directory by the path that a file would name it by, which begins at `/` and has no `..`.
+fn absolute(directory: PathBuf) -> std::io::Result<PathBuf> {
+    let absolute = std::path::absolute(&directory)?;
+    if is_plain_absolute(&absolute) { Ok(absolute) } else { directory.canonicalize() }
 }

@@ -22,7 +22,7 @@ Examples:
   subhostctl import overlay-boot /opt/subhost/mta/mta.conf
 SOURCE may be - for standard input. Nothing of it is executed. What cannot be carried over is said
 on standard error, and in comments. Only raw images are disks; where one can be read, its file
-systems are found. --into writes /opt/sub/NAME/config, or /opt/subhost/NAME/config for a folder.")]
+systems are found. --into writes /opt/sub/NAME/config; for a directory /opt/subhost/NAME/config.")]
 pub struct Import {
     /// Whose program has the system
     #[arg(value_enum, value_name = "FROM")]

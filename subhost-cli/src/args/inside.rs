@@ -49,7 +49,7 @@ pub struct Exec {
     /// User to run as; root by default
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
-    /// Folder of the subhost to start in; / by default
+    /// Directory of the subhost to start in; / by default
     #[arg(long = "workdir", short = 'w', value_name = "DIR",
           value_parser = OsStringValueParser::new().try_map(parse_directory))]
     pub directory: Option<CString>,
@@ -96,7 +96,7 @@ Examples:
   subhostctl cp web:/etc/network/interfaces .    out of its first disk
   subhostctl cp ./interfaces web:/etc/network/   into it, as a file of its root's
   subhostctl cp web:/var/log/syslog - | less     to standard output; - reads standard input, too
-What start would start has its folder, over its BASE, in the place of a disk.
+What start would start has its directory, over its BASE, in the place of a disk.
 Links are followed inside the subhost, but a link at the end of a target is replaced. A file
 appears whole or not at all. Set-user-id bits do not go along. Of a running one, use subhostctl
 enter NAME -- cat PATH.")]
@@ -104,19 +104,19 @@ pub struct Cp {
     /// The file: NAME:PATH in a subhost, a path, or - for standard input
     #[arg(value_name = "FROM", add = ArgValueCompleter::new(completion::subhost_path_or_file))]
     pub from: OsString,
-    /// Where to: NAME:PATH in a subhost, a path, or - for standard output; a folder takes the file's name
+    /// Where to: NAME:PATH in a subhost, a path, or - for standard output; a directory takes the file's name
     #[arg(value_name = "TO", add = ArgValueCompleter::new(completion::subhost_path_or_file))]
     pub to: OsString,
 }
 
-/// Delete the folder of a subhost that neither runs nor lingers
+/// Delete the directory of a subhost that neither runs nor lingers
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   subhostctl delete web                      asks, on a terminal
   subhostctl delete --yes web                /opt/subhost/web, or /opt/sub/web, with all in it
 Disks that lie elsewhere, and a base, stay. Links are deleted and not followed; with anything
-mounted in the folder, or its image in use, nothing is deleted.")]
+mounted in the directory, or its image in use, nothing is deleted.")]
 pub struct Delete {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::subhosts))]

@@ -63,10 +63,10 @@ pub struct Run {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a doc comment would become help text")]
     pub devices: Devices,
-    /// Root: an ephemeral layer over this folder of the host
+    /// Root: an ephemeral layer over this directory of the host
     #[arg(long, value_name = "LOWER", conflicts_with_all = ["root", "disks"])]
     pub overlay: Option<PathBuf>,
-    /// Root: this folder of the host, itself
+    /// Root: this directory of the host, itself
     #[arg(long, value_name = "DIR", conflicts_with = "disks")]
     pub root: Option<PathBuf>,
     /// Let the command mount, and make user namespaces, as containers inside need
@@ -80,7 +80,7 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
-/// Start a subhost from a folder, with a shell inside, or enter again what lingers of it
+/// Start a subhost from a directory, with a shell inside, or enter again what lingers of it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -171,8 +171,8 @@ pub struct Autostart {
 #[command(after_help = "\
 Examples:
   subhostctl restart web                     its configuration is read anew
-Each is booted in the background, with the options, the folder and the settings of the environment
-that it had before; one that does not run is booted. Returns when all are ready.")]
+Each is booted in the background, with the options, the directory and the settings of the
+environment that it had before; one that does not run is booted. Returns when all are ready.")]
 pub struct Restart {
     /// Names of the subhosts, or patterns of names
     #[arg(required = true, value_name = "NAME", add = ArgValueCandidates::new(completion::subhosts))]

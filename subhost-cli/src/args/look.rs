@@ -131,7 +131,7 @@ pub struct Partitions {
 #[command(after_help = "\
 Examples:
   subhostctl mounts                    of all subhosts, seen from inside
-  subhostctl mounts /srv               of this host, at and below a folder
+  subhostctl mounts /srv               of this host, at and below a directory
   subhostctl mounts /dev/loop0         of a block device, wherever it is mounted
   subhostctl mounts /disks/web.raw     of the loop devices over an image, wherever they are mounted
   subhostctl mounts --json /srv        with every process that holds one, and how
@@ -141,7 +141,7 @@ namespaces that have the same mounted. Of a block device or an image the last li
 device, and those that have it, or something on it, open.
 Returns 0, also when there is none, or 2 for a PATH that is not there.")]
 pub struct Mounts {
-    /// Folder, image, file or block device; without it, all subhosts
+    /// Directory, image, file or block device; without it, all subhosts
     pub path: Option<PathBuf>,
 }
 
@@ -149,7 +149,7 @@ pub struct Mounts {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Tries what a boot needs for real, and takes it back at once; looks at the kernel, control groups,
-bridges, the folder of subhosts, each configuration, and at what outlived its subhost. Changes
+bridges, the directory of subhosts, each configuration, and at what outlived its subhost. Changes
 nothing. Returns 0, or 1 if something is bad. --quiet leaves out what is good.")]
 pub struct Doctor {}
 

@@ -48,10 +48,10 @@ Examples:
   subhostctl run --overlay / -- ls /         one command over the host's own files, nothing kept"
 )]
 pub struct Cli {
-    /// Folder that holds a folder with a `config` for each subhost
+    /// Directory of the configurations, DIR/NAME/config for each subhost
     #[arg(long, global = true, value_name = "DIR", default_value = "/opt/sub")]
     pub root_dir: PathBuf,
-    /// Folder that holds a folder with the tree of each subhost that `start` starts [default: $SUBHOST, or
+    /// Directory of what `start` starts, DIR/NAME for each subhost [default: $SUBHOST, or
     /// /opt/subhost]
     #[arg(long, global = true, value_name = "DIR")]
     pub subhost_dir: Option<PathBuf>,
@@ -136,7 +136,7 @@ pub struct Devices {
     #[arg(long = "cable", value_name = "BRIDGE=MAC", value_parser = parse_cable,
           add = ArgValueCompleter::new(completion::cable))]
     pub cables: Vec<CableSpec>,
-    /// A folder or file of the host inside the guest, where that has one
+    /// A directory or file of the host inside the guest, where that has one
     #[arg(long = "bind", value_name = "HOST:GUEST[:ro]",
           value_parser = OsStringValueParser::new().try_map(parse_bind))]
     pub binds: Vec<BindSpec>,

@@ -55,7 +55,7 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
     if background {
         // Away from the terminal of whoever started us.
         rustix::process::setsid().step("start a session")?;
-        rustix::process::chdir("/").step("leave the caller's folder")?;
+        rustix::process::chdir("/").step("leave the caller's directory")?;
     }
     let manner = Manner { quiet: context.quiet, background, announce: background, failures: 0 };
     Err(supervise(context, apply(&request, &context.layout, how(context, origin), None)?, manner))
@@ -75,7 +75,7 @@ fn again(context: &Context, args: args::Boot) -> Result<u8, Error> {
         let kept = Kept::from_supervisor(&again, fds)?;
         let request = load(context, args)?;
         if again.background {
-            rustix::process::chdir("/").step("leave the caller's folder")?;
+            rustix::process::chdir("/").step("leave the caller's directory")?;
         }
         apply(&request, &context.layout, how(context, again.origin.clone()), Some(kept))
     })();
@@ -149,7 +149,7 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
     let mut words = own_words();
     let end_of_options = words.iter().position(|word| word == "--").unwrap_or(words.len());
     words.insert(end_of_options, BACKGROUND.into());
-    let mut command = Command::new(std::env::current_exe().step("find ourselves")?);
+    let mut command = Command::new(std::env::current_exe().step("find the running program")?);
     command.args(words);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     // Whatever else we were given, a lock or a pipe, is not to be held as long as the subhost runs.
@@ -173,7 +173,7 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
         );
         return Ok(u8::from(!adopt::start(&context.layout, &args.name)?));
     }
-    answer.step("hear of the supervisor")?;
+    answer.step("read the answer of the supervisor")?;
     match status.code() {
         Some(0) => Err("it ended before it was ready").step(format!("boot {}", args.name)),
         Some(code) => Ok(u8::try_from(code).unwrap_or(1)),

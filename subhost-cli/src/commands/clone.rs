@@ -36,8 +36,9 @@ pub(super) fn clone(context: &Context, args: &args::Clone) -> Result<u8, Error> 
 
 /// The text of its configuration.
 fn config_of(context: &Context, name: &Name, tree: Option<&Tree>) -> Result<String, Error> {
-    let folder = tree.map_or_else(|| context.layout.root_dir.join(name.as_str()), |tree| tree.folder.clone());
-    let path = context.config.clone().unwrap_or_else(|| folder.join("config"));
+    let directory =
+        tree.map_or_else(|| context.layout.root_dir.join(name.as_str()), |tree| tree.directory.clone());
+    let path = context.config.clone().unwrap_or_else(|| directory.join("config"));
     match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         other => other.step(format!("read {}", path.display())),

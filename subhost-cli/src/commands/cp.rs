@@ -65,7 +65,7 @@ pub(super) fn cp(context: &Context, args: &args::Cp) -> Result<u8, Error> {
         }
         _ => {
             return Err(Error::refused(
-                Complaint::new("cp: one of both has to be in a subhost, and the other one not")
+                Complaint::new("cp: one of the two paths has to be in a subhost, the other on the host")
                     .hint("subhostctl cp web:/etc/hosts ./hosts, or the other way round"),
             ));
         }
@@ -80,12 +80,12 @@ fn copy_out(context: &Context, name: Name, path: &Path, to: &End) -> Result<(), 
     let mode = file.metadata().step(step())?.mode() & MODE;
     match to {
         End::Host(to) => {
-            let folder = RootDir::open(folder_of(to)).step(step())?;
-            let (folder, file_name) = match path.file_name() {
+            let directory = RootDir::open(directory_of(to)).step(step())?;
+            let (directory, file_name) = match path.file_name() {
                 Some(name) if to.is_dir() => (RootDir::open(to).step(step())?, name),
-                _ => (folder, to.file_name().ok_or("has no name at its end").step(step())?),
+                _ => (directory, to.file_name().ok_or("has no name at its end").step(step())?),
             };
-            folder.write_from(Path::new(file_name), mode, &mut file).step(step())
+            directory.write_from(Path::new(file_name), mode, &mut file).step(step())
         }
         _ => {
             let mut out = std::io::stdout().lock();
@@ -105,7 +105,7 @@ fn copy_in(context: &Context, from: &End, name: Name, mut path: PathBuf) -> Resu
             let meta = file.metadata().step(step())?;
             let kind = meta.file_type();
             if !(kind.is_file() || kind.is_fifo() || kind.is_char_device()) {
-                return Err("is no file").step(step());
+                return Err("is not a file").step(step());
             }
             (Box::new(file), meta.mode() & MODE)
         }
@@ -121,8 +121,8 @@ fn copy_in(context: &Context, from: &End, name: Name, mut path: PathBuf) -> Resu
     mounted.root.write_from(&path, mode, &mut source).step(step(&path))
 }
 
-/// The folder that holds a path of the host.
-pub(super) fn folder_of(path: &Path) -> &Path {
+/// The directory that holds a path of the host.
+pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -147,7 +147,7 @@ pub(super) struct Parts {
     pub(super) config: SubhostConfig,
     _device: Option<Device>,
     _observed: Observed,
-    /// Of a folder, which tells nobody that it is in use.
+    /// Of a directory, which tells nobody that it is in use.
     _lock: Option<Lock>,
 }
 
@@ -198,7 +198,7 @@ impl Mounted {
         let (root, mount) = match (&parts.tree, parts.mount.take()) {
             (Some(tree), mount) => tree.open(mount, purpose == Purpose::Use)?,
             (None, Some(mount)) => (mount.root().step("open the root")?, Some(mount)),
-            (None, None) => return Err(Error::refused(Complaint::new("subhost: there is no disk"))),
+            (None, None) => return Err(Error::refused(Complaint::new("cp: the subhost has no disk"))),
         };
         Ok(Mounted { root, _mount: mount, _parts: parts })
     }

@@ -1,4 +1,4 @@
-//! `delete`: the folder of a subhost that neither runs nor lingers.
+//! `delete`: the directory of a subhost that neither runs nor lingers.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -24,17 +24,17 @@ pub(super) fn delete(context: &Context, args: &args::Delete) -> Result<u8, Error
         return Err(Error::refused(Complaint::new(format!("subhost {name}: {who}"))));
     };
     demand_stopped(layout, name)?;
-    let folder = folder_of(layout, name)?;
-    let _image = demand_unused(name, &folder)?;
-    if !args.yes && !confirmed(&format!("delete {} with all that is in it", folder.display()))? {
+    let directory = directory_of(layout, name)?;
+    let _image = demand_unused(name, &directory)?;
+    if !args.yes && !confirmed(&format!("delete {} with all that is in it", directory.display()))? {
         report::note(context.quiet, "nothing is deleted");
         return Ok(1);
     }
-    let step = || format!("delete {}", folder.display());
-    let above = folder.parent().unwrap_or(Path::new("/"));
+    let step = || format!("delete {}", directory.display());
+    let above = directory.parent().unwrap_or(Path::new("/"));
     let above = RootDir::open(above).step(step())?;
     above.remove_tree(Path::new(name.as_str())).step(step())?;
-    report::note(context.quiet, &format!("{name}: {} is deleted", folder.display()));
+    report::note(context.quiet, &format!("{name}: {} is deleted", directory.display()));
     Ok(0)
 }
 
@@ -51,35 +51,39 @@ fn demand_stopped(layout: &Layout, name: &Name) -> Result<(), Error> {
     ))
 }
 
-/// Its folder: that of a tree, or that of a configuration.
-fn folder_of(layout: &Layout, name: &Name) -> Result<PathBuf, Error> {
-    let folders = [layout.tree(name), layout.root_dir.join(name.as_str())];
-    let mut there = folders.into_iter().filter(|folder| folder.symlink_metadata().is_ok());
-    let Some(folder) = there.next() else { return Err(unknown(name)) };
-    if let Some(other) = there.next().filter(|other| *other != folder) {
+/// Its directory: that of a tree, or that of a configuration.
+fn directory_of(layout: &Layout, name: &Name) -> Result<PathBuf, Error> {
+    let directories = [layout.tree(name), layout.root_dir.join(name.as_str())];
+    let mut there = directories.into_iter().filter(|directory| directory.symlink_metadata().is_ok());
+    let Some(directory) = there.next() else { return Err(unknown(name)) };
+    if let Some(other) = there.next().filter(|other| *other != directory) {
         return Err(Error::refused(
-            Complaint::new(format!("subhost {name}: has two, {} and {}", folder.display(), other.display()))
-                .hint("--root-dir / takes the first, --subhost-dir / the second"),
+            Complaint::new(format!(
+                "subhost {name}: has two, {} and {}",
+                directory.display(),
+                other.display()
+            ))
+            .hint("--root-dir / takes the first, --subhost-dir / the second"),
         ));
     }
-    if !folder.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+    if !directory.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
         return Err(Error::refused(Complaint::new(format!(
-            "subhost {name}: {} is a link or a file, and no folder",
-            folder.display()
+            "subhost {name}: {} is a link or a file, and no directory",
+            directory.display()
         ))));
     }
-    Ok(folder)
+    Ok(directory)
 }
 
 /// Demands that nothing is mounted in it, and that nobody has its image.
-fn demand_unused(name: &Name, folder: &Path) -> Result<Option<Image>, Error> {
-    let real = folder.canonicalize().step(format!("look at {}", folder.display()))?;
+fn demand_unused(name: &Name, directory: &Path) -> Result<Option<Image>, Error> {
+    let real = directory.canonicalize().step(format!("look at {}", directory.display()))?;
     let table = MountTable::read(None).step("list the mounts")?;
     let mounts: Vec<_> = table.below(&real).map(|mount| mount.mount_point.display().to_string()).collect();
     if !mounts.is_empty() {
         return Err(Error::refused(
             Complaint::new(format!(
-                "subhost {name}: something is mounted in its folder: {}",
+                "subhost {name}: something is mounted in its directory: {}",
                 mounts.join(", ")
             ))
             .hint(format!("umount {}", mounts.join(" "))),

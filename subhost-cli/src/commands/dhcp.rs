@@ -28,7 +28,7 @@ pub(super) fn dhcp(context: &Context, args: &args::Dhcp) -> Result<u8, Error> {
     let all = || {
         let mut names: BTreeSet<Name> =
             layout.configured().step("list the configurations")?.into_iter().collect();
-        names.extend(layout.trees().step("list the folders of subhosts")?);
+        names.extend(layout.trees().step("list the directories of subhosts")?);
         Ok::<Vec<Name>, Error>(names.into_iter().collect())
     };
     let names = if args.names.is_empty() { all()? } else { expand(&args.names, "subhost", all)? };

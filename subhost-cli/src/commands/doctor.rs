@@ -80,7 +80,7 @@ pub(super) fn doctor(context: &Context) -> Result<u8, Error> {
     findings.extend(namespaces(layout));
     findings.push(cgroups(&MountTable::read(None).step("list the mounts")?));
     findings.extend(network(&links));
-    findings.extend(folder(layout));
+    findings.extend(directory(layout));
     findings.extend(configurations(context)?);
     findings.extend(cables(layout, &links)?);
     findings.extend(leftovers(context, &links)?);
@@ -202,8 +202,8 @@ fn network(links: &Observed) -> Vec<Finding> {
     findings
 }
 
-/// Who may look into, and change, what is below the folder of subhosts.
-fn folder(layout: &Layout) -> Option<Finding> {
+/// Who may look into, and change, what is below the directory of subhosts.
+fn directory(layout: &Layout) -> Option<Finding> {
     let what = layout.root_dir.display().to_string();
     match fs::metadata(&layout.root_dir) {
         Ok(meta) if meta.permissions().mode() & 0o022 != 0 => Some(

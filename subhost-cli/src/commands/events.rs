@@ -2,7 +2,7 @@
 
 use super::{Context, need_root};
 use crate::args;
-use crate::console_log::open_folder;
+use crate::console_log::open_directory;
 use crate::error::{Context as _, Error};
 use crate::events::{Event, FILE, parse, read_newer, read_older};
 use crate::follow::Follower;
@@ -16,7 +16,7 @@ pub(super) fn events(context: &Context, args: &args::Events) -> Result<u8, Error
     let mut follower = None;
     let mut text = read_older(layout).step(step())?;
     if args.follow {
-        open_folder(layout).step(step())?;
+        open_directory(layout).step(step())?;
         let file = follower.insert(Follower::new(&layout.log_dir, FILE).step(step())?);
         text.extend(file.read().step(step())?);
     } else {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use subhost_mount::rootdir::RootDir;
 
-use super::cp::{Mounted, folder_of};
+use super::cp::{Mounted, directory_of};
 use super::live::{Live, Still};
 use super::{Context, need_root};
 use crate::error::{Complaint, Context as _, Error};
@@ -25,7 +25,8 @@ pub(super) fn export(context: &Context, args: &args::Export) -> Result<u8, Error
     let to_file = args.file != Path::new("-");
     if !to_file && io::stdout().is_terminal() {
         return Err(Error::refused(
-            Complaint::new("export: an archive is nothing for a terminal").hint("name a file, or use a pipe"),
+            Complaint::new("export: an archive is not written to a terminal")
+                .hint("name a file, or use a pipe"),
         ));
     }
     let live = Live::of(context, &args.name, Still::Yes)?;
@@ -48,8 +49,8 @@ pub(super) fn export(context: &Context, args: &args::Export) -> Result<u8, Error
     let step = || format!("export {}", args.name);
     if to_file {
         let name = args.file.file_name().ok_or("has no name at its end").step(step())?;
-        let folder = RootDir::open(folder_of(&args.file)).step(step())?;
-        folder.write_from(Path::new(name), MODE, &mut stream).step(step())?;
+        let directory = RootDir::open(directory_of(&args.file)).step(step())?;
+        directory.write_from(Path::new(name), MODE, &mut stream).step(step())?;
     } else {
         let mut out = io::stdout().lock();
         match io::copy(&mut stream, &mut out).and_then(|_| out.flush()) {

@@ -82,7 +82,7 @@ fn draft(args: &args::Import) -> Result<Draft, Error> {
     draft.map_err(refused)
 }
 
-/// A name of an instance is no path, and no file of this folder.
+/// A name of an instance is no path, and no file of this directory.
 fn is_instance(source: &OsStr) -> bool {
     let text = source.to_string_lossy();
     !text.contains('/') && text != "-" && !Path::new(source).exists()
@@ -93,25 +93,25 @@ fn machine(source: &OsStr) -> Result<Draft, Error> {
     let shown = source.to_string_lossy();
     let refused = |reason: String| Error::refused(Complaint::new(format!("{shown}: {reason}")));
     let here = || std::env::current_dir().step("find the working directory");
-    let (bytes, folder, from) = if !shown.is_empty() && shown.bytes().all(|byte| byte.is_ascii_digit()) {
+    let (bytes, directory, from) = if !shown.is_empty() && shown.bytes().all(|byte| byte.is_ascii_digit()) {
         let process = PathBuf::from(format!("/proc/{shown}"));
-        let folder =
-            fs::read_link(process.join("cwd")).step(format!("find the folder of process {shown}"))?;
-        (read(&process.join("cmdline"))?, folder, format!("the command line of process {shown}"))
+        let directory =
+            fs::read_link(process.join("cwd")).step(format!("find the directory of process {shown}"))?;
+        (read(&process.join("cmdline"))?, directory, format!("the command line of process {shown}"))
     } else if shown.contains(char::is_whitespace) {
         (shown.as_bytes().to_vec(), here()?, "the command line of a qemu".to_owned())
     } else {
         (read(Path::new(source))?, here()?, format!("the command line of a qemu in {shown}"))
     };
-    qemu::words_of(&bytes).and_then(|words| qemu::read(&words, &folder, &from)).map_err(refused)
+    qemu::words_of(&bytes).and_then(|words| qemu::read(&words, &directory, &from)).map_err(refused)
 }
 
 fn of_overlay_boot(path: &Path) -> Result<Draft, Error> {
     let evaluated = Evaluated::overlay_boot(path)?;
     let absolute = std::path::absolute(path).step(format!("find {}", path.display()))?;
-    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let directory = absolute.parent().unwrap_or(Path::new("/"));
     let source = format!("the configuration of overlay-boot in {}", path.display());
-    let mut draft = overlay_boot::draft_of(&evaluated.variables, folder, &source);
+    let mut draft = overlay_boot::draft_of(&evaluated.variables, directory, &source);
     for diagnostic in evaluated.diagnostics.iter().filter(|it| it.is_error()) {
         draft.leave("a definition", &diagnostic.message);
     }
@@ -122,15 +122,15 @@ fn of_overlay_boot(path: &Path) -> Result<Draft, Error> {
 fn write(path: &Path, text: &str, force: bool) -> Result<(), Error> {
     let step = || format!("write {}", path.display());
     let there = || {
-        let complaint = Complaint::new(format!("{} is there already", path.display()));
+        let complaint = Complaint::new(format!("{} exists already", path.display()));
         Error::refused(complaint.hint("--force replaces it"))
     };
     if !force && path.symlink_metadata().is_ok() {
         return Err(there());
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder).step(step())?;
-    let beside = folder.join(format!(".config.{}", std::process::id()));
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory).step(step())?;
+    let beside = directory.join(format!(".config.{}", std::process::id()));
     // What a process of the same number has left is of no use.
     let _ = fs::remove_file(&beside);
     let written = (|| {
@@ -155,10 +155,10 @@ mod tests {
 
     #[test]
     fn what_is_there_is_replaced_only_by_force() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("web").join("config");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web").join("config");
         write(&path, "one", false).unwrap();
-        assert!(write(&path, "two", false).unwrap_err().to_string().contains("there already"));
+        assert!(write(&path, "two", false).unwrap_err().to_string().contains("exists already"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         write(&path, "two", true).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_link_to_nowhere_is_not_written_through() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, victim) = (folder.path().join("config"), folder.path().join("victim"));
+        let directory = tempfile::tempdir().unwrap();
+        let (path, victim) = (directory.path().join("config"), directory.path().join("victim"));
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         assert!(write(&path, "one", false).is_err());
         write(&path, "one", true).unwrap();

@@ -34,7 +34,8 @@ pub(super) fn restart(context: &Context, args: &args::Restart) -> Result<u8, Err
             State::Running(record) | State::Lingering(record) | State::Stale(record) => origin_of(&record)?,
             State::Stopped if context.layout.config(name).is_file() => Origin::of_name(&context.layout, name),
             State::Stopped if context.layout.is_tree(name) => {
-                let complaint = Complaint::new(format!("subhost {name}: is a folder, and no system to boot"));
+                let complaint =
+                    Complaint::new(format!("subhost {name}: is a directory, and no system to boot"));
                 return Err(Error::refused(complaint.hint(format!("subhostctl start {name} starts it"))));
             }
             State::Stopped => return Err(unknown(name)),
@@ -165,7 +166,7 @@ fn origin_of(record: &Record) -> Result<Origin, Error> {
     if let Some(origin) = &record.origin {
         return Ok(origin.clone());
     }
-    let what = format!("subhost {}: is no system that was booted, but a command", record.name);
+    let what = format!("subhost {}: is not a system that was booted, but a command", record.name);
     let hint = format!("subhostctl stop {0} ends it, and start {0} -- CMD begins anew", record.name);
     Err(Error::refused(Complaint::new(what).hint(hint)))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Context, need_root, unknown};
 use crate::args;
-use crate::console_log::{file_name, last_lines, older_file_name, open_folder, read_all, read_older};
+use crate::console_log::{file_name, last_lines, older_file_name, open_directory, read_all, read_older};
 use crate::error::{Complaint, Context as _, Error};
 use crate::follow::Follower;
 use crate::report::{is_unsafe, json_line};
@@ -33,7 +33,7 @@ pub(super) fn logs(context: &Context, args: &args::Logs) -> Result<u8, Error> {
     }
     let mut follower = None;
     let text = if args.follow {
-        open_folder(layout).step(step())?;
+        open_directory(layout).step(step())?;
         let file = follower.insert(Follower::new(&layout.log_dir, &file_name(name)).step(step())?);
         let mut text = read_older(layout, name).step(step())?;
         text.extend(file.read().step(step())?);

@@ -168,7 +168,7 @@ fn target(path: &Path) -> Result<Target, Error> {
     let refuse = |error: &io::Error| {
         Error::refused(
             Complaint::new(format!("mounts {}: {error}", path.display()))
-                .hint("give a folder, an image, a file or a block device of this host"),
+                .hint("give a directory, an image, a file or a block device of this host"),
         )
     };
     let real = match std::fs::canonicalize(path) {

@@ -41,7 +41,7 @@ pub(super) fn reset(context: &Context, args: &args::Reset) -> Result<u8, Error> 
     let copying = Copying { signals: &signals, progress: &progress };
     match (from, tree.image.is_some()) {
         (Some(from), true) => {
-            let fresh = tree.folder.join(FRESH);
+            let fresh = tree.directory.join(FRESH);
             remove(&fresh)?;
             copying.copy(&from, &fresh).inspect_err(|_| drop(remove(&fresh)))?;
             fs::rename(&fresh, &path).step(format!("replace {}", path.display()))?;

@@ -40,7 +40,7 @@ fn image(context: &Context, args: &args::Resize) -> Result<PathBuf, Error> {
             return Ok(image);
         }
         return Err(Error::refused(Complaint::new(format!(
-            "subhost {name}: is a folder, which has no size"
+            "subhost {name}: is a directory, which has no size"
         ))));
     }
     let devices = Devices::default;

@@ -117,7 +117,9 @@ fn attend<'a>(
     input: &'a Stdin,
 ) -> Result<Attended<'a>, Error> {
     let (relay, _raw) = match (ours, &booted.pty) {
-        (Some(pipes), _) => (pipes.relay(stdin()?, stdout()?, stderr()?).step("relay")?, None),
+        (Some(pipes), _) => {
+            (pipes.relay(stdin()?, stdout()?, stderr()?).step("relay the output of the command")?, None)
+        }
         (None, Some(pty)) => {
             copy_window_size(pty.master.as_fd());
             (terminal_relay(&pty.master)?, RawMode::enter(input.as_fd()).ok())
@@ -177,16 +179,16 @@ fn request(context: &Context, args: args::Run) -> Result<Request, Error> {
             .parse()
             .map_err(|error: crate::layout::NameError| Error::refused(Complaint::new(error.to_string())))?,
     };
-    let folder = |path: std::path::PathBuf, option: &str| match std::fs::canonicalize(&path) {
+    let directory = |path: std::path::PathBuf, option: &str| match std::fs::canonicalize(&path) {
         Ok(path) if path.is_dir() && is_plain_absolute(&path) => Ok(path),
         Ok(path) => {
-            Err(Error::refused(Complaint::new(format!("{option} {}: is not a folder", path.display()))))
+            Err(Error::refused(Complaint::new(format!("{option} {}: is not a directory", path.display()))))
         }
         Err(error) => Err(Error::refused(Complaint::new(format!("{option} {}: {error}", path.display())))),
     };
     let root = match (args.overlay, args.root) {
-        (Some(lower), _) => Root::Overlay(folder(lower, "--overlay")?),
-        (None, Some(tree)) => Root::Tree(folder(tree, "--root")?),
+        (Some(lower), _) => Root::Overlay(directory(lower, "--overlay")?),
+        (None, Some(tree)) => Root::Tree(directory(tree, "--root")?),
         (None, None) => Root::Disk,
     };
     if root == Root::Tree("/".into()) {

@@ -1,4 +1,4 @@
-//! `start`: a command or a shell in a folder's system, whose mounts and network linger.
+//! `start`: a command or a shell in a directory's system, whose mounts and network linger.
 
 use super::{Context, need_root, run};
 use crate::args;
@@ -31,9 +31,12 @@ pub(super) fn request(context: &Context, name: Name, loaded: &Loaded) -> Result<
     let request = Request::from_config(name, config);
     let mut complaints = Vec::new();
     if !request.disks.is_empty() {
-        complaints.push(Complaint::new("DISKS: is for boot; start takes a folder, or the image in it").hint(
-            format!("{} would be its image", tree.folder.join(format!("{}.img", request.name)).display()),
-        ));
+        complaints.push(
+            Complaint::new("DISKS: is for boot; start takes a directory, or the image in it").hint(format!(
+                "{} would be its image",
+                tree.directory.join(format!("{}.img", request.name)).display()
+            )),
+        );
     }
     if request.changes != Changes::Kept {
         complaints.push(

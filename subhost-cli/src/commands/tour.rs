@@ -55,53 +55,53 @@ fn busybox(given: Option<&Path>) -> Result<Vec<u8>, Error> {
     Err(Error::refused(Complaint::new(message).hint(hint)))
 }
 
-/// The folder of a tour, and what else it leaves until it is cleared.
+/// The directory of a tour, and what else it leaves until it is cleared.
 struct Place<'a> {
     layout: &'a Layout,
     name: &'a Name,
-    folder: PathBuf,
+    directory: PathBuf,
     /// Logs of a subhost of that name that were there before.
     logs: Vec<PathBuf>,
     _lock: File,
 }
 
 impl<'a> Place<'a> {
-    /// Takes the folder, also one that a killed tour has left.
+    /// Takes the directory, also one that a killed tour has left.
     fn take(layout: &'a Layout, name: &'a Name) -> Result<Place<'a>, Error> {
         match state_of(layout, name).step(format!("read the record of {name}"))? {
             State::Stopped => {}
             _ => {
                 let hint = format!("subhostctl stop {name}, or tour --name NAME");
                 return Err(Error::refused(
-                    Complaint::new(format!("subhost {name}: is there already")).hint(hint),
+                    Complaint::new(format!("subhost {name}: exists already")).hint(hint),
                 ));
             }
         }
-        let folder = layout.run_dir.join("tour");
-        let step = || format!("make {}", folder.display());
+        let directory = layout.run_dir.join("tour");
+        let step = || format!("make {}", directory.display());
         make_private_dir(&layout.run_dir).step(step())?;
-        make_private_dir(&folder).step(step())?;
-        let lock = File::open(&folder).step(step())?;
+        make_private_dir(&directory).step(step())?;
+        let lock = File::open(&directory).step(step())?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(Error::refused(Complaint::new(format!(
                 "tour: another one goes on in {}",
-                folder.display()
+                directory.display()
             ))));
         }
         let mut logs = logs(layout, name);
         logs.retain(|log| log.exists());
-        Ok(Place { layout, name, folder, logs, _lock: lock })
+        Ok(Place { layout, name, directory, logs, _lock: lock })
     }
 
     /// Puts the archive there, and nothing else.
     fn fill(&self, busybox: &[u8]) -> Result<(), Error> {
-        let step = || format!("write {ARCHIVE} in {}", self.folder.display());
-        for entry in fs::read_dir(&self.folder).step(step())? {
+        let step = || format!("write {ARCHIVE} in {}", self.directory.display());
+        for entry in fs::read_dir(&self.directory).step(step())? {
             let left = entry.step(step())?.file_name();
-            let folder = RootDir::open(&self.folder).step(step())?;
-            folder.remove_tree(Path::new(&left)).step(format!("remove {}", Path::new(&left).display()))?;
+            let directory = RootDir::open(&self.directory).step(step())?;
+            directory.remove_tree(Path::new(&left)).step(format!("remove {}", Path::new(&left).display()))?;
         }
-        let file = File::create_new(self.folder.join(ARCHIVE)).step(step())?;
+        let file = File::create_new(self.directory.join(ARCHIVE)).step(step())?;
         archive(busybox, file).step(step())
     }
 
@@ -113,7 +113,7 @@ impl<'a> Place<'a> {
                 fs::remove_file(&log).step(format!("remove {}", log.display()))?;
             }
         }
-        let step = || format!("remove {}", self.folder.display());
+        let step = || format!("remove {}", self.directory.display());
         let above = RootDir::open(&self.layout.run_dir).step(step())?;
         above.remove_tree(Path::new("tour")).step(step())
     }
@@ -127,14 +127,14 @@ fn logs(layout: &Layout, name: &Name) -> Vec<PathBuf> {
 fn show(context: &Context, args: &Tour, place: &Place<'_>, signals: &Signals) -> Result<u8, Error> {
     let waits = !args.yes && stdin().is_terminal();
     let (bold, plain) = if context.colour.out { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let program = std::env::current_exe().step("find ourselves")?;
-    let folder = place.folder.to_string_lossy();
-    report::print(&format!("A tour of subhostctl, in {folder}, which --root-dir names below.\n"))?;
+    let program = std::env::current_exe().step("find the running program")?;
+    let directory = place.directory.to_string_lossy();
+    report::print(&format!("A tour of subhostctl, in {directory}, which --root-dir names below.\n"))?;
     if waits {
         report::print("Enter runs the command that is shown; Ctrl-C ends the tour, and nothing is left.\n")?;
     }
     for (number, step) in STEPS.iter().enumerate() {
-        let words = step.words(&args.name, &folder);
+        let words = step.words(&args.name, &directory);
         let line = words.iter().map(quote).fold("subhostctl".to_owned(), |line, word| line + " " + &word);
         report::print(&format!("\n{}/{}  {}\n{bold}$ {line}{plain}", number + 1, STEPS.len(), step.says))?;
         if !waits {
@@ -144,7 +144,7 @@ fn show(context: &Context, args: &Tour, place: &Place<'_>, signals: &Signals) ->
             return Ok(1);
         }
         let status =
-            Command::new(&program).args(&words).stdin(Stdio::null()).status().step("run ourselves")?;
+            Command::new(&program).args(&words).stdin(Stdio::null()).status().step("run subhostctl")?;
         if signals.ask_to_end() {
             return Ok(1);
         }

@@ -31,7 +31,7 @@ pub(super) fn usage(context: &Context, args: &args::Usage) -> Result<u8, Error> 
     };
     if args.ended {
         if format == Format::Prometheus {
-            let complaint = Complaint::new("usage: what has ended is no metric");
+            let complaint = Complaint::new("usage: what has ended is not a metric");
             return Err(Error::refused(complaint.hint("leave out --ended or --format prometheus")));
         }
         let sample = look_back(&context.layout, args.since).step("read the events")?;

@@ -34,7 +34,7 @@ pub(super) fn wait(context: &Context, args: &args::Wait) -> Result<u8, Error> {
     if running.is_empty() {
         return Ok(0);
     }
-    Err("the time is over").step(format!("wait for {}", running.join(", ")))
+    Err("timed out").step(format!("wait for {}", running.join(", ")))
 }
 
 /// True when nothing runs, and nobody is about to boot it again; false when that is not so at the deadline.

@@ -12,24 +12,24 @@ use crate::layout::Name;
 /// Sizes are rounded down to this: what partitions and file systems begin and end at.
 pub const MIB: u64 = 1 << 20;
 
-/// Make a subhost: a folder for start, or a disk image for boot
+/// Make a subhost: a directory for start, or a disk image for boot
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   subhostctl create web --suite trixie --include nginx,openssh-server --ssh-key id.pub
   subhostctl create web --image /disks/web.raw --size 2G --suite trixie
   subhostctl create web --image /disks/web.raw --size 2G --table gpt --tar rootfs.tar.zst
-  subhostctl create web --oci ./debian                 a folder in OCI's image layout
+  subhostctl create web --oci ./debian                 a directory in OCI's image layout
   subhostctl create web2 --clone web                   a subhost that is stopped
-A folder is /opt/subhost/NAME (or --subhost-dir), for start; with --image there is a configuration
-in /opt/sub/NAME (or --root-dir), for boot. It gets its host name, eth0 by DHCP, and no cable yet:
-that is a line in its configuration. All of it is there in the end, or nothing: what a killed
-command leaves is removed by the next one. docs/create.md has the rest.")]
+A directory is /opt/subhost/NAME (or --subhost-dir), for start; with --image there is a
+configuration in /opt/sub/NAME (or --root-dir), for boot. It gets its host name,
+eth0 by DHCP, and no cable yet: that is a line in its configuration. All of it is there in the end,
+or nothing: what a killed command leaves is removed by the next one. docs/create.md has the rest.")]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["suite", "tar", "oci", "clone"]))]
 pub struct Create {
     /// Name of the new subhost
     pub name: Name,
-    /// Make a disk image of it, for boot; without it, a folder for start
+    /// Make a disk image of it, for boot; without it, a directory for start
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub image: Option<PathBuf>,
     /// How large the image is: a number with M, G or T
@@ -53,7 +53,7 @@ pub struct Create {
     /// An archive of the system: tar, or tar in gzip, zstd or xz
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub tar: Option<PathBuf>,
-    /// A folder in OCI's image layout, as `skopeo copy docker://debian oci:DIR` makes it
+    /// A directory in OCI's image layout, as `skopeo copy docker://debian oci:DIR` makes it
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub oci: Option<PathBuf>,
     /// A subhost that is stopped
@@ -167,9 +167,9 @@ Examples:
   subhostctl reset web before-upgrade            back to it
   subhostctl snapshot --list web
   subhostctl snapshot --remove web before-upgrade     asks, on a terminal
-It is in the subhost's folder, in snapshot/NAME, and shares its blocks with the original where the
-file system can; SIZE counts these, too. To make one, the subhost has to be stopped. One that is
-mounted, or in the BASE of a subhost, is not removed.")]
+It is in the subhost's directory, in snapshot/NAME, and shares its blocks with the original where
+the file system can; SIZE counts these, too. To make one, the subhost has to be stopped. One that
+is mounted, or in the BASE of a subhost, is not removed.")]
 pub struct Snapshot {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::trees))]
@@ -212,7 +212,7 @@ pub struct Reset {
 Examples:
   subhostctl diff web                            A: added, M: changed, D: removed
   subhostctl --json diff web
-What is below a folder that is added is listed too, below one that is removed it is not. Of a
+What is below a directory that is added is listed too, below one that is removed it is not. Of a
 subhost that runs, what it changes meanwhile may be missing, which is said.")]
 pub struct Diff {
     /// Name of the subhost
@@ -226,7 +226,7 @@ pub struct Diff {
 Examples:
   subhostctl clone web web2
 Its files share their blocks with the original where the file system can. It has a host name and MAC
-addresses of its own; images of disks are copied to its folder.")]
+addresses of its own; images of disks are copied to its directory.")]
 pub struct Clone {
     /// Name of the subhost
     #[arg(add = ArgValueCandidates::new(completion::trees))]
@@ -237,7 +237,7 @@ pub struct Clone {
 
 /// A size in bytes, of whole mebibytes.
 fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text} is no size: write a number with M, G or T");
+    let wrong = || format!("{text} is not a size: write a number with M, G or T");
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let shift = match &text[digits.len()..] {
         "M" | "MiB" => 20,
@@ -254,7 +254,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 fn parse_word(text: &str) -> Result<String, String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.starts_with('-');
     let is_plain = is_plain && !text.is_empty() && !text.contains([',', '\'', '"', '\\']);
-    is_plain.then(|| text.to_owned()).ok_or_else(|| "it is no plain word".to_owned())
+    is_plain.then(|| text.to_owned()).ok_or_else(|| "it is not a plain word".to_owned())
 }
 
 #[cfg(test)]

@@ -46,8 +46,8 @@ pub fn clone(
     let place = above.join(new.as_str());
     let mut more = format!("HOSTNAME={new}\n");
     match source.tree {
-        Some(tree) => copy_tree(tree, new, &site.folder, copying)?,
-        None => more.push_str(&copy_disks(source, &place, &site.folder, copying)?),
+        Some(tree) => copy_tree(tree, new, &site.directory, copying)?,
+        None => more.push_str(&copy_disks(source, &place, &site.directory, copying)?),
     }
     let mut notes = vec![format!("{new}: is made: {}", place.display())];
     if !source.config.cables.value.is_empty() {
@@ -62,7 +62,7 @@ pub fn clone(
     if !source.config.addresses.value.is_empty() {
         notes.push(format!("{new}: has the ADDRESSES of {}, which is to be changed", source.name));
     }
-    let config = site.folder.join("config");
+    let config = site.directory.join("config");
     let text =
         format!("{}\n# Of this one, which is a copy of {}:\n{more}", source.text.trim_end(), source.name);
     fs::write(&config, text.trim_start()).step(format!("write {}", config.display()))?;
@@ -70,25 +70,25 @@ pub fn clone(
     Ok(notes)
 }
 
-fn copy_tree(tree: &Tree, new: &Name, folder: &Path, copying: Copying<'_>) -> Result<(), Error> {
+fn copy_tree(tree: &Tree, new: &Name, directory: &Path, copying: Copying<'_>) -> Result<(), Error> {
     if let Some(image) = &tree.image {
-        return copying.copy(image, &folder.join(format!("{new}.img")));
+        return copying.copy(image, &directory.join(format!("{new}.img")));
     }
-    if tree.root != tree.folder.join("root") {
+    if tree.root != tree.directory.join("root") {
         return Err(Error::refused(
             Complaint::new(format!("ROOT={}: lies elsewhere, and is not copied", tree.root.display()))
-                .hint("a subhost that has its root in its own folder can be"),
+                .hint("a subhost that has its root in its own directory can be"),
         ));
     }
     // With a base it may never have been started.
-    if tree.root.exists() { copying.copy(&tree.root, &folder.join("root")) } else { Ok(()) }
+    if tree.root.exists() { copying.copy(&tree.root, &directory.join("root")) } else { Ok(()) }
 }
 
 /// Copies images, and returns the setting that names the copies.
 fn copy_disks(
     source: &Source<'_>,
     place: &Path,
-    folder: &Path,
+    directory: &Path,
     copying: Copying<'_>,
 ) -> Result<String, Error> {
     let mut copied: Vec<(&PathBuf, PathBuf)> = Vec::new();
@@ -108,7 +108,7 @@ fn copy_disks(
                     return Err(Error::refused(Complaint::new(what)));
                 }
                 let name = PathBuf::from(format!("{}.img", disk.node));
-                copying.copy(&disk.image.canonicalize().step("name the image")?, &folder.join(&name))?;
+                copying.copy(&disk.image.canonicalize().step("name the image")?, &directory.join(&name))?;
                 copied.push((&disk.image, name.clone()));
                 name
             }

@@ -1,4 +1,4 @@
-//! Makes a subhost: a folder for `start`, or an image and a configuration for `boot`.
+//! Makes a subhost: a directory for `start`, or an image and a configuration for `boot`.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -55,7 +55,7 @@ pub fn create(
     let keys = args.ssh_key.as_deref().map(keys).transpose()?;
     let above = if args.image.is_some() { &layout.root_dir } else { &layout.subhost_dir };
     let mut site = Site::begin(layout, &args.name, above)?;
-    let config = site.folder.join("config");
+    let config = site.directory.join("config");
     let write = |text: String| fs::write(&config, text).step(format!("write {}", config.display()));
     let made = match (&args.image, args.size) {
         (Some(place), Some(size)) => {
@@ -65,7 +65,7 @@ pub fn create(
             progress.step(&format!("{}: makes {}", args.name, place.display()));
             let disk = shape.make(&file, signals)?;
             let root = disk.mount.root().step("open the new root")?;
-            fill(&root, from, &site.folder, signals, progress)?;
+            fill(&root, from, &site.directory, signals, progress)?;
             set_up(&root, &args.name, Some(shape), keys.as_deref())?;
             drop(root);
             drop(disk);
@@ -74,10 +74,10 @@ pub fn create(
             format!("{} with {}", layout.config(&args.name).display(), place.display())
         }
         _ => {
-            let folder = site.folder.join("root");
-            fs::create_dir(&folder).step(format!("make {}", folder.display()))?;
-            let root = RootDir::open(&folder).step("open the new root")?;
-            fill(&root, from, &site.folder, signals, progress)?;
+            let directory = site.directory.join("root");
+            fs::create_dir(&directory).step(format!("make {}", directory.display()))?;
+            let root = RootDir::open(&directory).step("open the new root")?;
+            fill(&root, from, &site.directory, signals, progress)?;
             set_up(&root, &args.name, None, keys.as_deref())?;
             write("BRIDGES=()\n".to_owned())?;
             layout.tree(&args.name).display().to_string()
@@ -91,7 +91,7 @@ pub fn create(
 fn fill(
     root: &RootDir,
     from: &From,
-    folder: &Path,
+    directory: &Path,
     signals: &Signals,
     progress: &Progress,
 ) -> Result<(), Error> {
@@ -99,7 +99,7 @@ fn fill(
     let mut stream = match from {
         From::Suite { suite, mirror, include } => {
             progress.step(&format!("installs {suite}"));
-            let tmp = folder.join("tmp");
+            let tmp = directory.join("tmp");
             fs::create_dir(&tmp).step(format!("make {}", tmp.display()))?;
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
             fs::set_permissions(&tmp, open).step(format!("open {}", tmp.display()))?;
@@ -127,10 +127,10 @@ fn fill(
     stream.finish()?;
     unpack.finish()?;
     // Of what has made it.
-    let tmp = folder.join("tmp");
+    let tmp = directory.join("tmp");
     if tmp.exists() {
-        let folder = RootDir::open(folder).step("open the folder")?;
-        folder.remove_tree(Path::new("tmp")).step(format!("remove {}", tmp.display()))?;
+        let directory = RootDir::open(directory).step("open the directory")?;
+        directory.remove_tree(Path::new("tmp")).step(format!("remove {}", tmp.display()))?;
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ fn fill(
 fn keys(path: &Path) -> Result<Vec<u8>, Error> {
     let step = || format!("read the keys in {}", path.display());
     let above = path.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."));
-    let name = path.file_name().ok_or("it is no file").step(step())?;
+    let name = path.file_name().ok_or("it is not a file").step(step())?;
     let keys = RootDir::open(above).and_then(|above| above.read_small(Path::new(name), MAX_KEY_BYTES));
     keys.step(step())
 }

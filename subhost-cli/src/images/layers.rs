@@ -70,19 +70,19 @@ pub fn open_base(layers: &[PathBuf]) -> Result<(RootDir, Option<Mount>), Error> 
 /// Something cannot be read.
 pub fn diff(base: &RootDir, upper: &RootDir) -> Result<(Vec<Change>, Vec<String>), Error> {
     let mut walk = Walk { base, upper, changes: Vec::new(), notes: Vec::new() };
-    let mut folders = vec![Folder { path: PathBuf::from("."), in_base: true, covers: false }];
-    while let Some(folder) = folders.pop() {
-        let found = walk.folder(&folder).step(format!("look at {}", folder.path.display()))?;
-        folders.extend(found);
+    let mut directories = vec![Directory { path: PathBuf::from("."), in_base: true, covers: false }];
+    while let Some(directory) = directories.pop() {
+        let found = walk.directory(&directory).step(format!("look at {}", directory.path.display()))?;
+        directories.extend(found);
     }
     sort_by(&mut walk.changes, Ord::cmp);
     Ok((walk.changes, walk.notes))
 }
 
-/// A folder of the upper layer.
-struct Folder {
+/// A directory of the upper layer.
+struct Directory {
     path: PathBuf,
-    /// Whether the base has a folder of that name.
+    /// Whether the base has a directory of that name.
     in_base: bool,
     /// Whether nothing of that one is seen through it.
     covers: bool,
@@ -109,9 +109,9 @@ impl Walk<'_> {
         }
     }
 
-    /// Compares what is in a folder of the upper layer, and returns the folders in it.
-    fn folder(&mut self, folder: &Folder) -> io::Result<Vec<Folder>> {
-        let Folder { path: above, in_base, covers } = folder;
+    /// Compares what is in a directory of the upper layer, and returns the directories in it.
+    fn directory(&mut self, directory: &Directory) -> io::Result<Vec<Directory>> {
+        let Directory { path: above, in_base, covers } = directory;
         let fd = match open(self.upper, above, OFlags::DIRECTORY) {
             Err(error) if is_gone(error.raw_os_error()) => return Ok(Vec::new()),
             other => other?,
@@ -120,7 +120,7 @@ impl Walk<'_> {
         if attribute(&fd, REDIRECT)?.is_some() {
             // It hides nothing that is the host's: no overlay here follows it.
             let path = above.strip_prefix(".").unwrap_or(above).display();
-            self.notes.push(format!("/{path}: says that it is another folder, which is not believed"));
+            self.notes.push(format!("/{path}: says that it is another directory, which is not believed"));
         }
         let names = names_in(&fd)?;
         if *in_base && covers {
@@ -130,7 +130,7 @@ impl Walk<'_> {
                 }
             }
         }
-        let mut folders = Vec::new();
+        let mut directories = Vec::new();
         for name in names {
             let path = above.join(name);
             let found = match self.upper.symlink_metadata(&path) {
@@ -144,21 +144,25 @@ impl Walk<'_> {
                 }
                 continue;
             }
-            let is_folder = |it: &Metadata| it.kind == FileKind::Directory;
+            let is_directory = |it: &Metadata| it.kind == FileKind::Directory;
             match &before {
                 None => self.tell(&path, Kind::Added),
-                Some(before) if is_folder(&found) && is_folder(before) => {
+                Some(before) if is_directory(&found) && is_directory(before) => {
                     if (before.mode, before.uid, before.gid) != (found.mode, found.uid, found.gid) {
                         self.tell(&path, Kind::Changed);
                     }
                 }
                 Some(_) => self.tell(&path, Kind::Changed),
             }
-            if is_folder(&found) {
-                folders.push(Folder { path, in_base: before.as_ref().is_some_and(is_folder), covers });
+            if is_directory(&found) {
+                directories.push(Directory {
+                    path,
+                    in_base: before.as_ref().is_some_and(is_directory),
+                    covers,
+                });
             }
         }
-        Ok(folders)
+        Ok(directories)
     }
 
     /// Whether it stands for a name that is gone.
@@ -179,9 +183,9 @@ fn is_gone(code: Option<i32>) -> bool {
     [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].iter().any(|errno| code == Some(errno.raw_os_error()))
 }
 
-fn names_in(folder: &OwnedFd) -> io::Result<BTreeSet<OsString>> {
+fn names_in(directory: &OwnedFd) -> io::Result<BTreeSet<OsString>> {
     let mut names = BTreeSet::new();
-    for entry in Dir::read_from(folder)? {
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
         if ![c".", c".."].contains(&entry.file_name()) {
             names.insert(OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
@@ -190,16 +194,16 @@ fn names_in(folder: &OwnedFd) -> io::Result<BTreeSet<OsString>> {
     Ok(names)
 }
 
-/// Opens a file or folder that was looked at, to be read.
+/// Opens a file or directory that was looked at, to be read.
 fn open(root: &RootDir, path: &Path, kind: OFlags) -> io::Result<OwnedFd> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = match root.open_path(above) {
+    let directory = match root.open_path(above) {
         Err(error) if is_gone(error.raw_os_error()) => return Err(Errno::NOENT.into()),
         other => other.map_err(io::Error::other)?,
     };
     let name = path.file_name().unwrap_or(OsStr::new("."));
     let flags = kind | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(openat(folder, name, flags, Mode::empty())?)
+    Ok(openat(directory, name, flags, Mode::empty())?)
 }
 
 fn attribute(fd: &OwnedFd, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -216,7 +220,7 @@ fn attribute(fd: &OwnedFd, name: &str) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Puts an empty folder beside an upper layer, that looks as the root of its base.
+/// Puts an empty directory beside an upper layer, that looks as the root of its base.
 ///
 /// # Errors
 /// It cannot be made.
@@ -250,15 +254,15 @@ pub fn remove_fresh(above: &RootDir) -> Result<(), Error> {
 /// The file system cannot do that.
 pub fn exchange(above: &RootDir, name: &Path) -> Result<(), Error> {
     let step = "exchange the layers";
-    let folder = openat(above, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let folder = folder.map_err(io::Error::from).step(step)?;
-    renameat_with(&folder, name, &folder, FRESH, RenameFlags::EXCHANGE)
+    let directory = openat(above, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let directory = directory.map_err(io::Error::from).step(step)?;
+    renameat_with(&directory, name, &directory, FRESH, RenameFlags::EXCHANGE)
         .map_err(io::Error::from)
         .step(step)?;
-    fsync(folder).map_err(io::Error::from).step(step)
+    fsync(directory).map_err(io::Error::from).step(step)
 }
 
-/// Removes a file or folder, whatever it is, unless there is nothing.
+/// Removes a file or directory, whatever it is, unless there is nothing.
 ///
 /// # Errors
 /// It cannot be removed.

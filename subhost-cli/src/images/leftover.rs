@@ -43,20 +43,20 @@ impl Leftover {
 /// All that is left, of names at which nobody is at work. What `reset` leaves inside an image is seen by the next one alone.
 ///
 /// # Errors
-/// A folder cannot be read.
+/// A directory cannot be read.
 pub fn find(layout: &Layout, how: How) -> Result<Vec<Leftover>, Error> {
     let mut found = Vec::new();
     for (name, path) in site::left(layout)? {
         found.push(Leftover { name, path, kind: Kind::Site });
     }
     for name in layout.trees().step("list the subhosts")? {
-        let folder = layout.tree(&name);
-        let layers = snapshots::NOT_WHOLE.map(|left| snapshots::folder(&folder).join(left));
-        let layers = layers.into_iter().chain([folder.join(FRESH)]);
+        let directory = layout.tree(&name);
+        let layers = snapshots::NOT_WHOLE.map(|left| snapshots::directory(&directory).join(left));
+        let layers = layers.into_iter().chain([directory.join(FRESH)]);
         for path in layers.filter(|path| is_there(path)) {
             found.push(Leftover { name: name.clone(), path, kind: Kind::Layer });
         }
-        let image = folder.join(format!("{name}.img"));
+        let image = directory.join(format!("{name}.img"));
         found.extend(copy_of(&name, &image));
     }
     for name in layout.configured().step("list the configurations")? {

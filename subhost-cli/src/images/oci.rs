@@ -1,4 +1,4 @@
-//! Images in OCI's layout: a folder with an index, and blobs that are named by what is in them.
+//! Images in OCI's layout: a directory with an index, and blobs that are named by what is in them.
 //!
 //! What is read is believed only when it is what its digest says. Digests are the only paths, and are of hexadecimal
 //! digits.
@@ -64,7 +64,7 @@ struct RootFs {
 
 /// An image whose documents are read.
 pub struct OciImage {
-    folder: RootDir,
+    directory: RootDir,
     /// Each with the digest of what is unpacked of it.
     layers: Vec<(Descriptor, String)>,
 }
@@ -76,21 +76,21 @@ impl OciImage {
     /// One of them is not there, or not what its digest says.
     pub fn open(path: &Path) -> Result<OciImage, Error> {
         let step = || format!("read the image {}", path.display());
-        let folder = RootDir::open(path).step(step())?;
-        let text = folder.read_small(Path::new("index.json"), MAX_JSON_BYTES).step(step())?;
+        let directory = RootDir::open(path).step(step())?;
+        let text = directory.read_small(Path::new("index.json"), MAX_JSON_BYTES).step(step())?;
         let mut index: Index = serde_json::from_slice(&text).step(step())?;
         for _ in 0..MAX_DEPTH {
             let found = choose(index.manifests).ok_or("it has none for this machine").step(step())?;
-            let text = document(&folder, &found)?;
+            let text = document(&directory, &found)?;
             if !found.media_type.ends_with(".index.v1+json") && !found.media_type.contains("manifest.list") {
                 let manifest: Manifest = serde_json::from_slice(&text).step(step())?;
                 let config: Config =
-                    serde_json::from_slice(&document(&folder, &manifest.config)?).step(step())?;
+                    serde_json::from_slice(&document(&directory, &manifest.config)?).step(step())?;
                 let ids = config.rootfs.diff_ids;
                 if ids.len() != manifest.layers.len() || ids.len() > MAX_LAYERS {
                     return Err("its documents differ on how many layers there are").step(step());
                 }
-                return Ok(OciImage { folder, layers: manifest.layers.into_iter().zip(ids).collect() });
+                return Ok(OciImage { directory, layers: manifest.layers.into_iter().zip(ids).collect() });
             }
             index = serde_json::from_slice(&text).step(step())?;
         }
@@ -115,7 +115,7 @@ impl OciImage {
     ) -> Result<(), Error> {
         let (layer, id) = &self.layers[number];
         let step = || format!("layer {}", layer.digest);
-        let mut file = blob(&self.folder, layer)?;
+        let mut file = blob(&self.directory, layer)?;
         let mut sum = Summed::new(Heeding::new(file.try_clone().step(step())?, signals));
         io::copy(&mut sum, &mut io::sink()).step(step())?;
         sum.demand(&layer.digest).step(step())?;
@@ -141,18 +141,18 @@ fn choose(manifests: Vec<Descriptor>) -> Option<Descriptor> {
 }
 
 /// A blob as a document.
-fn document(folder: &RootDir, wanted: &Descriptor) -> Result<Vec<u8>, Error> {
+fn document(directory: &RootDir, wanted: &Descriptor) -> Result<Vec<u8>, Error> {
     let step = || format!("read {}", wanted.digest);
-    let mut sum = Summed::new(blob(folder, wanted)?.take(MAX_JSON_BYTES));
+    let mut sum = Summed::new(blob(directory, wanted)?.take(MAX_JSON_BYTES));
     let mut text = Vec::new();
     sum.read_to_end(&mut text).step(step())?;
     sum.demand(&wanted.digest).step(step())?;
     Ok(text)
 }
 
-fn blob(folder: &RootDir, wanted: &Descriptor) -> Result<File, Error> {
+fn blob(directory: &RootDir, wanted: &Descriptor) -> Result<File, Error> {
     let step = || format!("open {}", wanted.digest);
-    let file = folder.open_file(&path_of(&wanted.digest).step(step())?).step(step())?;
+    let file = directory.open_file(&path_of(&wanted.digest).step(step())?).step(step())?;
     let size = file.metadata().step(step())?.len();
     if size == wanted.size {
         Ok(file)

@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn a_partition_stands_behind_the_last_colon_of_what_is_no_path() {
-        let folder = tempfile::tempdir().unwrap();
-        let both = folder.path().join("disk:1");
+        let directory = tempfile::tempdir().unwrap();
+        let both = directory.path().join("disk:1");
         std::fs::write(&both, "").unwrap();
         for (word, path, part) in [
             (both.clone(), both.clone(), None),

@@ -274,7 +274,7 @@ impl Job<'_> {
             command.args(words).args(more).arg(&place).stdout(std::process::Stdio::null());
             let ended = run(command, program, &Signals::block()?);
             // Not left to the end of the namespace, which is later.
-            unmount(mount.as_fd()).step("unmount it")?;
+            unmount(mount.as_fd()).step(format!("unmount {}", place.display()))?;
             ended
         })
     }

@@ -14,16 +14,16 @@ use crate::layout::Name;
 const INTERFACES: &str = "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n";
 const NETWORKD: &str = "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n";
 
-/// The folders that every guest has mount points in.
-const FOLDERS: [&str; 5] = ["etc", "dev", "proc", "sys", "run"];
+/// The directories that every guest has mount points in.
+const DIRECTORIES: [&str; 5] = ["etc", "dev", "proc", "sys", "run"];
 
-/// Sets up a root. `disk` is what it is in, if not a folder.
+/// Sets up a root. `disk` is what it is in, if not a directory.
 ///
 /// # Errors
 /// Something cannot be written.
 pub fn set_up(root: &RootDir, name: &Name, disk: Option<Shape>, keys: Option<&[u8]>) -> Result<(), Error> {
-    for folder in FOLDERS {
-        root.create_dir_all(Path::new(folder), 0o755).step(format!("make /{folder} in it"))?;
+    for directory in DIRECTORIES {
+        root.create_dir_all(Path::new(directory), 0o755).step(format!("make /{directory} in it"))?;
     }
     let write = |path: &str, mode: u32, text: &[u8]| {
         root.write_file(Path::new(path), mode, text).step(format!("write /{path} in it"))
@@ -31,10 +31,10 @@ pub fn set_up(root: &RootDir, name: &Name, disk: Option<Shape>, keys: Option<&[u
     write("etc/hostname", 0o644, format!("{name}\n").as_bytes())?;
     let hosts = format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost ip6-localhost ip6-loopback\n");
     write("etc/hosts", 0o644, hosts.as_bytes())?;
-    let is_folder = |path: &str| matches!(root.kind(Path::new(path)), Ok(Some(FileKind::Directory)));
-    if is_folder("etc/network") {
+    let is_directory = |path: &str| matches!(root.kind(Path::new(path)), Ok(Some(FileKind::Directory)));
+    if is_directory("etc/network") {
         write("etc/network/interfaces", 0o644, INTERFACES.as_bytes())?;
-    } else if is_folder("etc/systemd/network") {
+    } else if is_directory("etc/systemd/network") {
         write("etc/systemd/network/80-eth0.network", 0o644, NETWORKD.as_bytes())?;
     }
     if let Some(disk) = disk {

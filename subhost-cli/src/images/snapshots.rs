@@ -1,4 +1,4 @@
-//! The snapshots of a subhost that `start` starts: folders in its own one, each with what was its upper layer.
+//! The snapshots of a subhost that `start` starts: directories in its own one, each with what was its upper layer.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -16,8 +16,8 @@ use crate::layout::Name;
 use crate::observe::complaint_of;
 use crate::tree::Tree;
 
-/// Where they are, in the subhost's folder.
-const FOLDER: &str = "snapshot";
+/// Where they are, in the subhost's directory.
+const DIRECTORY: &str = "snapshot";
 
 /// One that is not whole, and one that is no more; neither is a name of a subhost, as those of snapshots are.
 pub const NOT_WHOLE: [&str; 2] = [UNFINISHED, REMOVED];
@@ -35,12 +35,12 @@ pub struct Snapshot {
     pub bytes: Option<u64>,
 }
 
-/// The folder of all of them.
-pub fn folder(tree: &Path) -> PathBuf {
-    tree.join(FOLDER)
+/// The directory of all of them.
+pub fn directory(tree: &Path) -> PathBuf {
+    tree.join(DIRECTORY)
 }
 
-/// The file or folder that holds all that is the subhost's own, and what it is called in a snapshot.
+/// The file or directory that holds all that is the subhost's own, and what it is called in a snapshot.
 pub fn own(tree: &Tree) -> (PathBuf, PathBuf) {
     let path = tree.image.clone().unwrap_or_else(|| tree.root.clone());
     let name = if tree.image.is_some() { "image" } else { "root" };
@@ -50,10 +50,10 @@ pub fn own(tree: &Tree) -> (PathBuf, PathBuf) {
 /// Those that there are, by name.
 ///
 /// # Errors
-/// The folder cannot be read. That it is missing is an empty list.
+/// The directory cannot be read. That it is missing is an empty list.
 pub fn list(tree: &Tree) -> Result<Vec<Snapshot>, Error> {
-    let step = || format!("list the snapshots in {}", tree.folder.display());
-    let entries = match fs::read_dir(folder(&tree.folder)) {
+    let step = || format!("list the snapshots in {}", tree.directory.display());
+    let entries = match fs::read_dir(directory(&tree.directory)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.step(step())?,
     };
@@ -73,16 +73,16 @@ pub fn list(tree: &Tree) -> Result<Vec<Snapshot>, Error> {
     Ok(found)
 }
 
-/// What is below a folder, links not followed.
-fn bytes_of(folder: &Path) -> io::Result<u64> {
-    let (mut bytes, mut folders) = (0, vec![folder.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
+/// What is below a directory, links not followed.
+fn bytes_of(directory: &Path) -> io::Result<u64> {
+    let (mut bytes, mut directories) = (0, vec![directory.to_owned()]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let meta = entry.metadata()?;
             bytes += meta.blocks() * 512;
             if meta.is_dir() {
-                folders.push(entry.path());
+                directories.push(entry.path());
             }
         }
     }
@@ -94,12 +94,12 @@ fn bytes_of(folder: &Path) -> io::Result<u64> {
 /// # Errors
 /// There is one of that name, or the copy fails; then nothing is left.
 pub fn make(tree: &Tree, subhost: &Name, name: &Name, copying: Copying<'_>) -> Result<PathBuf, Error> {
-    let folder = folder(&tree.folder);
-    let (place, unfinished) = (folder.join(name.as_str()), folder.join(UNFINISHED));
+    let directory = directory(&tree.directory);
+    let (place, unfinished) = (directory.join(name.as_str()), directory.join(UNFINISHED));
     let step = || format!("make {}", place.display());
     if place.symlink_metadata().is_ok() {
         return Err(Error::refused(
-            Complaint::new(format!("snapshot {name}: is there already"))
+            Complaint::new(format!("snapshot {name}: exists already"))
                 .hint(format!("subhostctl snapshot --remove {subhost} {name} removes it")),
         ));
     }
@@ -112,7 +112,7 @@ pub fn make(tree: &Tree, subhost: &Name, name: &Name, copying: Copying<'_>) -> R
         remove(&unfinished)?;
         return Err(error);
     }
-    sync(&folder)?;
+    sync(&directory)?;
     Ok(place)
 }
 
@@ -121,7 +121,7 @@ pub fn make(tree: &Tree, subhost: &Name, name: &Name, copying: Copying<'_>) -> R
 /// # Errors
 /// There is none.
 pub fn find(tree: &Tree, subhost: &Name, name: &Name) -> Result<PathBuf, Error> {
-    let place = folder(&tree.folder).join(name.as_str());
+    let place = directory(&tree.directory).join(name.as_str());
     if place.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
         return Ok(place);
     }
@@ -160,9 +160,9 @@ pub fn demand_unused(place: &Path, others: &[(Name, Vec<PathBuf>)]) -> Result<()
 /// It cannot be removed.
 pub fn take_away(tree: &Tree, place: &Path) -> Result<(), Error> {
     sweep(tree)?;
-    let folder = folder(&tree.folder);
-    fs::rename(place, folder.join(REMOVED)).step(format!("remove {}", place.display()))?;
-    sync(&folder)?;
+    let directory = directory(&tree.directory);
+    fs::rename(place, directory.join(REMOVED)).step(format!("remove {}", place.display()))?;
+    sync(&directory)?;
     sweep(tree)
 }
 
@@ -171,9 +171,11 @@ pub fn take_away(tree: &Tree, place: &Path) -> Result<(), Error> {
 /// # Errors
 /// It cannot be removed.
 pub fn sweep(tree: &Tree) -> Result<(), Error> {
-    NOT_WHOLE.iter().try_for_each(|left| remove(&folder(&tree.folder).join(left)))
+    NOT_WHOLE.iter().try_for_each(|left| remove(&directory(&tree.directory).join(left)))
 }
 
-fn sync(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|folder| folder.sync_all()).step(format!("write {}", folder.display()))
+fn sync(directory: &Path) -> Result<(), Error> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .step(format!("write {}", directory.display()))
 }

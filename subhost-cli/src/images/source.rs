@@ -23,7 +23,7 @@ const PACKAGES: [&str; 5] = ["ifupdown", "dhcpcd-base", "iproute2", "netbase", "
 const INIT: &str = "sysvinit-core";
 const SYSTEMD: &str = "systemd-sysv";
 
-/// Binds a folder of ours over `/tmp`, where the program keeps what it works with, in a mount namespace of its own.
+/// Binds a directory of ours over `/tmp`, where the program keeps what it works with, in a mount namespace of its own.
 const IN_OUR_TMP: &str = "mount --bind \"$0\" /tmp && exec \"$@\"";
 const DEBOOTSTRAP: &str = "mount --bind \"$0\" /tmp && \"$@\" >&2 && exec tar --numeric-owner --xattrs \
                            --xattrs-include=security.capability -C /tmp/root -c .";
@@ -123,7 +123,7 @@ impl<'a> Stream<'a> {
         Ok(Stream { archive, ..Stream::of_program(Running::start(command, program)?, signals, progress)? })
     }
 
-    /// A new system, as mmdebstrap or debootstrap makes it. Both work in the folder `tmp`.
+    /// A new system, as mmdebstrap or debootstrap makes it. Both work in the directory `tmp`.
     ///
     /// # Errors
     /// Neither is there.
@@ -152,7 +152,7 @@ impl<'a> Stream<'a> {
             (DEBOOTSTRAP, words.chain(["/tmp/root".to_owned()]).collect())
         } else {
             return Err(Error::refused(
-                Complaint::new("mmdebstrap: is not installed on the host, and debootstrap neither")
+                Complaint::new("mmdebstrap: neither it nor debootstrap is installed on the host")
                     .hint("apt install mmdebstrap brings it"),
             ));
         };

@@ -263,7 +263,7 @@ fn await_one(
     }
 }
 
-/// A folder or file by descriptor, as a program sees it that has it as its standard input.
+/// A directory or file by descriptor, as a program sees it that has it as its standard input.
 pub const INPUT: &str = "/proc/self/fd/0";
 
 /// Has a program find what `fd` is open on at [`INPUT`].
@@ -291,7 +291,7 @@ impl Copying<'_> {
         let mut command = command("cp", "coreutils", Rights::Root)?;
         command.args(["--archive", "--reflink=auto", "--sparse=always", "--one-file-system"]);
         command.arg("--no-target-directory").arg("--").arg(from).arg(to).stderr(Stdio::piped());
-        // Of a folder nobody knows how much there is.
+        // Of a directory nobody knows how much there is.
         let of = from.symlink_metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.blocks() * 512);
         let look = |pid| self.progress.at(|| Done { bytes: written(pid).unwrap_or(0), of });
         let cp = Running::start(command, &name)?.telling(self.progress);

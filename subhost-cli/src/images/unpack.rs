@@ -58,8 +58,8 @@ impl<R: Read> Read for Metered<'_, R> {
 /// Unpacks archives into one tree.
 pub struct Unpack<'a> {
     root: &'a RootDir,
-    /// Times of folders, which change as long as something is made in them.
-    folders: Vec<(PathBuf, i64)>,
+    /// Times of directories, which change as long as something is made in them.
+    directories: Vec<(PathBuf, i64)>,
     bytes: u64,
     /// In a layer, what it has made so far: it hides only what was there before.
     layer: Option<BTreeSet<PathBuf>>,
@@ -68,7 +68,7 @@ pub struct Unpack<'a> {
 impl<'a> Unpack<'a> {
     /// Unpacks into a tree that nobody else changes.
     pub fn new(root: &'a RootDir) -> Unpack<'a> {
-        Unpack { root, folders: Vec::new(), bytes: 0, layer: None }
+        Unpack { root, directories: Vec::new(), bytes: 0, layer: None }
     }
 
     /// Unpacks an archive.
@@ -99,20 +99,20 @@ impl<'a> Unpack<'a> {
         self.archive(archive)
     }
 
-    /// Gives folders their times.
+    /// Gives directories their times.
     ///
     /// # Errors
     /// One of them cannot be set.
     pub fn finish(self) -> Result<(), Error> {
-        for (path, seconds) in self.folders.iter().rev() {
+        for (path, seconds) in self.directories.iter().rev() {
             let set = || -> io::Result<()> {
                 match self.root.symlink_metadata(path) {
                     Ok(meta) if meta.kind == FileKind::Directory => {}
                     // It was there, and another entry took its place.
                     _ => return Ok(()),
                 }
-                let (folder, name) = self.place(path)?;
-                Ok(utimensat(folder, name, &times(*seconds), AtFlags::SYMLINK_NOFOLLOW)?)
+                let (directory, name) = self.place(path)?;
+                Ok(utimensat(directory, name, &times(*seconds), AtFlags::SYMLINK_NOFOLLOW)?)
             };
             set().step(format!("set the time of {}", path.display()))?;
         }
@@ -133,48 +133,48 @@ impl<'a> Unpack<'a> {
         }
         if path.as_os_str().is_empty() {
             // The tree itself.
-            return if kind.is_dir() { self.folder(entry, &path) } else { Err(other("is the root")) };
+            return if kind.is_dir() { self.directory(entry, &path) } else { Err(other("is the root")) };
         }
         if kind.is_dir() {
-            return self.folder(entry, &path);
+            return self.directory(entry, &path);
         }
         self.remove(&path)?;
-        let (folder, name) = self.place(&path)?;
+        let (directory, name) = self.place(&path)?;
         let header = entry.header();
         let node = |kind: FileType| -> io::Result<()> {
             let number = |found: io::Result<Option<u32>>| found.map(Option::unwrap_or_default);
             let device = rustix::fs::makedev(number(header.device_major())?, number(header.device_minor())?);
-            Ok(mknodat(&folder, name, kind, Mode::empty(), device)?)
+            Ok(mknodat(&directory, name, kind, Mode::empty(), device)?)
         };
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                return self.file(entry, &folder, name);
+                return self.file(entry, &directory, name);
             }
             EntryType::Link => {
                 let target = inside(&entry.link_name_bytes().ok_or_else(|| other("leads nowhere"))?)?;
                 let (from, target) = self.place(&target)?;
                 // Owner and mode are those of the other name.
-                return Ok(linkat(from, target, &folder, name, AtFlags::empty())?);
+                return Ok(linkat(from, target, &directory, name, AtFlags::empty())?);
             }
             EntryType::Symlink => {
                 let target = entry.link_name_bytes().ok_or_else(|| other("leads nowhere"))?;
-                symlinkat(&*target, &folder, name)?;
+                symlinkat(&*target, &directory, name)?;
             }
             EntryType::Char => node(FileType::CharacterDevice)?,
             EntryType::Block => node(FileType::BlockDevice)?,
-            EntryType::Fifo => mknodat(&folder, name, FileType::Fifo, Mode::empty(), 0)?,
+            EntryType::Fifo => mknodat(&directory, name, FileType::Fifo, Mode::empty(), 0)?,
             _ => return Err(other("is of no kind that is known here")),
         }
         let (uid, gid) = owner(entry)?;
-        chownat(&folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        chownat(&directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         if kind != EntryType::Symlink {
             // It was made just now, in a tree that nobody else changes.
-            rustix::fs::chmodat(&folder, name, mode(entry)?, AtFlags::empty())?;
+            rustix::fs::chmodat(&directory, name, mode(entry)?, AtFlags::empty())?;
         }
-        Ok(utimensat(&folder, name, &times(seconds(entry)), AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(utimensat(&directory, name, &times(seconds(entry)), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    fn folder(&mut self, entry: &mut Entry<'_, impl Read>, path: &Path) -> io::Result<()> {
+    fn directory(&mut self, entry: &mut Entry<'_, impl Read>, path: &Path) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = if path.as_os_str().is_empty() {
             openat(self.root, ".", flags, Mode::empty())?
@@ -183,20 +183,25 @@ impl<'a> Unpack<'a> {
             if !is_there {
                 self.remove(path)?;
             }
-            let (folder, name) = self.place(path)?;
+            let (directory, name) = self.place(path)?;
             if !is_there {
-                mkdirat(&folder, name, Mode::RWXU)?;
+                mkdirat(&directory, name, Mode::RWXU)?;
             }
-            openat(folder, name, flags, Mode::empty())?
+            openat(directory, name, flags, Mode::empty())?
         };
         attribute(&fd, entry)?;
         if !path.as_os_str().is_empty() {
-            self.folders.push((path.to_owned(), seconds(entry)));
+            self.directories.push((path.to_owned(), seconds(entry)));
         }
         Ok(())
     }
 
-    fn file(&mut self, entry: &mut Entry<'_, impl Read>, folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    fn file(
+        &mut self,
+        entry: &mut Entry<'_, impl Read>,
+        directory: &OwnedFd,
+        name: &OsStr,
+    ) -> io::Result<()> {
         let header = entry.header();
         let is_sparse = header.entry_type() == EntryType::GNUSparse;
         let size = match header.as_gnu().filter(|_| is_sparse) {
@@ -210,7 +215,7 @@ impl<'a> Unpack<'a> {
             return Err(other("holes are written in a way that is not known here: tar --format=gnu"));
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(openat(folder, name, flags, Mode::RUSR | Mode::WUSR)?);
+        let mut file = File::from(openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?);
         let mut buffer = vec![0; CHUNK];
         let mut length = 0;
         loop {
@@ -234,26 +239,26 @@ impl<'a> Unpack<'a> {
         Ok(rustix::fs::futimens(&file, &times(seconds(entry)))?)
     }
 
-    /// The folder that a name is in, and the name. Folders that the archive has not named are made.
+    /// The directory that a name is in, and the name. Directories that the archive has not named are made.
     fn place<'p>(&self, path: &'p Path) -> io::Result<(OwnedFd, &'p OsStr)> {
         let (above, name) = split(path)?;
-        let folder = match self.root.open_path(above) {
+        let directory = match self.root.open_path(above) {
             Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
                 self.root.create_dir_all(above, 0o755).and_then(|()| self.root.open_path(above))
             }
             other => other,
         };
-        Ok((folder.map_err(io::Error::other)?, name))
+        Ok((directory.map_err(io::Error::other)?, name))
     }
 
     /// Removes what is at a name, if there is something.
     fn remove(&self, path: &Path) -> io::Result<()> {
         let (above, name) = split(path)?;
-        let folder = match self.root.open_path(above) {
+        let directory = match self.root.open_path(above) {
             Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => return Ok(()),
             other => other.map_err(io::Error::other)?,
         };
-        match unlinkat(folder, name, AtFlags::empty()) {
+        match unlinkat(directory, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(Errno::ISDIR) => self.root.remove_tree(path).map_err(io::Error::other),
             Err(errno) => Err(errno.into()),
@@ -278,17 +283,17 @@ impl<'a> Unpack<'a> {
         Ok(true)
     }
 
-    /// Removes what layers below have in a folder.
-    fn clear(&self, folder: &Path) -> io::Result<()> {
-        let mut folders = vec![folder.to_owned()];
-        while let Some(folder) = folders.pop() {
-            let at = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+    /// Removes what layers below have in a directory.
+    fn clear(&self, directory: &Path) -> io::Result<()> {
+        let mut directories = vec![directory.to_owned()];
+        while let Some(directory) = directories.pop() {
+            let at = if directory.as_os_str().is_empty() { Path::new(".") } else { &directory };
             if self.root.symlink_metadata(at).map_or(true, |it| it.kind != FileKind::Directory) {
                 continue;
             }
             for name in self.root.list_dir(at).map_err(io::Error::other)? {
-                let path = folder.join(name);
-                if self.is_below(&path) { self.remove(&path)? } else { folders.push(path) }
+                let path = directory.join(name);
+                if self.is_below(&path) { self.remove(&path)? } else { directories.push(path) }
             }
         }
         Ok(())
@@ -300,7 +305,7 @@ impl<'a> Unpack<'a> {
     }
 }
 
-/// The folder that a name is in, and the name.
+/// The directory that a name is in, and the name.
 fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
     let name = path.file_name().ok_or_else(|| other("is the root"))?;
     let above = path.parent().filter(|above| !above.as_os_str().is_empty());
@@ -326,7 +331,7 @@ fn inside(bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Gives an open file or folder the owner, attributes and mode of its entry.
+/// Gives an open file or directory the owner, attributes and mode of its entry.
 fn attribute(fd: impl AsFd, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
     let (uid, gid) = owner(entry)?;
     rustix::fs::fchown(&fd, Some(uid), Some(gid))?;

@@ -83,10 +83,10 @@ mod tests {
     use std::path::PathBuf;
     use std::process::Command;
 
-    /// A folder with a disk: an MBR with two partitions, in which is nothing.
-    fn folder_with_disk() -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = folder.path().join("a disk's.raw");
+    /// A directory with a disk: an MBR with two partitions, in which is nothing.
+    fn directory_with_disk() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = directory.path().join("a disk's.raw");
         let mut bytes = vec![0_u8; 4 << 20];
         for (slot, start, count) in [(0, 2048_u32, 1024_u32), (1, 4096, 2048)] {
             let entry = 446 + 16 * slot;
@@ -96,15 +96,15 @@ mod tests {
         }
         bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
         fs::write(&disk, bytes).unwrap();
-        (folder, disk)
+        (directory, disk)
     }
 
     #[test]
     fn the_file_systems_of_a_disk_are_found() {
-        let (folder, disk) = folder_with_disk();
-        let tree = folder.path().join("tree");
+        let (directory, disk) = directory_with_disk();
+        let tree = directory.path().join("tree");
         fs::create_dir(&tree).unwrap();
-        let image = folder.path().join("small.ext4");
+        let image = directory.path().join("small.ext4");
         let mkfs = Command::new("/sbin/mkfs.ext4")
             .args(["-q", "-F", "-d"])
             .args([&tree, &image])
@@ -124,7 +124,7 @@ mod tests {
         let word = |index: u32, path: &Path| format!("vda:{index}:{}", path.display()).into_bytes();
         assert_eq!(words(&disk), (vec![word(2, &disk)], vec![]));
         assert_eq!(words(&image), (vec![word(0, &image)], vec![]));
-        let gone = folder.path().join("gone");
+        let gone = directory.path().join("gone");
         let (found, left) = words(&gone);
         assert_eq!(found, [word(1, &gone)]);
         assert!(left[0].contains("partition 1 is assumed"), "{left:?}");

@@ -142,7 +142,7 @@ impl Draft {
         self.settings.iter().find(|setting| setting.name == name).map_or(&[], |setting| &setting.words)
     }
 
-    /// Whether it is for `start`: its root is a folder, and no disk.
+    /// Whether it is for `start`: its root is a directory, and no disk.
     pub fn is_tree(&self) -> bool {
         !self.has("DISKS") && (self.has("ROOT") || self.has("BASE"))
     }
@@ -154,11 +154,11 @@ impl Draft {
             for name in ["EPHEMERAL", "READONLY", "INIT", "AUTOSTART", "START_DELAY", "RESTART"] {
                 if self.has(name) {
                     self.settings.retain(|setting| setting.name != name);
-                    self.leave(name, "has no effect on what start starts from a folder");
+                    self.leave(name, "has no effect on what start starts from a directory");
                 }
             }
         } else if !self.has("DISKS") {
-            self.leave("root", "there is no disk and no folder yet that it could be booted from");
+            self.leave("root", "there is no disk and no directory yet that it could be booted from");
         }
         self
     }

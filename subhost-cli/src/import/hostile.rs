@@ -12,14 +12,14 @@ use super::{ganeti, libvirt, lxc, nspawn, oci, overlay_boot as of_overlay_boot, 
 
 #[test]
 fn what_is_large_or_no_text_is_not_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let large = folder.path().join("large");
+    let directory = tempfile::tempdir().unwrap();
+    let large = directory.path().join("large");
     fs::File::create(&large).unwrap().set_len(100 << 20).unwrap();
     assert!(super::read(&large).unwrap_err().to_string().contains("larger than"));
     assert!(
         super::read(Path::new("/dev/zero")).unwrap_err().to_string().contains("neither a file nor a pipe")
     );
-    assert!(super::read(folder.path()).is_err());
+    assert!(super::read(directory.path()).is_err());
     for (bytes, reason) in [(&b"a\0b"[..], "NUL byte at byte 1"), (b"ab\xff", "no UTF-8 at byte 2")] {
         assert!(super::text(bytes).unwrap_err().contains(reason));
         for refused in [

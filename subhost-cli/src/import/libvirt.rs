@@ -31,7 +31,7 @@ pub fn read(bytes: &[u8], source: &str) -> Result<Draft, Refused> {
     let domain =
         if domain.has_tag_name("domstatus") { child(domain, "domain").unwrap_or(domain) } else { domain };
     if !domain.has_tag_name("domain") {
-        return Err(format!("is no domain of libvirt, but <{}>", domain.tag_name().name()));
+        return Err(format!("is not a domain of libvirt, but <{}>", domain.tag_name().name()));
     }
     let mut draft = Draft::new(source);
     let mut machine = Vec::new();
@@ -131,7 +131,7 @@ fn memory(draft: &mut Draft, domain: Node<'_, '_>, most: Node<'_, '_>) {
         content(memory).parse::<u64>().ok().zip(factor).and_then(|(number, unit)| number.checked_mul(unit));
     match bytes {
         Some(bytes) => draft.set("MEMORY", size_text(bytes), "<memory>"),
-        None => draft.leave("<memory>", &format!("`{}` of `{unit}` is no size", content(memory))),
+        None => draft.leave("<memory>", &format!("`{}` of `{unit}` is not a size", content(memory))),
     }
 }
 
@@ -369,7 +369,7 @@ MTU=1400
     }
 
     #[test]
-    fn a_container_of_libvirt_is_a_folder() {
+    fn a_container_of_libvirt_is_a_directory() {
         let text = "<domain type='lxc'><name>box</name><memory>65536</memory>
         <os><type>exe</type><init>/sbin/init</init><initenv name='LANG'>C x</initenv></os>
         <idmap><uid start='0' target='200000' count='65536'/><gid start='0' target='200000' count='65536'/></idmap>

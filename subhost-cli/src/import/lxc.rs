@@ -203,7 +203,7 @@ fn limit(draft: &mut Draft, key: &str, value: &str, from: &str) {
         _ if value == "max" || value == "-1" => {}
         "memory.max" | "memory.limit_in_bytes" => match size(value) {
             Some(bytes) => draft.set("MEMORY", size_text(bytes), from),
-            None => draft.leave(from, "is no size"),
+            None => draft.leave(from, "is not a size"),
         },
         "pids.max" => draft.set("TASKS", value, from),
         "io.weight" | "blkio.weight" => {
@@ -214,7 +214,7 @@ fn limit(draft: &mut Draft, key: &str, value: &str, from: &str) {
             let (quota, period) = (numbers.next().flatten(), numbers.next().unwrap_or(Some(100_000)));
             match quota.zip(period).and_then(|(quota, period)| cpus_text(quota, period)) {
                 Some(cpus) => draft.set("CPUS", cpus, from),
-                None => draft.leave(from, "is no quota"),
+                None => draft.leave(from, "is not a quota"),
             }
         }
         "devices.allow" | "devices.deny" => draft.leave(from, "DEVICES names devices by their paths"),

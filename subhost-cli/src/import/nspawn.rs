@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::draft::Draft;
 use super::{Refused, disk, environment, text, yes, yes_no};
 
-/// Where such images are, beside the file's own folder.
+/// Where such images are, beside the file's own directory.
 const MACHINES: &str = "/var/lib/machines";
 
 /// Reads such a file; its name is that of the machine.
@@ -108,12 +108,12 @@ fn settings(text: &str) -> Result<Vec<(String, String, String)>, Refused> {
     Ok(found)
 }
 
-/// The image or folder of that name, where one is looked for.
+/// The image or directory of that name, where one is looked for.
 fn root(draft: &mut Draft, path: &Path, name: &str) {
     let own = path.parent().unwrap_or(Path::new(""));
     let own = std::path::absolute(own).unwrap_or_else(|_| PathBuf::from(MACHINES));
-    for folder in [own, PathBuf::from(MACHINES)] {
-        let (tree, image) = (folder.join(name), folder.join(format!("{name}.raw")));
+    for directory in [own, PathBuf::from(MACHINES)] {
+        let (tree, image) = (directory.join(name), directory.join(format!("{name}.raw")));
         if image.is_file() {
             return disk::add(draft, "vda", &image, &image.display().to_string());
         }
@@ -121,13 +121,13 @@ fn root(draft: &mut Draft, path: &Path, name: &str) {
             draft.set(
                 "ROOT",
                 std::os::unix::ffi::OsStrExt::as_bytes(tree.as_os_str()),
-                "the machine's folder",
+                "the machine's directory",
             );
             return;
         }
     }
     let tree = format!("{MACHINES}/{name}");
-    if draft.try_set("ROOT", &tree, "the machine's folder") {
+    if draft.try_set("ROOT", &tree, "the machine's directory") {
         draft.leave(&tree, &format!("neither it nor {tree}.raw is there"));
     }
 }
@@ -209,9 +209,9 @@ mod tests {
 
     #[test]
     fn settings_of_nspawn_become_settings() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("web.nspawn");
-        fs::create_dir(folder.path().join("web")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web.nspawn");
+        fs::create_dir(directory.path().join("web")).unwrap();
         let text = r#"
 [Exec]
 Boot=yes
@@ -230,7 +230,7 @@ Bridge=br0
 Port=tcp:80
 "#;
         let draft = read(text.as_bytes(), &path, "x").unwrap().settled();
-        let root = folder.path().join("web");
+        let root = directory.path().join("web");
         assert_eq!(
             settings(&draft),
             format!(

@@ -1,4 +1,4 @@
-//! A bundle of the Open Container Initiative: a folder with `config.json` and, mostly, the root.
+//! A bundle of the Open Container Initiative: a directory with `config.json` and, mostly, the root.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub fn read(bytes: &[u8], bundle: &Path, source: &str) -> Result<Draft, Refused>
     let config: Map<String, Value> =
         serde_json::from_str(text(bytes)?).map_err(|error| format!("is no JSON of a bundle: {error}"))?;
     if !config.contains_key("ociVersion") {
-        return Err("has no ociVersion, so it is no config.json of a bundle".to_owned());
+        return Err("has no ociVersion, so it is not a config.json of a bundle".to_owned());
     }
     let mut draft = Draft::new(source);
     for (key, value) in &config {
@@ -51,7 +51,7 @@ fn root(draft: &mut Draft, root: &Value, bundle: &Path) {
     let path = bundle.join(root["path"].as_str().unwrap_or("rootfs"));
     draft.set("ROOT", path.as_os_str().as_bytes(), "root.path");
     if root["readonly"] == true {
-        draft.leave("root.readonly", "start has no folder that is only read; as a BASE it is not changed");
+        draft.leave("root.readonly", "start has no directory that is only read; as a BASE it is not changed");
     }
     others(draft, "root", root, &["path", "readonly"]);
 }
@@ -77,7 +77,7 @@ fn process(draft: &mut Draft, process: &Value) {
     for variable in strings(&process["env"]) {
         environment(draft, variable, &format!("process.env: {variable}"));
     }
-    if process["cwd"].as_str().is_some_and(|folder| folder != "/") {
+    if process["cwd"].as_str().is_some_and(|directory| directory != "/") {
         draft.leave("process.cwd", "the command starts in /");
     }
     if process["user"]["uid"].as_u64().is_some_and(|user| user != 0) {

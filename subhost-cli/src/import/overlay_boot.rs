@@ -7,12 +7,12 @@ use subhost_config::Variables;
 
 use super::draft::Draft;
 
-/// Carries its variables over; relative paths start from the folder of the file.
-pub fn draft_of(variables: &Variables, folder: &Path, source: &str) -> Draft {
+/// Carries its variables over; relative paths start from the directory of the file.
+pub fn draft_of(variables: &Variables, directory: &Path, source: &str) -> Draft {
     let mut draft = Draft::new(source);
     let get = |name: &str| variables.get(name).and_then(|variable| variable.value.first());
     let text = |name: &str| get(name).map(|value| String::from_utf8_lossy(value).into_owned());
-    let base = folder.join(as_path(get("BASE").unwrap_or(b".")));
+    let base = directory.join(as_path(get("BASE").unwrap_or(b".")));
     let below =
         |name: &str, default: &str| clean(&base.join(as_path(get(name).unwrap_or(default.as_bytes()))));
     if let Some(name) = text("NAME") {
@@ -62,7 +62,7 @@ pub fn draft_of(variables: &Variables, folder: &Path, source: &str) -> Draft {
     }
     for (name, why) in [
         ("START", "start gives a shell, or runs a command; boot runs what the guest's own scripts start"),
-        ("LIVE", "the host sees the guest at `live` in the subhost's folder"),
+        ("LIVE", "the host sees the guest at `live` in the subhost's directory"),
         ("LOG", "subhostctl logs shows what a console has said"),
         ("PREMOUNT", "no script of the host's is run"),
         ("POSTMOUNT", "no script of the host's is run"),

@@ -20,17 +20,17 @@ const OF_A_MACHINE: &str = "\
     sandbox serial uuid vga vnc spice watchdog-action D usbdevice soundhw audiodev run-with smbios runas \
     compat";
 
-/// Reads the words of a command line; relative paths start from `folder`.
+/// Reads the words of a command line; relative paths start from `directory`.
 ///
 /// # Errors
 /// It is no such command line.
-pub fn read(words: &[String], folder: &Path, source: &str) -> Result<Draft, Refused> {
+pub fn read(words: &[String], directory: &Path, source: &str) -> Result<Draft, Refused> {
     let program = words.first().map(String::as_str).unwrap_or_default();
     let name = program.rsplit('/').next().unwrap_or_default();
     if !name.starts_with("qemu") && name != "kvm" {
-        return Err(format!("begins with `{program}`, which is no qemu"));
+        return Err(format!("begins with `{program}`, which is not a qemu"));
     }
-    let mut machine = Machine { folder: folder.to_owned(), ..Machine::new(source) };
+    let mut machine = Machine { directory: directory.to_owned(), ..Machine::new(source) };
     let mut words = words[1..].iter();
     while let Some(word) = words.next() {
         let Some(option) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
@@ -59,7 +59,7 @@ pub fn read(words: &[String], folder: &Path, source: &str) -> Result<Draft, Refu
 /// What options that refer to each other have said.
 struct Machine {
     draft: Draft,
-    folder: PathBuf,
+    directory: PathBuf,
     /// Of `-drive` with `if=none` and `-blockdev`, by id.
     images: BTreeMap<String, BTreeMap<String, String>>,
     /// Of `-netdev` and `-net`, by id.
@@ -77,7 +77,7 @@ impl Machine {
     fn new(source: &str) -> Machine {
         Machine {
             draft: Draft::new(source),
-            folder: PathBuf::new(),
+            directory: PathBuf::new(),
             images: BTreeMap::new(),
             networks: BTreeMap::new(),
             devices: Vec::new(),
@@ -143,7 +143,7 @@ impl Machine {
 
     fn add(&mut self, node: &str, path: &str, from: &str) {
         let path = path.strip_prefix("file:").unwrap_or(path);
-        disk::add(&mut self.draft, node, &self.folder.join(path), from);
+        disk::add(&mut self.draft, node, &self.directory.join(path), from);
     }
 
     fn drive(&mut self, mut drive: BTreeMap<String, String>, from: &str) {
@@ -253,7 +253,7 @@ impl Machine {
             digits.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
         match bytes {
             Some(bytes) => self.draft.set("MEMORY", size_text(bytes), from),
-            None => self.draft.leave(from, "is no size"),
+            None => self.draft.leave(from, "is not a size"),
         }
     }
 

@@ -39,10 +39,10 @@ const NAMES: &[&str] = &[
     "WORK",
 ];
 
-/// What the text means to a real bash: each setting's words. It runs in an empty folder, which has to stay so.
+/// What the text means to a real bash: each setting's words. It runs in an empty directory, which has to stay so.
 fn by_bash(text: &str) -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    let folder = tempfile::tempdir().unwrap();
-    let (file, work) = (folder.path().join("config"), folder.path().join("work"));
+    let directory = tempfile::tempdir().unwrap();
+    let (file, work) = (directory.path().join("config"), directory.path().join("work"));
     fs::write(&file, text).unwrap();
     fs::create_dir(&work).unwrap();
     let mut script =

@@ -19,10 +19,10 @@ use crate::layout::{Layout, Name};
 
 pub use mount::{Parts, View};
 
-/// The guest's tree, and the overlay's work folder: in the subhost's folder, or at the top of its image.
+/// The guest's tree, and the overlay's work directory: in the subhost's directory, or at the top of its image.
 const OWN: [&str; 2] = ["root", "work"];
 
-/// Where the host sees the root, and the image, in the subhost's folder.
+/// Where the host sees the root, and the image, in the subhost's directory.
 pub const LIVE: &str = "live";
 /// See [`LIVE`].
 pub const MNT: &str = "mnt";
@@ -30,9 +30,9 @@ pub const MNT: &str = "mnt";
 /// What the root of the subhost is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tree {
-    /// The subhost's folder, without links in its path.
+    /// The subhost's directory, without links in its path.
     #[serde(serialize_with = "json::path")]
-    pub folder: PathBuf,
+    pub directory: PathBuf,
     /// Layers that are only read, the topmost first. Without one, the root is the guest's tree itself.
     #[serde(serialize_with = "json::paths")]
     pub base: Vec<PathBuf>,
@@ -42,7 +42,7 @@ pub struct Tree {
     /// The guest's own tree; in the image, if there is one.
     #[serde(serialize_with = "json::path")]
     pub root: PathBuf,
-    /// The overlay's work folder, beside it.
+    /// The overlay's work directory, beside it.
     #[serde(serialize_with = "json::path")]
     pub work: PathBuf,
 }
@@ -51,43 +51,43 @@ impl Tree {
     /// The tree of a subhost, as its configuration has it.
     ///
     /// # Errors
-    /// It has no folder, or others than root could exchange what is in that.
+    /// It has no directory, or others than root could exchange what is in that.
     pub fn of(layout: &Layout, name: &Name, config: &SubhostConfig) -> Result<Tree, Error> {
         let path = layout.tree(name);
         let refused = |what: String| Complaint::new(format!("subhost {name}: {what}"));
-        let folder = path.canonicalize().map_err(|error| {
-            let complaint = refused(format!("its folder {}: {error}", path.display()));
+        let directory = path.canonicalize().map_err(|error| {
+            let complaint = refused(format!("its directory {}: {error}", path.display()));
             Error::refused(
                 complaint
                     .hint(format!("put a system into {0}/root, or BASE=DIR into {0}/config", path.display())),
             )
         })?;
-        if let Some(reason) = distrust(&folder) {
-            let hint = "only root may own and write it, and the folders above it";
+        if let Some(reason) = distrust(&directory) {
+            let hint = "only root may own and write it, and the directories above it";
             return Err(Error::refused(refused(format!("is not trusted: {reason}")).hint(hint)));
         }
-        let image = folder.join(format!("{name}.img"));
+        let image = directory.join(format!("{name}.img"));
         let has_own = config.root.value.is_some() || config.work.value.is_some();
         let image = (!has_own && image.exists()).then_some(image);
-        let [root, work] = OWN.map(|own| if image.is_some() { own.into() } else { folder.join(own) });
+        let [root, work] = OWN.map(|own| if image.is_some() { own.into() } else { directory.join(own) });
         let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
         Ok(Tree {
             base: config.base.value.iter().map(real).collect(),
             root: config.root.value.as_ref().map_or(root, real),
             work: config.work.value.as_ref().map_or(work, real),
-            folder,
+            directory,
             image,
         })
     }
 
     /// Where the host sees the root.
     pub fn live(&self) -> PathBuf {
-        self.folder.join(LIVE)
+        self.directory.join(LIVE)
     }
 
     /// Where the host sees the image.
     pub fn mnt(&self) -> PathBuf {
-        self.folder.join(MNT)
+        self.directory.join(MNT)
     }
 
     /// The image as a disk.
@@ -96,27 +96,27 @@ impl Tree {
         Some(DiskSpec { node: "image".to_owned(), partition: PartitionChoice::Number(0), image })
     }
 
-    /// What is wrong with the folders.
+    /// What is wrong with the directories.
     pub fn complaints(&self) -> Vec<Complaint> {
         let mut complaints = Vec::new();
-        let mut folder = |setting: &str, path: &Path, hint: &str| match std::fs::metadata(path) {
+        let mut directory = |setting: &str, path: &Path, hint: &str| match std::fs::metadata(path) {
             _ if path == Path::new("/") => complaints.push(
                 Complaint::new(format!("{setting}=/: would give the host's own files to the guest"))
                     .hint("subhostctl run --overlay / shows them to a command, and keeps no change"),
             ),
             Ok(meta) if meta.is_dir() => {}
             Ok(_) => {
-                complaints.push(Complaint::new(format!("{setting}={}: is no folder", path.display())));
+                complaints.push(Complaint::new(format!("{setting}={}: is not a directory", path.display())));
             }
             Err(error) => complaints
                 .push(Complaint::new(format!("{setting}={}: {error}", path.display())).hint(hint.to_owned())),
         };
         for base in &self.base {
-            folder("BASE", base, "it is the system that is shared, as debootstrap makes one");
+            directory("BASE", base, "it is the system that is shared, as debootstrap makes one");
         }
         if self.image.is_none() {
             if self.base.is_empty() {
-                folder("ROOT", &self.root, "without BASE it is the whole system");
+                directory("ROOT", &self.root, "without BASE it is the whole system");
             } else if mount_of(&self.root) != mount_of(&self.work) {
                 complaints.push(Complaint::new(format!(
                     "ROOT={} and WORK={}: are in different mounts, where no overlay can be made",
@@ -128,15 +128,15 @@ impl Tree {
         complaints
     }
 
-    /// Makes what is missing of its folder, and takes it from other users: what is below may be set-user-id.
+    /// Makes what is missing of its directory, and takes it from other users: what is below may be set-user-id.
     ///
     /// # Errors
     /// It cannot be made.
     pub fn prepare(&self) -> Result<Option<String>, Error> {
-        let step = || format!("prepare {}", self.folder.display());
-        let mode = std::fs::metadata(&self.folder).step(step())?.mode();
+        let step = || format!("prepare {}", self.directory.display());
+        let mode = std::fs::metadata(&self.directory).step(step())?.mode();
         for place in [self.live(), self.mnt()] {
-            make_folder(&place, 0o700).step(step())?;
+            make_directory(&place, 0o700).step(step())?;
         }
         if self.image.is_none() && !self.base.is_empty() {
             self.make_own(&self.root, &self.work).step(step())?;
@@ -144,23 +144,23 @@ impl Tree {
         if mode & 0o077 == 0 {
             return Ok(None);
         }
-        std::fs::set_permissions(&self.folder, PermissionsExt::from_mode(0o700)).step(step())?;
+        std::fs::set_permissions(&self.directory, PermissionsExt::from_mode(0o700)).step(step())?;
         Ok(Some(format!(
             "{}: is for root alone from now on, as what is below may be set-user-id",
-            self.folder.display()
+            self.directory.display()
         )))
     }
 
-    /// The guest's tree looks like the base, whose root folder it covers.
+    /// The guest's tree looks like the base, whose root directory it covers.
     fn make_own(&self, root: &Path, work: &Path) -> io::Result<()> {
-        if make_folder(root, 0o755)?
+        if make_directory(root, 0o755)?
             && let Some(base) = self.base.first()
         {
             let meta = std::fs::metadata(base)?;
             chown(root, Some(meta.uid()), Some(meta.gid()))?;
             std::fs::set_permissions(root, meta.permissions())?;
         }
-        make_folder(work, 0o700).map(drop)
+        make_directory(work, 0o700).map(drop)
     }
 
     /// As the commands that do the same by hand.
@@ -185,14 +185,14 @@ impl Tree {
     }
 }
 
-/// The mount that a folder is in, or is going to be in.
+/// The mount that a directory is in, or is going to be in.
 fn mount_of(path: &Path) -> Option<MountId> {
     let there = path.ancestors().find_map(|path| RootDir::open(path).ok())?;
     MountId::of(there.as_fd()).ok()
 }
 
 /// True if it was not there before.
-fn make_folder(path: &Path, mode: u32) -> io::Result<bool> {
+fn make_directory(path: &Path, mode: u32) -> io::Result<bool> {
     match std::fs::DirBuilder::new().mode(mode).create(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -200,9 +200,9 @@ fn make_folder(path: &Path, mode: u32) -> io::Result<bool> {
     }
 }
 
-/// Why others than root could exchange what is in a folder, if they could.
-fn distrust(folder: &Path) -> Option<String> {
-    folder.ancestors().find_map(|path| {
+/// Why others than root could exchange what is in a directory, if they could.
+fn distrust(directory: &Path) -> Option<String> {
+    directory.ancestors().find_map(|path| {
         let meta = std::fs::metadata(path).ok()?;
         let is_sticky = meta.mode() & 0o1000 != 0;
         match (meta.uid(), meta.mode() & 0o022) {

@@ -107,7 +107,7 @@ impl Tree {
     /// # Errors
     /// The first step that failed.
     pub fn open(&self, image: Option<Mount>, writable: bool) -> Result<(RootDir, Option<Mount>), Error> {
-        let step = || format!("open the root of {}", self.folder.display());
+        let step = || format!("open the root of {}", self.directory.display());
         if self.base.is_empty() {
             let Some(image) = image else { return Ok((RootDir::open(&self.root).step(step())?, None)) };
             let top = self.demand_own(&image)?;
@@ -149,7 +149,7 @@ impl Tree {
 
     /// Attaches the image, and sees to it that what the root is made of is in it.
     fn attach_image(&self, image: &Mount, at: &Path) -> Result<(), Error> {
-        let step = || format!("mount the image in {}", self.folder.display());
+        let step = || format!("mount the image in {}", self.directory.display());
         std::fs::create_dir(at).step(step())?;
         image.attach_at(at).step(step())?;
         let [root, work] = OWN.map(|own| at.join(own));
@@ -159,14 +159,14 @@ impl Tree {
         self.demand_own(image).map(drop)
     }
 
-    /// The folders in the image may be links that lead out of it.
+    /// The directories in the image may be links that lead out of it.
     fn demand_own(&self, image: &Mount) -> Result<RootDir, Error> {
-        let step = || format!("mount the image in {}", self.folder.display());
+        let step = || format!("mount the image in {}", self.directory.display());
         let top = image.root().step(step())?;
         for own in OWN.iter().take(if self.base.is_empty() { 1 } else { 2 }) {
             let kind = top.symlink_metadata(Path::new(own)).step(step())?.kind;
             if kind != FileKind::Directory {
-                return Err(format!("/{own} in it is no folder")).step(step());
+                return Err(format!("/{own} in it is not a directory")).step(step());
             }
         }
         Ok(top)
@@ -217,7 +217,7 @@ impl Tree {
         work: &Path,
         user_namespace: BorrowedFd<'_>,
     ) -> subhost_mount::Result<Mount> {
-        // Both have to be in one mount, so it is the folder above both that is mapped.
+        // Both have to be in one mount, so it is the directory above both that is mapped.
         let above = above_both(root, work);
         let mapped = Layer::open(above)?.idmapped(user_namespace)?;
         let below = |path: &Path| mapped.below(path.strip_prefix(above).unwrap_or(path));
@@ -266,7 +266,7 @@ fn map_all(mount: &Mount, user_namespace: BorrowedFd<'_>, place: &Path) -> Resul
     })
 }
 
-/// The folder that is nearest to both.
+/// The directory that is nearest to both.
 fn above_both<'a>(root: &'a Path, work: &Path) -> &'a Path {
     root.ancestors().find(|above| work.starts_with(above)).unwrap_or(root)
 }
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_above_both_is_the_nearest() {
+    fn the_directory_above_both_is_the_nearest() {
         for (root, work, above) in [
             ("/opt/subhost/web/root", "/opt/subhost/web/work", "/opt/subhost/web"),
             ("/srv/a/root", "/srv/b/work", "/srv"),

@@ -14,7 +14,7 @@ impl Facts for World {
 
     fn file(&mut self, operator: &[u8], path: &[u8]) -> Result<bool, ()> {
         let path = std::str::from_utf8(path).expect("a path of the tests");
-        // The folder of the tests is empty.
+        // The directory of the tests is empty.
         let kind = path.starts_with('/').then(|| fs::metadata(path).ok()).flatten().map(|it| it.file_type());
         match operator {
             b"-a" | b"-e" => Ok(kind.is_some()),

@@ -104,7 +104,7 @@ impl Shell<'_> {
         };
         let value = self.printed(format, arguments, span)?;
         let Some((name, subscript)) = element_named(target) else {
-            let message = format!("`{}` is no name of a variable", String::from_utf8_lossy(target));
+            let message = format!("`{}` is not the name of a variable", String::from_utf8_lossy(target));
             return self.refuse(code::COMMAND, span, message, "");
         };
         match subscript {

@@ -95,7 +95,7 @@ impl Facts for ShellFacts<'_, '_> {
 
     fn files(&mut self, operator: &[u8], _: &[u8], _: &[u8]) -> Run<bool> {
         let message =
-            format!("`{}` is refused: the age of files is no fact", String::from_utf8_lossy(operator));
+            format!("`{}` is refused: the age of files is not a fact", String::from_utf8_lossy(operator));
         self.shell.refuse(code::FILE_ACCESS, self.span, message, "")
     }
 

@@ -19,7 +19,7 @@ use crate::span::Span;
 /// Which files a script may include.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IncludePolicy {
-    folders: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
     owner: u32,
     anybody: bool,
 }
@@ -30,10 +30,10 @@ impl IncludePolicy {
         Self::default()
     }
 
-    /// Files under these folders (absolute paths) that only root could have written, as
+    /// Files under these directories (absolute paths) that only root could have written, as
     /// [`load`](fn@crate::load) judges it.
-    pub fn folders<P: Into<PathBuf>>(folders: impl IntoIterator<Item = P>) -> Self {
-        Self { folders: folders.into_iter().map(Into::into).collect(), ..Self::default() }
+    pub fn directories<P: Into<PathBuf>>(directories: impl IntoIterator<Item = P>) -> Self {
+        Self { directories: directories.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
     /// The same where another user is trusted like root.
@@ -52,7 +52,7 @@ impl IncludePolicy {
 /// Which files a script may look at, by `[ -e … ]`, by patterns and by `$(<FILE)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FilePolicy {
-    folders: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
 }
 
 impl FilePolicy {
@@ -61,10 +61,10 @@ impl FilePolicy {
         Self::default()
     }
 
-    /// What lies under these folders (absolute paths). A symbolic link that leads out of its folder is not
+    /// What lies under these directories (absolute paths). A symbolic link that leads out of its directory is not
     /// followed.
-    pub fn folders<P: Into<PathBuf>>(folders: impl IntoIterator<Item = P>) -> Self {
-        Self { folders: folders.into_iter().map(Into::into).collect() }
+    pub fn directories<P: Into<PathBuf>>(directories: impl IntoIterator<Item = P>) -> Self {
+        Self { directories: directories.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -75,14 +75,14 @@ impl Shell<'_> {
     /// The text of a file to include.
     pub(super) fn load_include(&mut self, path: &Path, span: Span) -> Run<Vec<u8>> {
         let policy = &self.settings.includes;
-        if policy.folders.is_empty() {
-            let hint = "copy the assignments over, or allow the folder";
+        if policy.directories.is_empty() {
+            let hint = "copy the assignments over, or allow the directory";
             return self.refuse(code::INCLUDE, span, "includes are not allowed here", hint);
         }
-        if below(&policy.folders, path).is_none() {
-            let folders: Vec<String> =
-                policy.folders.iter().map(|folder| folder.display().to_string()).collect();
-            let message = format!("{} is not below {}", path.display(), folders.join(" or "));
+        if below(&policy.directories, path).is_none() {
+            let directories: Vec<String> =
+                policy.directories.iter().map(|directory| directory.display().to_string()).collect();
+            let message = format!("{} is not below {}", path.display(), directories.join(" or "));
             return self.refuse(code::INCLUDE, span, message, "name the file by its full path");
         }
         match load_owned_by(path, policy.owner) {
@@ -140,31 +140,31 @@ impl Shell<'_> {
 
     /// Opens a file if the policy allows it.
     fn open(&mut self, path: &[u8], flags: OFlags, span: Span) -> Run<Option<OwnedFd>> {
-        // `Path` forgets a slash at the end, which asks for a folder, and follows links.
+        // `Path` forgets a slash at the end, which asks for a directory, and follows links.
         let flags = match path.ends_with(b"/") {
             true => (flags - OFlags::NOFOLLOW) | OFlags::DIRECTORY,
             false => flags,
         };
         let absolute = Path::new(OsStr::from_bytes(path));
-        let folders = &self.settings.files.folders;
-        let Some((folder, rest)) = below(folders, absolute) else {
+        let directories = &self.settings.files.directories;
+        let Some((directory, rest)) = below(directories, absolute) else {
             let path = absolute.display();
-            let message = match folders.is_empty() {
+            let message = match directories.is_empty() {
                 true => format!("files are not looked at here, so nobody knows of {path}"),
-                false => format!("{path} is not below a folder that may be looked at"),
+                false => format!("{path} is not below a directory that may be looked at"),
             };
             return self.refuse(code::FILE_ACCESS, span, message, "write down what is so");
         };
         let opened = rustix::fs::openat(
             CWD,
-            folder,
+            directory,
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )
-        .and_then(|folder| {
+        .and_then(|directory| {
             let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-            rustix::fs::openat2(folder, rest, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+            rustix::fs::openat2(directory, rest, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
         });
         match opened {
             Ok(file) => Ok(Some(file)),
@@ -177,7 +177,7 @@ impl Shell<'_> {
     fn refuse_file<T>(&mut self, what: &str, path: &[u8], error: Errno, span: Span) -> Run<T> {
         let path = String::from_utf8_lossy(path).into_owned();
         let reason = match error {
-            Errno::XDEV => "a link leads out of the folder".to_owned(),
+            Errno::XDEV => "a link leads out of the directory".to_owned(),
             error => std::io::Error::from(error).to_string(),
         };
         self.refuse(code::FILE_ACCESS, span, format!("{what} {path}: {reason}"), "")
@@ -191,7 +191,7 @@ impl Shell<'_> {
                 self.open(path, flags, span)?
             }
             Some(_) => {
-                let message = format!("{} is no regular file", String::from_utf8_lossy(path));
+                let message = format!("{} is not a regular file", String::from_utf8_lossy(path));
                 return self.refuse(code::FILE_ACCESS, span, message, "");
             }
             None => None,
@@ -231,7 +231,7 @@ impl Shell<'_> {
             _ => false,
         };
         let is_written = parts.iter().any(written);
-        if self.settings.files.folders.is_empty() || !is_written {
+        if self.settings.files.directories.is_empty() || !is_written {
             return if is_written {
                 let message = "bash would look for files that match this pattern";
                 self.refuse(code::FILE_PATTERN, span, message, "quote the word")
@@ -263,25 +263,25 @@ impl Shell<'_> {
         for (position, component) in components.iter().enumerate() {
             let pattern = self.pattern_of(component, span)?;
             let mut next = Vec::new();
-            for folder in found {
+            for directory in found {
                 let literal = pattern.is_literal();
                 if literal {
-                    let path = [&folder, component.bytes()].concat();
-                    // The folders above those that may be looked at are taken for there.
+                    let path = [&directory, component.bytes()].concat();
+                    // The directories above those that may be looked at are taken for there.
                     let above = self
                         .settings
                         .files
-                        .folders
+                        .directories
                         .iter()
                         .any(|allowed| allowed.as_os_str().as_bytes().starts_with(&path));
                     if above || self.look(&path, position < last, span)?.is_some() {
                         next.push(path);
                     }
                 } else {
-                    for name in self.names_in(&folder, span)? {
+                    for name in self.names_in(&directory, span)? {
                         let hidden = name.starts_with(b".") && component.bytes().first() != Some(&b'.');
                         if !hidden && self.with_steps(span, |steps| pattern.matches(&name, steps))? {
-                            next.push([&folder[..], &name].concat());
+                            next.push([&directory[..], &name].concat());
                         }
                     }
                 }
@@ -295,37 +295,37 @@ impl Shell<'_> {
         Ok(found)
     }
 
-    /// The names in a folder; none if it is not there.
-    fn names_in(&mut self, folder: &[u8], span: Span) -> Run<Vec<Vec<u8>>> {
+    /// The names in a directory; none if it is not there.
+    fn names_in(&mut self, directory: &[u8], span: Span) -> Run<Vec<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let Some(opened) = self.open(folder, flags, span)? else { return Ok(Vec::new()) };
+        let Some(opened) = self.open(directory, flags, span)? else { return Ok(Vec::new()) };
         let mut names = Vec::new();
         let entries = match rustix::fs::Dir::read_from(&opened) {
             Ok(entries) => entries,
-            Err(error) => return self.refuse_file("read", folder, error, span),
+            Err(error) => return self.refuse_file("read", directory, error, span),
         };
         for entry in entries {
             self.step(1, span)?;
             match entry {
                 Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
                 Ok(entry) => names.push(entry.file_name().to_bytes().to_vec()),
-                Err(error) => return self.refuse_file("read", folder, error, span),
+                Err(error) => return self.refuse_file("read", directory, error, span),
             }
             if names.len() > MAX_NAMES {
-                return self.refuse(code::FILE_ACCESS, span, "this folder holds too many files", "");
+                return self.refuse(code::FILE_ACCESS, span, "this directory holds too many files", "");
             }
         }
         Ok(names)
     }
 }
 
-/// The folder of the list that a path lies in, and the rest of the path. No `..` is allowed in it.
-fn below<'f, 'p>(folders: &'f [PathBuf], path: &'p Path) -> Option<(&'f Path, &'p Path)> {
+/// The directory of the list that a path lies in, and the rest of the path. No `..` is allowed in it.
+fn below<'f, 'p>(directories: &'f [PathBuf], path: &'p Path) -> Option<(&'f Path, &'p Path)> {
     let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if !path.is_absolute() || !plain {
         return None;
     }
-    folders.iter().find_map(|folder| Some((folder.as_path(), path.strip_prefix(folder).ok()?)))
+    directories.iter().find_map(|directory| Some((directory.as_path(), path.strip_prefix(directory).ok()?)))
 }
 
 /// The parts of a pattern between the slashes.

@@ -41,7 +41,7 @@ impl Shell<'_> {
     pub(super) fn resolved_to_read(&mut self, name: &str, index: i64, span: Span) -> Run<u64> {
         let is_array = self.variables.get(name).is_some_and(|variable| is_array(&variable.value));
         if index < 0 && !is_array {
-            let message = format!("index {index} of {name}, which is no array");
+            let message = format!("index {index} of {name}, which is not an array");
             return self.refuse(code::SUBSCRIPT_RANGE, span, message, "");
         }
         self.resolved(name, index, span)

@@ -232,7 +232,7 @@ impl Shell<'_> {
     pub(super) fn check_readable(&mut self, name: &str, span: Span) -> Run {
         self.bring_ifs(name, span);
         if self.variables.declared(name).is_none() && shell_variable::is_set_by_bash(name) {
-            let message = format!("{name} is set by bash itself, and is no fact of the file");
+            let message = format!("{name} is set by bash itself, and is not a fact of the file");
             return self.refuse(code::SHELL_VARIABLE_READ, span, message, "set it in the file first");
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `~`, which stands for a home folder where bash looks for one.
+//! `~`, which stands for a home directory where bash looks for one.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::code;
 use crate::span::Span;
 
 impl Shell<'_> {
-    /// Puts the home folder in for an unquoted `~` where bash does: at the beginning, and in an assignment behind each
+    /// Puts the home directory in for an unquoted `~` where bash does: at the beginning, and in an assignment behind each
     /// colon too.
     pub(super) fn tilde<'p>(
         &mut self,
@@ -41,7 +41,7 @@ impl Shell<'_> {
                 let length = behind.iter().position(ends);
                 let runs_on = length.is_none() && position + 1 < parts.len();
                 if runs_on || length.unwrap_or(behind.len()) > 0 {
-                    let hint = "quote it, or write the folder in full";
+                    let hint = "quote it, or write the directory in full";
                     return self.refuse(code::TILDE, span, "this `~` may mean the home of a user", hint);
                 }
                 if !literal.is_empty() {
@@ -62,7 +62,7 @@ impl Shell<'_> {
             Some(home) => Ok(home.to_vec()),
             None => {
                 let message = "`~` means $HOME, which is not set in the file";
-                self.refuse(code::TILDE, span, message, "quote it, or write the folder in full")
+                self.refuse(code::TILDE, span, message, "quote it, or write the directory in full")
             }
         }
     }
@@ -74,8 +74,8 @@ impl Shell<'_> {
             _ => false,
         };
         if parts.iter().any(hidden) {
-            let hint = "quote it, or write the folder in full";
-            return self.refuse(code::TILDE, span, "bash may expand this `~` to a home folder", hint);
+            let hint = "quote it, or write the directory in full";
+            return self.refuse(code::TILDE, span, "bash may expand this `~` to a home directory", hint);
         }
         Ok(())
     }

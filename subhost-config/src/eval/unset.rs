@@ -42,7 +42,7 @@ impl Shell<'_> {
     /// `unset NAME`; with `reference` only a reference, not what it refers to.
     fn unset_variable(&mut self, name: &str, reference: bool, span: Span) -> Run {
         if !is_name(name.as_bytes()) {
-            let message = format!("`{name}` is no name of a variable");
+            let message = format!("`{name}` is not the name of a variable");
             return self.refuse(code::DECLARATION, span, message, "");
         }
         let is_reference =
@@ -87,7 +87,7 @@ impl Shell<'_> {
         let name = self.referenced(name, span)?;
         self.check_unset(&name, span)?;
         if self.variables.get(&name).is_none_or(|variable| matches!(variable.value, Value::Scalar(_))) {
-            let message = format!("{name} is no array");
+            let message = format!("{name} is not an array");
             return self.refuse(code::SUBSCRIPT, span, message, "");
         }
         let key = self.write_key(&name, &Word::of_literal(inside.as_bytes(), span))?;

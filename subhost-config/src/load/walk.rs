@@ -1,4 +1,4 @@
-//! Opening a path one name at a time, and judging each folder and link on the way.
+//! Opening a path one name at a time, and judging each directory and link on the way.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -18,8 +18,8 @@ const MAX_LINKS: usize = 40;
 pub(super) fn open(path: &Path, owner: u32) -> Result<(OwnedFd, Trust), LoadError> {
     let absolute =
         std::path::absolute(path).map_err(|source| LoadError::Open { path: path.to_owned(), source })?;
-    let mut walk = Walk { folder: root()?, place: PathBuf::from("/"), owner, reason: None };
-    walk.judge_folder()?;
+    let mut walk = Walk { directory: root()?, place: PathBuf::from("/"), owner, reason: None };
+    walk.judge_directory()?;
     let mut names = names_of(absolute.as_os_str().as_bytes());
     let mut links = 0;
     while let Some(name) = names.pop_front() {
@@ -31,10 +31,10 @@ pub(super) fn open(path: &Path, owner: u32) -> Result<(OwnedFd, Trust), LoadErro
                     return Err(walk.error(&name, rustix::io::Errno::LOOP));
                 }
                 walk.judge(&walk.place.join(&name), &found);
-                let target =
-                    readlinkat(&walk.folder, &name, Vec::new()).map_err(|errno| walk.error(&name, errno))?;
+                let target = readlinkat(&walk.directory, &name, Vec::new())
+                    .map_err(|errno| walk.error(&name, errno))?;
                 if target.as_bytes().starts_with(b"/") {
-                    walk.folder = root()?;
+                    walk.directory = root()?;
                     walk.place = PathBuf::from("/");
                 }
                 for name in names_of(target.as_bytes()).into_iter().rev() {
@@ -50,8 +50,8 @@ pub(super) fn open(path: &Path, owner: u32) -> Result<(OwnedFd, Trust), LoadErro
 }
 
 struct Walk {
-    folder: OwnedFd,
-    /// What `folder` is called, for messages.
+    directory: OwnedFd,
+    /// What `directory` is called, for messages.
     place: PathBuf,
     owner: u32,
     /// The first reason not to trust.
@@ -60,26 +60,26 @@ struct Walk {
 
 impl Walk {
     fn stat(&self, name: &OsStr) -> Result<Stat, LoadError> {
-        statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| self.error(name, errno))
+        statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| self.error(name, errno))
     }
 
     fn enter(&mut self, name: &OsStr) -> Result<(), LoadError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        self.folder =
-            openat(&self.folder, name, flags, Mode::empty()).map_err(|errno| self.error(name, errno))?;
+        self.directory =
+            openat(&self.directory, name, flags, Mode::empty()).map_err(|errno| self.error(name, errno))?;
         if name == ".." {
             self.place.pop();
         } else {
             self.place.push(name);
         }
-        self.judge_folder()
+        self.judge_directory()
     }
 
     fn open_file(mut self, name: &OsStr) -> Result<(OwnedFd, Trust), LoadError> {
         // Never wait for a writer, should it have become a FIFO since.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file =
-            openat(&self.folder, name, flags, Mode::empty()).map_err(|errno| self.error(name, errno))?;
+            openat(&self.directory, name, flags, Mode::empty()).map_err(|errno| self.error(name, errno))?;
         let found = fstat(&file).map_err(|errno| self.error(name, errno))?;
         let path = self.place.join(name);
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
@@ -94,11 +94,11 @@ impl Walk {
         Ok((file, trust))
     }
 
-    fn judge_folder(&mut self) -> Result<(), LoadError> {
-        let found = fstat(&self.folder).map_err(|errno| self.error(OsStr::new("."), errno))?;
+    fn judge_directory(&mut self) -> Result<(), LoadError> {
+        let found = fstat(&self.directory).map_err(|errno| self.error(OsStr::new("."), errno))?;
         let place = self.place.clone();
         self.judge(&place, &found);
-        // In a sticky folder others may add, but not exchange what is not theirs; each entry's owner is looked
+        // In a sticky directory others may add, but not exchange what is not theirs; each entry's owner is looked
         // at as well.
         let sticky = Mode::from_raw_mode(found.st_mode).contains(Mode::SVTX) && found.st_uid == 0;
         self.judge_mode(&place, &found, sticky);
@@ -143,7 +143,7 @@ fn root() -> Result<OwnedFd, LoadError> {
 }
 
 /// The names of a path. `..` stays: it is resolved where it stands, behind links. A `.` at the end stays too, as
-/// it asks for a folder.
+/// it asks for a directory.
 fn names_of(path: &[u8]) -> VecDeque<OsString> {
     let names = Path::new(OsStr::from_bytes(path)).components().filter_map(|component| match component {
         Component::Normal(name) => Some(name.to_owned()),

@@ -33,7 +33,7 @@ impl Parser<'_> {
     /// Complains of `$0`, `$$` and the like.
     fn refuse_special(&mut self, byte: u8, start: usize, quoted: bool) {
         let span = self.cursor.span_since(start);
-        let message = format!("`${}` is refused: it is no fact of the file", char::from(byte));
+        let message = format!("`${}` is refused: it is not a fact of the file", char::from(byte));
         let hint = if quoted { "for a dollar sign write `\\$`" } else { "for a dollar sign write `'$'`" };
         self.complaints.error(code::SPECIAL_PARAMETER, span, message, hint);
     }

@@ -23,7 +23,7 @@ impl AddressSpec {
     pub fn parse(text: &[u8]) -> Result<Self, SpecError> {
         const FORM: &str = "write `address/prefix` for eth0, else as in `eth1=192.0.2.7/24`";
         let wrong = |message: &str| SpecError::about(code::SETTING_VALUE, text, message).with_hint(FORM);
-        let whole = std::str::from_utf8(text).map_err(|_| wrong("is no address"))?;
+        let whole = std::str::from_utf8(text).map_err(|_| wrong("is not an address"))?;
         let (cable, rest) = match whole.split_once('=') {
             None => (0, whole),
             Some((card, rest)) => {
@@ -32,9 +32,9 @@ impl AddressSpec {
             }
         };
         let (address, prefix_len) =
-            read_network(rest).ok_or_else(|| wrong("is no address with its prefix"))?;
+            read_network(rest).ok_or_else(|| wrong("is not an address with its prefix"))?;
         if address.is_multicast() || address.is_unspecified() {
-            return Err(wrong("is no address that a card can have"));
+            return Err(wrong("is not an address that a card can have"));
         }
         Ok(Self { cable, address, prefix_len })
     }
@@ -67,7 +67,7 @@ impl RouteSpec {
         let read = parts
             .and_then(|(network, gateway)| Some((read_network(network)?, host(gateway.as_bytes()).ok()?)));
         let Some(((destination, prefix_len), gateway)) = read else {
-            return Err(wrong("is no route"));
+            return Err(wrong("is not a route"));
         };
         if destination.is_ipv4() != gateway.is_ipv4() {
             return Err(wrong("mixes IPv4 and IPv6"));
@@ -94,7 +94,7 @@ pub(super) fn host(text: &[u8]) -> Result<IpAddr, SpecError> {
         Some(address) if !address.is_multicast() && !address.is_unspecified() => Ok(address),
         _ => {
             let hint = "write an address without a prefix: 192.0.2.1, 2001:db8::1";
-            Err(SpecError::about(code::SETTING_VALUE, text, "is no address of a host").with_hint(hint))
+            Err(SpecError::about(code::SETTING_VALUE, text, "is not an address of a host").with_hint(hint))
         }
     }
 }

@@ -26,7 +26,7 @@ impl CableSpec {
         let shown = char::from(separator);
         if text.is_empty() {
             let hint = format!("a cable without bridge and address is `{shown}`");
-            return Err(SpecError::new(code::CABLE, "an empty word is no cable").with_hint(hint));
+            return Err(SpecError::new(code::CABLE, "an empty word is not a cable").with_hint(hint));
         }
         let (bridge, mac) = match text.iter().position(|&byte| byte == separator) {
             Some(at) => (&text[..at], &text[at + 1..]),
@@ -69,7 +69,7 @@ fn read_bridge(text: &[u8]) -> Result<String, SpecError> {
     };
     match std::str::from_utf8(text) {
         Ok(name) if name != "." && name != ".." && !name.contains(is_odd) => Ok(name.to_owned()),
-        _ => Err(wrong("is no name of a bridge")),
+        _ => Err(wrong("is not the name of a bridge")),
     }
 }
 
@@ -156,10 +156,10 @@ mod tests {
     #[test]
     fn refuses_what_is_no_cable() {
         for (text, message, hint) in [
-            ("", "an empty word is no cable", Some("a cable without bridge and address is `:`")),
-            ("a/b:", "`a/b` is no name of a bridge", None),
-            ("a b:", "`a b` is no name of a bridge", None),
-            ("..:", "`..` is no name of a bridge", None),
+            ("", "an empty word is not a cable", Some("a cable without bridge and address is `:`")),
+            ("a/b:", "`a/b` is not the name of a bridge", None),
+            ("a b:", "`a b` is not the name of a bridge", None),
+            ("..:", "`..` is not the name of a bridge", None),
             (
                 "abcdefghijklmnop:",
                 "`abcdefghijklmnop` is longer than 15 bytes, too long for a bridge's name",

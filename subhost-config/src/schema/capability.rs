@@ -61,7 +61,7 @@ impl Capability {
         let name = lower.strip_prefix(b"cap_").unwrap_or(&lower);
         let number = NAMES.iter().position(|known| known.as_bytes() == name);
         number.and_then(|number| u8::try_from(number).ok()).map(Self).ok_or_else(|| {
-            SpecError::about(code::SETTING_VALUE, text, "is no capability")
+            SpecError::about(code::SETTING_VALUE, text, "is not a capability")
                 .with_hint("write the names of capabilities(7), as in `net_admin`")
         })
     }

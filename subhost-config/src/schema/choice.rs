@@ -114,7 +114,7 @@ pub(super) fn subhost_name(text: &[u8]) -> Result<String, SpecError> {
         Ok(name) if starts_well && text.len() <= 63 && text.iter().all(is_part) => Ok(name.to_owned()),
         _ => {
             let hint = "a name is letters, digits, `_`, `-` and `.`, 63 at most, and begins with none of the last two";
-            Err(SpecError::about(code::SETTING_VALUE, text, "is no name of a subhost").with_hint(hint))
+            Err(SpecError::about(code::SETTING_VALUE, text, "is not the name of a subhost").with_hint(hint))
         }
     }
 }
@@ -126,7 +126,7 @@ pub(super) fn filesystem(text: &[u8]) -> Result<String, SpecError> {
         Ok(name) if (1..=32).contains(&text.len()) && text.iter().all(is_part) => Ok(name.to_owned()),
         _ => {
             let hint = "write types as `blkid` names them, as in `( vfat f2fs )`";
-            Err(SpecError::about(code::SETTING_VALUE, text, "is no type of file system").with_hint(hint))
+            Err(SpecError::about(code::SETTING_VALUE, text, "is not a type of file system").with_hint(hint))
         }
     }
 }

@@ -118,9 +118,9 @@ settings! {
     nesting: one bool = "NESTING", false, choice::yes_no, choice::written_yes_no;
     /// `BASE`: the read-only layers, topmost first.
     base: list PathBuf = "BASE", Vec::new(), path::absolute, |it| path::written(it), path::check_layers;
-    /// `ROOT`: the guest's own tree; none for `root` in the subhost's folder.
+    /// `ROOT`: the guest's own tree; none for `root` in the subhost's directory.
     root: maybe PathBuf = "ROOT", None, path::absolute, |it| path::written(it);
-    /// `WORK`: the overlay's work folder; none for `work` in the subhost's folder.
+    /// `WORK`: the overlay's work directory; none for `work` in the subhost's directory.
     work: maybe PathBuf = "WORK", None, path::absolute, |it| path::written(it);
     /// `CMDLINE`: what the guest sees in `/proc/cmdline`.
     cmdline: maybe OsString = "CMDLINE", None, choice::command_line, |it| choice::written_os(it);

@@ -55,7 +55,7 @@ impl DiskSpec {
         let wrong = |message: &str| SpecError::about(code::DISK, text, message);
         let mut parts = text.splitn(3, |&byte| byte == b':');
         let (Some(node), Some(partition), Some(image)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(wrong("is no disk").with_hint(FORM));
+            return Err(wrong("is not a disk").with_hint(FORM));
         };
         let (node, partition) = (read_node(node)?, read_partition(partition)?);
         let image = read_image(image).map_err(|error| match partition {
@@ -72,7 +72,7 @@ impl DiskSpec {
             PartitionChoice::By(_) => spec.node_name_of(1),
         };
         if RESERVED.contains(&name.as_str()) || is_terminal(&name) {
-            let message = format!("/dev/{name} is no disk's name, the guest needs it");
+            let message = format!("/dev/{name} is not a disk's name, the guest needs it");
             return Err(
                 SpecError::new(code::DISK, message).with_hint("name the disk as in the VM: vda, sda…")
             );
@@ -142,7 +142,7 @@ fn read_node(text: &[u8]) -> Result<String, SpecError> {
         Ok(name) if is_name => Ok(name.to_owned()),
         _ => {
             let hint = "a device name is small letters and digits, without `/dev/`: vda, sdb, nvme0n1";
-            Err(wrong("is no device name").with_hint(hint))
+            Err(wrong("is not a device name").with_hint(hint))
         }
     }
 }
@@ -169,7 +169,7 @@ fn read_partition(text: &[u8]) -> Result<PartitionChoice, SpecError> {
                 "a partition is a number from 1 to {MAX_PARTITION}, or {} and a value; 0 or nothing is the whole image",
                 KEYS.map(|key| format!("{key}=")).join(", ")
             );
-            SpecError::about(code::DISK, text, "is no partition").with_hint(hint)
+            SpecError::about(code::DISK, text, "is not a partition").with_hint(hint)
         })
 }
 
@@ -178,8 +178,8 @@ fn read_image(text: &[u8]) -> Result<PathBuf, SpecError> {
     match text {
         b"" => Err(SpecError::new(code::DISK, "the disk has no image").with_hint(FORM)),
         _ if text.len() > MAX_PATH_BYTES => Err(wrong("is too long for a path")),
-        _ if text.contains(&0) => Err(wrong("holds a NUL byte and is no path")),
-        [b'/', .., b'/'] | [b'/'] => Err(wrong("is a folder, not an image")),
+        _ if text.contains(&0) => Err(wrong("holds a NUL byte and is not a path")),
+        [b'/', .., b'/'] | [b'/'] => Err(wrong("is a directory, not an image")),
         [b'/', ..] => Ok(PathBuf::from(OsString::from_vec(text.to_vec()))),
         _ => Err(wrong("is a relative path").with_hint("write the image's full path, from `/` on")),
     }
@@ -272,28 +272,28 @@ mod tests {
     #[test]
     fn refuses_what_is_no_disk() {
         for (spec, message) in [
-            ("", "`` is no disk"),
-            ("vda", "`vda` is no disk"),
-            ("vda:1", "`vda:1` is no disk"),
+            ("", "`` is not a disk"),
+            ("vda", "`vda` is not a disk"),
+            ("vda:1", "`vda:1` is not a disk"),
             (":1:/a", "the disk has no device name"),
-            ("/dev/vda:1:/a", "`/dev/vda` is no device name"),
-            ("Vda:1:/a", "`Vda` is no device name"),
-            ("1a:1:/a", "`1a` is no device name"),
-            ("vda\x1b[0m:1:/a", "`vda\\x1b[0m` is no device name"),
-            ("vda:x:/a", "`x` is no partition"),
-            ("vda:+1:/a", "`+1` is no partition"),
-            ("vda:256:/a", "`256` is no partition"),
-            ("vda:99999999999999999999:/a", "`99999999999999999999` is no partition"),
-            ("vda:LABEL=:/a", "`LABEL=` is no partition"),
-            ("vda:label=a:/a", "`label=a` is no partition"),
-            ("vda:LABEL=\x1b:/a", "`LABEL=\\x1b` is no partition"),
+            ("/dev/vda:1:/a", "`/dev/vda` is not a device name"),
+            ("Vda:1:/a", "`Vda` is not a device name"),
+            ("1a:1:/a", "`1a` is not a device name"),
+            ("vda\x1b[0m:1:/a", "`vda\\x1b[0m` is not a device name"),
+            ("vda:x:/a", "`x` is not a partition"),
+            ("vda:+1:/a", "`+1` is not a partition"),
+            ("vda:256:/a", "`256` is not a partition"),
+            ("vda:99999999999999999999:/a", "`99999999999999999999` is not a partition"),
+            ("vda:LABEL=:/a", "`LABEL=` is not a partition"),
+            ("vda:label=a:/a", "`label=a` is not a partition"),
+            ("vda:LABEL=\x1b:/a", "`LABEL=\\x1b` is not a partition"),
             ("vda:1:", "the disk has no image"),
             ("vda:1:a.raw", "`a.raw` is a relative path"),
-            ("vda:1:/disks/", "`/disks/` is a folder, not an image"),
-            ("vda:1:/", "`/` is a folder, not an image"),
-            ("null::/a", "/dev/null is no disk's name, the guest needs it"),
-            ("tty:1:/a", "/dev/tty1 is no disk's name, the guest needs it"),
-            ("tty:LABEL=a:/a", "/dev/tty1 is no disk's name, the guest needs it"),
+            ("vda:1:/disks/", "`/disks/` is a directory, not an image"),
+            ("vda:1:/", "`/` is a directory, not an image"),
+            ("null::/a", "/dev/null is not a disk's name, the guest needs it"),
+            ("tty:1:/a", "/dev/tty1 is not a disk's name, the guest needs it"),
+            ("tty:LABEL=a:/a", "/dev/tty1 is not a disk's name, the guest needs it"),
         ] {
             assert_eq!(DiskSpec::parse(spec.as_bytes()).unwrap_err().to_string(), message, "{spec}");
         }

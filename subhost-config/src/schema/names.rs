@@ -10,7 +10,7 @@ pub(super) fn warning(name: &str, prefix: &str) -> Option<Diagnostic> {
         return None;
     }
     let nearest = nearest_setting(name)?;
-    let message = format!("{prefix}{name} is no setting; did you mean {prefix}{nearest}?");
+    let message = format!("{prefix}{name} is not a setting; did you mean {prefix}{nearest}?");
     Some(Diagnostic::warning(code::DID_YOU_MEAN, message))
 }
 

@@ -13,7 +13,7 @@ use crate::visible::visible;
 /// `PATH_MAX` without the NUL.
 const MAX_PATH_BYTES: usize = 4095;
 
-/// A folder or file of the host inside the guest: an element of `BINDS`.
+/// A directory or file of the host inside the guest: an element of `BINDS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindSpec {
     /// The host's path, absolute and without a colon.
@@ -31,7 +31,7 @@ impl BindSpec {
         const FORM: &str = "write `host:guest` or `host:guest:ro`, as in `/srv/www:/var/www:ro`";
         let wrong = |message: &str| SpecError::about(code::SETTING_VALUE, text, message).with_hint(FORM);
         let Some(colon) = text.iter().position(|&byte| byte == b':') else {
-            return Err(wrong("is no bind"));
+            return Err(wrong("is not a bind"));
         };
         let host = absolute(&text[..colon])?;
         let (guest, read_only) = split_access(&text[colon + 1..])?;
@@ -82,7 +82,7 @@ impl DeviceSpec {
             return Err(wrong("is not below /dev"));
         };
         if name.split(|&byte| byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")) {
-            return Err(wrong("is no device"));
+            return Err(wrong("is not a device"));
         }
         Ok(Self { path, read_only })
     }
@@ -104,9 +104,9 @@ impl fmt::Display for DeviceSpec {
 pub(super) fn absolute(text: &[u8]) -> Result<PathBuf, SpecError> {
     let wrong = |message: &str| SpecError::about(code::SETTING_VALUE, text, message);
     match text {
-        b"" => Err(SpecError::new(code::SETTING_VALUE, "an empty word is no path")),
+        b"" => Err(SpecError::new(code::SETTING_VALUE, "an empty word is not a path")),
         _ if text.len() > MAX_PATH_BYTES => Err(wrong("is too long for a path")),
-        _ if text.contains(&0) => Err(wrong("holds a NUL byte and is no path")),
+        _ if text.contains(&0) => Err(wrong("holds a NUL byte and is not a path")),
         [b'/', ..] => Ok(PathBuf::from(OsStr::from_bytes(text))),
         _ => Err(wrong("is a relative path").with_hint("write the full path, from `/` on")),
     }
@@ -198,10 +198,10 @@ mod tests {
     #[test]
     fn refuses_what_is_no_bind() {
         for (text, message) in [
-            ("/srv", "`/srv` is no bind"),
+            ("/srv", "`/srv` is not a bind"),
             ("srv:/srv", "`srv` is a relative path"),
             ("/srv:srv", "`srv` is a relative path"),
-            ("/srv:", "an empty word is no path"),
+            ("/srv:", "an empty word is not a path"),
             ("/srv:/srv:r", "`r` is neither `ro` nor `rw`"),
             ("/srv:/a:b", "`b` is neither `ro` nor `rw`"),
             ("/srv:/", "`/srv:/` would cover the guest's whole tree"),

@@ -32,7 +32,7 @@ pub(super) fn size(text: &[u8]) -> Result<u64, SpecError> {
         (Some(number), Some(shift)) => {
             number.checked_mul(1 << shift).ok_or_else(|| wrong(text, "is more bytes than can be counted"))
         }
-        _ => Err(wrong(text, "is no size").with_hint(SIZE_FORM)),
+        _ => Err(wrong(text, "is not a size").with_hint(SIZE_FORM)),
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) fn cpus(text: &[u8]) -> Result<u32, SpecError> {
         _ => None,
     };
     let (Some(whole), Some(thousandths)) = (whole, thousandths) else {
-        return Err(wrong(text, "is no number of processors").with_hint(form));
+        return Err(wrong(text, "is not a number of processors").with_hint(form));
     };
     let all = whole.checked_mul(1000).and_then(|all| all.checked_add(thousandths));
     match all.and_then(|all| u32::try_from(all).ok()) {
@@ -111,7 +111,7 @@ pub(super) fn rate(text: &[u8]) -> Result<u64, SpecError> {
             Some(rate) => Ok(rate),
             None => Err(wrong(text, "is faster than can be counted").with_hint(form)),
         },
-        _ => Err(wrong(text, "is no rate").with_hint(form)),
+        _ => Err(wrong(text, "is not a rate").with_hint(form)),
     }
 }
 
@@ -123,12 +123,12 @@ pub(super) fn written_rate(rate: &u64) -> Vec<u8> {
 
 /// How many processes.
 pub(super) fn tasks(text: &[u8]) -> Result<u32, SpecError> {
-    within(text, 1, u64::from(u32::MAX), "is no number of processes")
+    within(text, 1, u64::from(u32::MAX), "is not a number of processes")
 }
 
 /// A share, as cgroups count it.
 pub(super) fn weight(text: &[u8]) -> Result<u32, SpecError> {
-    within(text, 1, 10_000, "is no weight")
+    within(text, 1, 10_000, "is not a weight")
 }
 
 /// Bytes of a packet.

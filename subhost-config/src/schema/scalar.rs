@@ -102,7 +102,8 @@ pub(super) fn hostname(text: &[u8]) -> Result<String, SpecError> {
             Ok(name.to_owned())
         }
         _ => {
-            Err(wrong(text, "is no host name").with_hint("a host name is letters, digits, `-`, `_` and `.`"))
+            Err(wrong(text, "is not a host name")
+                .with_hint("a host name is letters, digits, `-`, `_` and `.`"))
         }
     }
 }
@@ -114,7 +115,7 @@ pub(super) fn init(text: &[u8]) -> Result<InitChoice, SpecError> {
         Ok(path) if is_guest_program(path) => Ok(InitChoice::Path(path.to_owned())),
         _ => {
             let hint = "write `auto` or a full path inside the guest without `..`, as in `/sbin/init`";
-            Err(wrong(text, "is no init").with_hint(hint))
+            Err(wrong(text, "is not an init").with_hint(hint))
         }
     }
 }
@@ -140,7 +141,7 @@ pub(super) fn runlevel(text: &[u8]) -> Result<char, SpecError> {
         b"0" | b"6" => {
             Err(wrong(text, "would end the subhost at once").with_hint("write 2 for the usual one"))
         }
-        _ => Err(wrong(text, "is no runlevel").with_hint("write one of 1 2 3 4 5 7 8 9")),
+        _ => Err(wrong(text, "is not a runlevel").with_hint("write one of 1 2 3 4 5 7 8 9")),
     }
 }
 
@@ -161,9 +162,8 @@ pub(super) fn duration(text: &[u8]) -> Result<Duration, SpecError> {
     };
     let number: Option<u64> = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
     let (Some(number), Some(unit)) = (number, milliseconds) else {
-        return Err(
-            wrong(text, "is no time").with_hint("write seconds, or a unit behind the number: 30, 2m, 500ms")
-        );
+        return Err(wrong(text, "is not a time")
+            .with_hint("write seconds, or a unit behind the number: 30, 2m, 500ms"));
     };
     match number.checked_mul(unit).map(Duration::from_millis) {
         Some(time) if time <= LONGEST_WAIT => Ok(time),
@@ -184,7 +184,7 @@ pub(super) fn poweroff(text: &[u8]) -> Result<PowerOff, SpecError> {
     match text {
         b"" | b"graceful" => Ok(PowerOff::Graceful),
         b"immediate" => Ok(PowerOff::Immediate),
-        _ => Err(wrong(text, "is no way to power off").with_hint("write `graceful` or `immediate`")),
+        _ => Err(wrong(text, "is not a way to power off").with_hint("write `graceful` or `immediate`")),
     }
 }
 
@@ -195,8 +195,8 @@ pub(super) fn script_name(text: &[u8]) -> Result<String, SpecError> {
             Ok(name.to_owned())
         }
         _ => {
-            let hint = "write the file's name in /etc/init.d, without the folder";
-            Err(wrong(text, "is no start script").with_hint(hint))
+            let hint = "write the file's name in /etc/init.d, without the directory";
+            Err(wrong(text, "is not a start script").with_hint(hint))
         }
     }
 }
@@ -217,7 +217,7 @@ pub(super) fn userns(text: &[u8]) -> Result<Read<UserNs>, SpecError> {
     };
     let range = std::str::from_utf8(text).ok().and_then(|text| text.split_once(':'));
     let Some((first, count)) = range.and_then(|(first, count)| Some((number(first)?, number(count)?))) else {
-        return Err(wrong(text, "is no range of ids").with_hint(form));
+        return Err(wrong(text, "is not a range of ids").with_hint(form));
     };
     if count == 0 {
         return Err(wrong(text, "is an empty range").with_hint(form));

@@ -144,16 +144,16 @@ pub const SETTINGS: &[SettingInfo] = &[
     setting(
         "ROOT",
         "path on the host",
-        "`root` in the subhost's folder, or in its image",
+        "`root` in the subhost's directory, or in its image",
         "/srv/web/root",
         "For `start`: the guest's own tree, which is bound at `live`, or is the layer over `BASE`.",
     ),
     setting(
         "WORK",
         "path on the host",
-        "`work` in the subhost's folder, or in its image",
+        "`work` in the subhost's directory, or in its image",
         "/srv/web/work",
-        "For `start`: the work folder of the overlay, in the same mount as `ROOT`.",
+        "For `start`: the work directory of the overlay, in the same mount as `ROOT`.",
     ),
     setting(
         "CMDLINE",
@@ -189,7 +189,7 @@ pub const SETTINGS: &[SettingInfo] = &[
         "list of `host:guest` or `host:guest:ro`",
         "none",
         "( /srv/www:/var/www:ro )",
-        "Folders and files of the host inside the guest, where it has some; its root is the owner of what the host's root owns.",
+        "Directories and files of the host inside the guest, where it has some; its root is the owner of what the host's root owns.",
     ),
     setting(
         "DEVICES",

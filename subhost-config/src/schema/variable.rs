@@ -33,7 +33,7 @@ impl EnvironmentVariable {
             Ok(name) if is_name && !value.contains(&0) => {
                 Ok(Self { name: name.to_owned(), value: OsStr::from_bytes(value).to_owned() })
             }
-            _ => Err(wrong("is no environment variable")),
+            _ => Err(wrong("is not an environment variable")),
         }
     }
 

@@ -56,7 +56,7 @@ fn evaluates(set: &str, at_least: usize) -> Result<(), Failed> {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(format!("{}, the last script was {last}\n{said}", output.status).into());
     }
-    let count: usize = last.parse().map_err(|_| format!("{last:?} is no number"))?;
+    let count: usize = last.parse().map_err(|_| format!("{last:?} is not a number"))?;
     if count < at_least { Err(format!("{count} scripts only").into()) } else { Ok(()) }
 }
 
@@ -99,9 +99,10 @@ fn child(task: &str) {
 
 fn evaluate_all(set: &str) {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = if set == "corpus" { package.join("fuzz/corpus-min") } else { package.join("tests/cases") };
+    let directory =
+        if set == "corpus" { package.join("fuzz/corpus-min") } else { package.join("tests/cases") };
     let mut scripts = Vec::new();
-    files_in(&folder, &mut scripts);
+    files_in(&directory, &mut scripts);
     let scripts: Vec<(String, Vec<u8>)> = scripts
         .into_iter()
         .map(|path| (path.display().to_string(), fs::read(&path).expect("the script is read")))
@@ -112,8 +113,8 @@ fn evaluate_all(set: &str) {
     if set == "files" {
         evaluator = evaluator
             .step_budget(200_000)
-            .includes(IncludePolicy::folders(["/"]).by_anybody())
-            .files(FilePolicy::folders(["/"]));
+            .includes(IncludePolicy::directories(["/"]).by_anybody())
+            .files(FilePolicy::directories(["/"]));
         sys::allow_memory_and_reading().expect("the filter is taken");
     } else {
         sys::allow_memory_only().expect("the filter is taken");
@@ -132,8 +133,8 @@ fn evaluate_all(set: &str) {
     writeln!(output, "{}", scripts.len()).expect("the number is written");
 }
 
-fn files_in(folder: &Path, found: &mut Vec<PathBuf>) {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+fn files_in(directory: &Path, found: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     for entry in entries {
         let path = entry.expect("the entry is read").path();
         if path.is_dir() {

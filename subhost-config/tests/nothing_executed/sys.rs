@@ -23,7 +23,7 @@ const ALLOWED: &[c_long] = &[
 
 /// Calls by which files are looked at. `openat` is apart, as its flags can be seen.
 const READING: &[c_long] = &[
-    // Its flags are in memory, where no filter sees them; the evaluator uses it below its folders.
+    // Its flags are in memory, where no filter sees them; the evaluator uses it below its directories.
     libc::SYS_openat2,
     libc::SYS_read,
     libc::SYS_pread64,

@@ -125,27 +125,27 @@ pub(crate) fn bash_one(script: &[u8]) -> Bash {
 }
 
 fn one_process<S: AsRef<[u8]>>(scripts: &[S]) -> Vec<Bash> {
-    let folder = tempfile::tempdir().expect("a temporary folder is made");
-    let folder = folder.path();
+    let directory = tempfile::tempdir().expect("a temporary directory is made");
+    let directory = directory.path();
     let mut driver = LIMITS.to_owned();
     for (number, script) in scripts.iter().enumerate() {
-        fs::write(folder.join(format!("{number}.sh")), script).expect("the script is written");
-        let path = folder.join(number.to_string());
+        fs::write(directory.join(format!("{number}.sh")), script).expect("the script is written");
+        let path = directory.join(number.to_string());
         let path = path.to_str().expect("a path of letters");
         // No variable of ours and no parameter: the script finds bash as it starts.
         let _ = writeln!(driver, "(. {path}.sh >{path}.out; declare -p >{path}.all) 2>{path}.err </dev/null");
     }
-    run(&driver, folder);
-    (0..scripts.len()).map(|number| read(&folder.join(number.to_string()))).collect()
+    run(&driver, directory);
+    (0..scripts.len()).map(|number| read(&directory.join(number.to_string()))).collect()
 }
 
 /// Runs bash on commands. Their end is all that is waited for: what they say of themselves is in files.
-fn run(commands: &str, folder: &Path) {
-    let file = folder.join("driver");
+fn run(commands: &str, directory: &Path) {
+    let file = directory.join("driver");
     fs::write(&file, commands).expect("the commands are written");
     // Nothing for a pattern to match.
-    let empty = folder.join("empty");
-    fs::create_dir(&empty).expect("an empty folder is made");
+    let empty = directory.join("empty");
+    fs::create_dir(&empty).expect("an empty directory is made");
     Command::new("bash")
         .args(["--norc", "--noprofile", "-s"])
         .env_clear()
@@ -208,8 +208,8 @@ fn fresh() -> &'static str {
 
 /// What `$A` is in bash after each script, in bytes.
 pub(crate) fn bash_values_of_a(scripts: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let folder = tempfile::tempdir().expect("a temporary folder is made");
-    let path = |name: String| folder.path().join(name);
+    let directory = tempfile::tempdir().expect("a temporary directory is made");
+    let path = |name: String| directory.path().join(name);
     let mut driver = String::new();
     for (number, script) in scripts.iter().enumerate() {
         let file = path(format!("{number}.sh"));
@@ -217,7 +217,7 @@ pub(crate) fn bash_values_of_a(scripts: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let value = path(format!("{number}.value"));
         let _ = writeln!(driver, "(. {}; printf %s \"$A\" >{})", file.display(), value.display());
     }
-    run(&driver, folder.path());
+    run(&driver, directory.path());
     (0..scripts.len())
         .map(|number| fs::read(path(format!("{number}.value"))).expect("bash wrote the value"))
         .collect()

@@ -50,7 +50,7 @@ pub(super) fn check_name(name: &str) -> crate::Result<()> {
     if plain {
         return Ok(());
     }
-    Err(Error::Refused { object: format!("cgroup {name:?}"), reason: "is no name of a directory" })
+    Err(Error::Refused { object: format!("cgroup {name:?}"), reason: "is not the name of a directory" })
 }
 
 /// A directory that is really one of cgroups.

@@ -172,7 +172,7 @@ impl<'fd> Launch<'fd> {
         self
     }
 
-    /// The record of the launch: a file that is linked into its folder to commit. When the caller dies, the child
+    /// The record of the launch: a file that is linked into its directory to commit. When the caller dies, the child
     /// goes on if the record has a name by then, and ends if not.
     #[must_use]
     pub fn record(mut self, record: OwnedFd) -> Self {

@@ -16,7 +16,7 @@ pub const DEFAULT_PROGRAM_DIR: &str = "/run/subhost";
 /// The mode of the file: nobody writes it, and a guest's root, who is nobody special to the host, executes it.
 const FILE_MODE: u32 = 0o555;
 
-/// The static PID 1 as a file in a folder that only root can enter.
+/// The static PID 1 as a file in a directory that only root can enter.
 ///
 /// One file serves all guests, so that they share its pages. It is executed through a detached read-only mount:
 /// the guest, which can open `/proc/1/exe`, gets `EROFS` when it does so for writing.
@@ -28,21 +28,21 @@ pub struct Pid1Program {
 }
 
 impl Pid1Program {
-    /// Finds the program in this folder, or writes it there; the folder is made (mode 0700) if its parent is there. It should
-    /// be on a tmpfs: a new version of this crate writes another file beside the old one. Needs root, as for every mount, and
-    /// `/proc`.
+    /// Finds the program in this directory, or writes it there; the directory is made (mode 0700) if its parent is there.
+    /// It should be on a tmpfs: a new version of this crate writes another file beside the old one. Needs root, as for
+    /// every mount, and `/proc`.
     ///
     /// # Errors
-    /// [`Error::Refused`] when the folder is not the caller's alone, [`Error::System`] for what the kernel refuses.
+    /// [`Error::Refused`] when the directory is not the caller's alone, [`Error::System`] for what the kernel refuses.
     pub fn ensure(dir: &Path) -> Result<Pid1Program> {
         Pid1Program::ensure_bytes(dir, crate::pid1::IMAGE)
     }
 
     fn ensure_bytes(dir: &Path, bytes: &[u8]) -> Result<Pid1Program> {
-        let folder = private_folder(dir)?;
+        let directory = private_directory(dir)?;
         let name = format!("pid1-{:016x}", fnv1a(bytes));
         let path = dir.join(&name);
-        let file = whole_file(&folder, &name, bytes).map_err(|e| on(&path, "write", e))?;
+        let file = whole_file(&directory, &name, bytes).map_err(|e| on(&path, "write", e))?;
         let exec = read_only_mount(&path, &file)?;
         Ok(Pid1Program { path, file, exec })
     }
@@ -54,7 +54,7 @@ impl Pid1Program {
     }
 
     /// A detached read-only mount of the file, to be attached over a script: executed as anything but PID 1 it does nothing,
-    /// with success. The folder is looked up in the calling thread's mount namespace.
+    /// with success. The directory is looked up in the calling thread's mount namespace.
     ///
     /// # Errors
     /// [`Error::System`] for `open_tree` and `mount_setattr`; [`Error::Refused`] when another file is there by now.
@@ -69,38 +69,38 @@ impl From<Pid1Program> for OwnedFd {
     }
 }
 
-/// Makes the folder, and opens it when nobody but the caller may enter it.
-fn private_folder(dir: &Path) -> Result<OwnedFd> {
+/// Makes the directory, and opens it when nobody but the caller may enter it.
+fn private_directory(dir: &Path) -> Result<OwnedFd> {
     match mkdirat(CWD, dir, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(on(dir, "create", errno.into())),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = open(dir, flags, Mode::empty()).map_err(|e| on(dir, "open", e.into()))?;
-    let stat = fstat(&folder).map_err(|e| on(dir, "stat", e.into()))?;
+    let directory = open(dir, flags, Mode::empty()).map_err(|e| on(dir, "open", e.into()))?;
+    let stat = fstat(&directory).map_err(|e| on(dir, "stat", e.into()))?;
     if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
         let object = dir.display().to_string();
         return Err(Error::Refused { object, reason: "is not the caller's alone (mode 0700)" });
     }
-    Ok(folder)
+    Ok(directory)
 }
 
 /// Opens the file of this name if it holds these bytes, and else puts one there, at once and complete.
-fn whole_file(folder: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+fn whole_file(directory: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     loop {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        match openat(folder, name, flags, Mode::empty()) {
+        match openat(directory, name, flags, Mode::empty()) {
             Ok(file) if is_whole(&file, bytes)? => return Ok(file),
-            Ok(_) | Err(Errno::LOOP | Errno::NXIO) => match unlinkat(folder, name, AtFlags::empty()) {
+            Ok(_) | Err(Errno::LOOP | Errno::NXIO) => match unlinkat(directory, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
             },
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let file = unnamed_file(folder, bytes)?;
+        let file = unnamed_file(directory, bytes)?;
         let own_name = format!("/proc/self/fd/{}", file.as_raw_fd());
-        match linkat(CWD, own_name, folder, name, AtFlags::SYMLINK_FOLLOW) {
+        match linkat(CWD, own_name, directory, name, AtFlags::SYMLINK_FOLLOW) {
             // Another one was faster: look at what it made.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
@@ -109,9 +109,9 @@ fn whole_file(folder: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<OwnedFd>
 }
 
 /// A file without a name, read-only in every respect: what is open for writing anywhere cannot be executed.
-fn unnamed_file(folder: &OwnedFd, bytes: &[u8]) -> io::Result<OwnedFd> {
+fn unnamed_file(directory: &OwnedFd, bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let writable = openat(folder, c".", flags, Mode::RUSR | Mode::WUSR)?;
+    let writable = openat(directory, c".", flags, Mode::RUSR | Mode::WUSR)?;
     let mut rest = bytes;
     while !rest.is_empty() {
         let written = rustix::io::retry_on_intr(|| rustix::io::write(&writable, rest))?;
@@ -189,9 +189,9 @@ mod tests {
     fn writes_once_and_finds_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("private");
-        let folder = private_folder(&path).unwrap();
-        let first = whole_file(&folder, "pid1", b"program").unwrap();
-        let second = whole_file(&folder, "pid1", b"program").unwrap();
+        let directory = private_directory(&path).unwrap();
+        let first = whole_file(&directory, "pid1", b"program").unwrap();
+        let second = whole_file(&directory, "pid1", b"program").unwrap();
         assert_eq!(fstat(&first).unwrap().st_ino, fstat(&second).unwrap().st_ino);
         assert_eq!(std::fs::metadata(&path).unwrap().mode(), 0o40_700);
         assert_eq!(std::fs::metadata(path.join("pid1")).unwrap().mode(), 0o100_555);
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn replaces_what_is_not_the_program() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = private_folder(&dir.path().join("private")).unwrap();
+        let directory = private_directory(&dir.path().join("private")).unwrap();
         let path = dir.path().join("private/pid1");
         let canary = dir.path().join("canary");
         std::fs::write(&canary, "canary").unwrap();
@@ -220,7 +220,7 @@ mod tests {
         ] {
             let _ = std::fs::remove_file(&path);
             make(&path, &canary);
-            whole_file(&folder, "pid1", b"program").unwrap();
+            whole_file(&directory, "pid1", b"program").unwrap();
             assert_eq!(std::fs::read(&path).unwrap(), b"program");
             assert_eq!(path.symlink_metadata().unwrap().mode(), 0o100_555);
         }
@@ -228,10 +228,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_folder_that_others_can_enter() {
+    fn refuses_a_directory_that_others_can_enter() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let error = private_folder(dir.path()).unwrap_err();
+        let error = private_directory(dir.path()).unwrap_err();
         assert!(error.to_string().ends_with("is not the caller's alone (mode 0700)"), "{error}");
     }
 }

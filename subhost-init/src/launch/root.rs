@@ -93,10 +93,10 @@ fn attach(mount: &OwnedFd, root: BorrowedFd<'_>, name: &CStr) -> rustix::io::Res
     attach_to(mount, &directory(root, name)?)
 }
 
-/// A directory in a folder, and no link to one: the tree is the guest's, and hostile.
-fn directory(folder: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
+/// A directory in a tree, and no link to one: the tree is the guest's, and hostile.
+fn directory(tree: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(folder, name, flags, Mode::empty())
+    openat(tree, name, flags, Mode::empty())
 }
 
 fn attach_to(mount: &OwnedFd, target: &OwnedFd) -> rustix::io::Result<()> {

@@ -184,8 +184,8 @@ fn killing_a_cgroup_ends_the_guest() {
 
 /// Without any other wall: as root of the host, with every capability.
 fn the_device_filter_holds_by_itself() {
-    let folder = tempfile::tempdir_in("/dev").unwrap();
-    let node = |name: &str| folder.path().join(name);
+    let directory = tempfile::tempdir_in("/dev").unwrap();
+    let node = |name: &str| directory.path().join(name);
     for (name, device) in [("loop", "b 7 0"), ("kmsg", "c 1 11"), ("fuse", "c 10 229")] {
         let words = format!("mknod {} {device}", node(name).display());
         assert!(shell(&[], &words).status().unwrap().success(), "{words}");
@@ -291,17 +291,17 @@ fn names_that_lead_elsewhere_are_refused() {
         assert!(matches!(sweep(name, &host), Err(Error::Refused { .. })), "{name:?}");
     }
     // Nor is anything made where no hierarchy is.
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let elsewhere = |path: &Path| Hierarchies {
         unified: Some(Unified { mount_point: path.to_owned(), controllers: Vec::new() }),
         legacy: Vec::new(),
     };
-    let made = CgroupPlan::make("x", &Limits::default(), &[], &elsewhere(folder.path())).create().unwrap();
+    let made = CgroupPlan::make("x", &Limits::default(), &[], &elsewhere(directory.path())).create().unwrap();
     assert_eq!(made.directories(), []);
     assert_eq!(made.unenforced()[0].subject, Subject::Devices);
-    let link = folder.path().join("link");
+    let link = directory.path().join("link");
     std::os::unix::fs::symlink(mount_point().unwrap(), &link).unwrap();
     let made = CgroupPlan::make("x", &Limits::default(), &[], &elsewhere(&link)).create();
     assert!(matches!(made, Err(Error::System { .. })));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }

@@ -29,9 +29,15 @@ fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-/// A record without a name, in a folder of the host.
-fn record(folder: &Path) -> OwnedFd {
-    fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).open(folder).unwrap().into()
+/// A record without a name, in a directory of the host.
+fn record(directory: &Path) -> OwnedFd {
+    fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_TMPFILE)
+        .open(directory)
+        .unwrap()
+        .into()
 }
 
 fn commit(record: &OwnedFd, path: &Path) {
@@ -41,9 +47,9 @@ fn commit(record: &OwnedFd, path: &Path) {
 
 /// Launches as told, says the pid of the child, and waits to be killed.
 pub(crate) fn helper(what: &str) {
-    let folder = std::env::current_dir().unwrap();
+    let directory = std::env::current_dir().unwrap();
     on_stage(|stage| {
-        let record = record(&folder);
+        let record = record(&directory);
         let stdio = [
             OwnedFd::from(File::open("/dev/null").unwrap()),
             rustix::io::dup(std::io::stdout()).unwrap(),
@@ -56,7 +62,7 @@ pub(crate) fn helper(what: &str) {
             .start()
             .unwrap();
         if what == "committed" {
-            commit(&record, &folder.join("record"));
+            commit(&record, &directory.join("record"));
         }
         println!("{}", prepared.init_pid());
         let _ = std::io::stdin().read(&mut [0]);
@@ -65,11 +71,11 @@ pub(crate) fn helper(what: &str) {
 }
 
 /// The launching process, its output, and the child that it has prepared.
-fn launching_process(what: &str, folder: &Path) -> (Child, BufReader<impl Read>, ProcessHandle) {
+fn launching_process(what: &str, directory: &Path) -> (Child, BufReader<impl Read>, ProcessHandle) {
     let mut helper = Command::new(std::env::current_exe().unwrap())
         .args([HELPER, what])
-        .current_dir(folder)
-        .env("TMPDIR", folder)
+        .current_dir(directory)
+        .env("TMPDIR", directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -86,9 +92,9 @@ fn kill(mut helper: Child) {
     helper.wait().unwrap();
 }
 
-/// Folders of the killed helper's stage: its mounts went with it, but nobody was there to remove the folders.
-fn sweep(folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
+/// Directories of the killed helper's stage: its mounts went with it, but nobody was there to remove the directories.
+fn sweep(directory: &Path) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             fs::remove_dir(path.join("live")).unwrap();
@@ -98,20 +104,20 @@ fn sweep(folder: &Path) {
 }
 
 fn killed_before_the_commit_nothing_is_left() {
-    let folder = tempfile::tempdir().unwrap();
-    let (helper, mut output, child) = launching_process("uncommitted", folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let (helper, mut output, child) = launching_process("uncommitted", directory.path());
     kill(helper);
     assert!(child.wait_gone(deadline()).unwrap());
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");
-    sweep(folder.path());
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    sweep(directory.path());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 fn killed_after_the_commit_the_guest_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let (helper, mut output, child) = launching_process("committed", folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let (helper, mut output, child) = launching_process("committed", directory.path());
     kill(helper);
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
@@ -119,7 +125,7 @@ fn killed_after_the_commit_the_guest_goes_on() {
     assert!(!child.wait_gone(Instant::now()).unwrap());
     assert!(child.signal(libc::SIGKILL).unwrap());
     assert!(child.wait_gone(deadline()).unwrap());
-    sweep(folder.path());
+    sweep(directory.path());
 }
 
 fn dropped_before_the_commit_the_child_is_gone() {
@@ -134,13 +140,13 @@ fn dropped_before_the_commit_the_child_is_gone() {
 }
 
 fn dropped_after_the_commit_the_guest_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     on_stage(|stage| {
-        let record = record(folder.path());
+        let record = record(directory.path());
         let (launch, output) = with_output(stage.script("echo running; sleep 600"));
         let prepared = launch.record(record.try_clone().unwrap()).start().unwrap();
         let handle = ProcessIdentity::of(prepared.init_pid()).unwrap().open().unwrap().unwrap();
-        commit(&record, &folder.path().join("record"));
+        commit(&record, &directory.path().join("record"));
         drop(prepared);
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).unwrap();

@@ -51,7 +51,7 @@ fn a_command_is_in_all_namespaces_of_the_guest() {
              test $(readlink /proc/1/ns/$kind) = $(readlink /proc/self/ns/$kind) && echo $kind; done; \
              readlink /proc/self/cwd; readlink /proc/self/root; ls /proc/self/fd";
         let (status, text) = say(&guest, script);
-        // The fourth descriptor is that of the folder that ls reads.
+        // The fourth descriptor is that of the directory that ls reads.
         assert_eq!(text, "cgroup\nipc\nmnt\nnet\npid\ntime\nuser\nuts\n/\n/\n0\n1\n2\n3\n");
         assert_eq!(status, 0);
         guest.finish();

@@ -151,7 +151,10 @@ fn guest_sees_its_own_mounts_only() {
 fn guest_cannot_get_at_the_old_root() {
     on_stage(|stage| {
         let host = fs::read_dir("/").unwrap().map(|entry| entry.unwrap().file_name());
-        assert!(host.into_iter().any(|name| name == "usr"), "this host has a folder that the guest has not");
+        assert!(
+            host.into_iter().any(|name| name == "usr"),
+            "this host has a directory that the guest has not"
+        );
         let text = stage.say(
             "umount -l /; umount /; ls /proc/1/root/../..; ls /..; cd /proc/1/cwd/../..; ls; \
              mkdir /tmp/x; chroot /tmp/x /bin/sh; cd ../../..; ls; exit 0",

@@ -20,11 +20,11 @@ pub(crate) const TESTS: [Test; 5] = [
     ("our_pid_1_has_the_descriptors_of_the_contract_only", our_pid_1_has_the_descriptors_of_the_contract),
     ("a_guest_cannot_write_to_the_file_of_pid_1", a_guest_cannot_write_to_the_file_of_pid_1),
     ("a_script_is_covered_by_one_that_does_nothing", a_script_is_covered),
-    ("the_folder_is_private_and_the_file_is_shared", the_folder_is_private),
+    ("the_directory_is_private_and_the_file_is_shared", the_directory_is_private),
 ];
 
-/// A folder for the program, on a tmpfs that is mounted as `/run` often is.
-fn folder(stage: &Stage) -> PathBuf {
+/// A directory for the program, on a tmpfs that is mounted as `/run` often is.
+fn directory(stage: &Stage) -> PathBuf {
     let run = stage.live.parent().unwrap().join("run");
     fs::create_dir(&run).unwrap();
     mount("tmpfs", &run, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC, c"").unwrap();
@@ -38,9 +38,9 @@ fn payload<'a>(stage: &'a Stage, program: &std::path::Path, script: &str) -> Lau
 
 fn our_pid_1_runs_a_payload() {
     on_stage(|stage| {
-        let folder = folder(stage);
+        let directory = directory(stage);
         let (launch, mut output) =
-            with_output(payload(stage, &folder, "readlink /proc/1/cwd; echo $PPID; exit 42"));
+            with_output(payload(stage, &directory, "readlink /proc/1/cwd; echo $PPID; exit 42"));
         let mut guest = launch.start().unwrap().go().unwrap();
         let mut packet = [0; PACKET];
         let mut next = || {
@@ -57,10 +57,10 @@ fn our_pid_1_runs_a_payload() {
 
 fn our_pid_1_has_the_descriptors_of_the_contract() {
     on_stage(|stage| {
-        let folder = folder(stage);
+        let directory = directory(stage);
         let pty = Pty::open().unwrap();
         let (slave, master) = (pty.slave, pty.master.try_clone().unwrap());
-        let guest = payload(stage, &folder, "sleep 600")
+        let guest = payload(stage, &directory, "sleep 600")
             .stdio([slave.try_clone().unwrap(), slave.try_clone().unwrap(), slave])
             .console_master(Some(master))
             .start()
@@ -92,10 +92,10 @@ fn our_pid_1_has_the_descriptors_of_the_contract() {
 
 fn a_guest_cannot_write_to_the_file_of_pid_1() {
     on_stage(|stage| {
-        let folder = folder(stage);
+        let directory = directory(stage);
         let script = "echo x > /proc/1/exe; echo x >> /proc/1/exe; mount -o remount,bind,rw /proc/1/exe; \
              cat /proc/1/exe > /tmp/copy; stat -L -c %s /proc/1/exe; exit 0";
-        let (launch, mut output) = with_output(payload(stage, &folder, script));
+        let (launch, mut output) = with_output(payload(stage, &directory, script));
         let mut guest = launch.start().unwrap().go().unwrap();
         let text = read_all(&mut output);
         // The second way lacks O_TRUNC, and then the mode comes first.
@@ -103,17 +103,17 @@ fn a_guest_cannot_write_to_the_file_of_pid_1() {
         assert!(text.contains("can't create /proc/1/exe: Permission denied"), "{text}");
         assert!(text.contains(&format!("\n{}\n", IMAGE.len())), "{text}");
         assert_eq!(guest.wait().unwrap(), Ended::Exited(0));
-        let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+        let file = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().path();
         assert!(fs::read(file).unwrap() == IMAGE);
     });
 }
 
 fn a_script_is_covered() {
     on_stage(|stage| {
-        let folder = folder(stage);
+        let directory = directory(stage);
         let script = stage.live.join("etc/checkroot.sh");
         fs::write(&script, "#!/bin/sh\necho called\nexit 3\n").unwrap();
-        let cover = Pid1Program::ensure(&folder).unwrap().mount().unwrap();
+        let cover = Pid1Program::ensure(&directory).unwrap().mount().unwrap();
         move_mount(cover.as_fd(), "", CWD, &script, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).unwrap();
         let text = stage.say(
             "/etc/checkroot.sh start && echo quiet; echo x > /etc/checkroot.sh; \
@@ -126,14 +126,14 @@ fn a_script_is_covered() {
     });
 }
 
-fn the_folder_is_private() {
+fn the_directory_is_private() {
     on_stage(|stage| {
-        let folder = folder(stage);
-        let first = Pid1Program::ensure(&folder).unwrap();
-        let second = Pid1Program::ensure(&folder).unwrap();
-        assert_eq!(fs::metadata(&folder).unwrap().mode(), 0o40_700);
+        let directory = directory(stage);
+        let first = Pid1Program::ensure(&directory).unwrap();
+        let second = Pid1Program::ensure(&directory).unwrap();
+        assert_eq!(fs::metadata(&directory).unwrap().mode(), 0o40_700);
         let inode = |program: &Pid1Program| rustix::fs::fstat(program.exec_fd()).unwrap().st_ino;
         assert_eq!(inode(&first), inode(&second));
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
     });
 }

@@ -33,8 +33,8 @@ pub(crate) struct Stage {
 
 /// Runs the test on a fresh thread with a mount namespace of its own. With it, everything goes that was mounted.
 pub(crate) fn on_stage(test: impl FnOnce(&Stage) + Send) {
-    let folder = tempfile::tempdir().unwrap();
-    let live = folder.path().join("live");
+    let directory = tempfile::tempdir().unwrap();
+    let live = directory.path().join("live");
     fs::create_dir(&live).unwrap();
     let result = std::thread::scope(|scope| {
         scope
@@ -52,15 +52,15 @@ pub(crate) fn on_stage(test: impl FnOnce(&Stage) + Send) {
         std::panic::resume_unwind(panic);
     }
     // Nothing of the guest is in the host's own tree: what is left are mount points.
-    for place in fs::read_dir(folder.path()).unwrap() {
+    for place in fs::read_dir(directory.path()).unwrap() {
         fs::remove_dir(place.unwrap().path()).unwrap();
     }
-    folder.close().unwrap();
+    directory.close().unwrap();
 }
 
 fn make_tree(live: &Path) {
-    for folder in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
-        fs::create_dir(live.join(folder)).unwrap();
+    for directory in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
+        fs::create_dir(live.join(directory)).unwrap();
     }
     let busybox = live.join("bin/busybox");
     // By another process: a descriptor of ours that is open for writing may be copied to a child of another test, and as

@@ -78,7 +78,7 @@ fn starts_clean() {
                    [ \"$(ps -o ppid=,pgid=,sid= -p $$ | tr -s ' ')\" = \" 1 $$ $$\" ] && echo leader of 1; cat /proc/1/comm";
     let ended = Guest::new().start(&Guest::payload(command)).end();
     let words: Vec<_> = ended.output.split_whitespace().collect();
-    // Descriptor 3 is the folder that ls reads.
+    // Descriptor 3 is the directory that ls reads.
     let expected = "SigBlk: 0000000000000000 SigIgn: 0000000000000000 0 1 2 3 leader of 1 init";
     assert_eq!(words.join(" "), expected);
 }

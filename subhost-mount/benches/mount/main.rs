@@ -45,8 +45,8 @@ fn main() -> ExitCode {
 fn measure() -> Outcome {
     sys::unshare_mounts()?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    let folder = tempfile::tempdir()?;
-    let (image, target) = (folder.path().join("disk.raw"), folder.path().join("mnt"));
+    let directory = tempfile::tempdir()?;
+    let (image, target) = (directory.path().join("disk.raw"), directory.path().join("mnt"));
     std::fs::create_dir(&target)?;
     File::create(&image)?.set_len(64 << 20)?;
     let made = Command::new("mkfs.ext4").args(["-q", "-E", "lazy_itable_init=0"]).arg(&image).status()?;
@@ -55,7 +55,7 @@ fn measure() -> Outcome {
     }
     println!("{:<44} {:>10} {:>10} {:>6}  aim", "", "ours", "raw calls", "ratio");
     beside_raw_calls("attach, mount, unmount, detach", &image, &target)?;
-    let many = folder.path().join("many.raw");
+    let many = directory.path().join("many.raw");
     File::create(&many)?.set_len(u64::from(MANY) * SECTOR)?;
     let devices = attached(&many)?;
     beside_raw_calls("the same beside 300 loop devices", &image, &target)?;

@@ -42,7 +42,7 @@ pub(super) fn ntfs(head: &Bytes<'_>) -> Option<Superblock> {
 /// Where a label is that is too deep inside for the head: the first byte, how many, and what finds it there.
 pub(super) type LabelPlace = (u64, usize, fn(&Bytes<'_>) -> Option<String>);
 
-/// The label of an exfat is an entry of its root folder, mostly the first.
+/// The label of an exfat is an entry of its root directory, mostly the first.
 pub(super) fn exfat_label(head: &Bytes<'_>) -> Option<LabelPlace> {
     const LOOK_AT: usize = 4096;
     let (sector_shift, cluster_shift) = (head.u8(108)?, head.u8(109)?);
@@ -52,12 +52,13 @@ pub(super) fn exfat_label(head: &Bytes<'_>) -> Option<LabelPlace> {
     let cluster = u64::from(head.le32(96)?).checked_sub(2)?;
     let heap = u64::from(head.le32(88)?) << sector_shift;
     let len = LOOK_AT.min(1 << (sector_shift + cluster_shift));
-    Some((heap + (cluster << (sector_shift + cluster_shift)), len, |folder| {
+    Some((heap + (cluster << (sector_shift + cluster_shift)), len, |directory| {
         const ENTRY: usize = 32;
         let entries = (0..LOOK_AT / ENTRY).map(|number| number * ENTRY);
-        let at =
-            entries.take_while(|&at| folder.u8(at) != Some(0)).find(|&at| folder.u8(at) == Some(0x83))?;
-        folder.text16(at + 2, folder.u8(at + 1)?.min(11).into())
+        let at = entries
+            .take_while(|&at| directory.u8(at) != Some(0))
+            .find(|&at| directory.u8(at) == Some(0x83))?;
+        directory.text16(at + 2, directory.u8(at + 1)?.min(11).into())
     }))
 }
 

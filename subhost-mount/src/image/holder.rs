@@ -121,7 +121,7 @@ pub(crate) fn loops_on(id: (u64, u64), block_device: Option<u64>) -> Result<Vec<
     for entry in Dir::read_from(&devices).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        // Only a device that is attached has this folder. There may be hundreds that are not.
+        // Only a device that is attached has this directory. There may be hundreds that are not.
         let is_attached =
             || rustix::fs::statat(&devices, Path::new(name).join("loop"), AtFlags::empty()).is_ok();
         if !name.as_bytes().starts_with(b"loop") || !is_attached() {
@@ -178,12 +178,12 @@ fn mounts_of(census: &Census, device: u64) -> Result<Vec<Holder>> {
 
 /// A block device with those whose claims exclude its own: its partitions, or what it is a partition of.
 fn family(device: u64) -> Vec<u64> {
-    let folder = sysfs(device);
+    let directory = sysfs(device);
     let mut family = vec![device];
-    if folder.join("partition").exists() {
-        family.extend(number_in(&folder.join("..")));
+    if directory.join("partition").exists() {
+        family.extend(number_in(&directory.join("..")));
     } else {
-        let inside = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let inside = fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path());
         family.extend(inside.filter(|it| it.join("partition").exists()).filter_map(|it| number_in(&it)));
     }
     family
@@ -199,9 +199,9 @@ fn sysfs(device: u64) -> PathBuf {
     PathBuf::from(format!("/sys/dev/block/{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
 }
 
-/// The device number that a folder of sysfs is about.
-fn number_in(folder: &Path) -> Option<u64> {
-    let text = fs::read_to_string(folder.join("dev")).ok()?;
+/// The device number that a directory of sysfs is about.
+fn number_in(directory: &Path) -> Option<u64> {
+    let text = fs::read_to_string(directory.join("dev")).ok()?;
     let (major, minor) = text.trim_end().split_once(':')?;
     Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
 }

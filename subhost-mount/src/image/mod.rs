@@ -305,15 +305,15 @@ mod tests {
 
     #[test]
     fn a_directory_is_not_an_image() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Image::open_unlocked(folder.path()).unwrap_err();
+        let directory = tempfile::tempdir().unwrap();
+        let error = Image::open_unlocked(directory.path()).unwrap_err();
         assert!(matches!(error, Error::NotAnImage { found: "a directory", .. }), "{error}");
     }
 
     #[test]
     fn a_fifo_is_refused_without_waiting() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("fifo");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
         let mode = Mode::RUSR | Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).unwrap();
         let error = Image::open_unlocked(&path).unwrap_err();
@@ -322,8 +322,8 @@ mod tests {
 
     #[test]
     fn what_is_locked_is_what_has_the_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, next) = (folder.path().join("image"), folder.path().join("next"));
+        let directory = tempfile::tempdir().unwrap();
+        let (path, next) = (directory.path().join("image"), directory.path().join("next"));
         std::fs::write(&path, [0; 512]).unwrap();
         let is_done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {

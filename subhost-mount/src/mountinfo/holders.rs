@@ -234,24 +234,25 @@ impl Looking {
         let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Ok(()) };
         for task in tasks.flatten() {
             let Some(tid) = task.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let folder = format!("/proc/{pid}/task/{tid}");
-            if tid != pid && look(&format!("{folder}/ns/mnt")).is_ok_and(|found| found.inode != namespace) {
+            let directory = format!("/proc/{pid}/task/{tid}");
+            if tid != pid && look(&format!("{directory}/ns/mnt")).is_ok_and(|found| found.inode != namespace)
+            {
                 // It may have ended.
-                let _ = self.task(tid, &folder);
+                let _ = self.task(tid, &directory);
             }
         }
         Ok(())
     }
 
     /// Looks at one process or thread, and tells its namespace.
-    fn task(&mut self, pid: u32, folder: &str) -> Result<u64, Errno> {
-        let inode = look(&format!("{folder}/ns/mnt"))?.inode;
-        let root = look(&format!("{folder}/root"))?;
-        let comm = fs::read(format!("{folder}/comm")).unwrap_or_default();
+    fn task(&mut self, pid: u32, directory: &str) -> Result<u64, Errno> {
+        let inode = look(&format!("{directory}/ns/mnt"))?.inode;
+        let root = look(&format!("{directory}/root"))?;
+        let comm = fs::read(format!("{directory}/comm")).unwrap_or_default();
         let comm = String::from_utf8_lossy(comm.trim_ascii_end()).into_owned();
         let roots = self.roots.entry(inode).or_default();
         if roots.len() < MAX_ROOTS && !roots.contains(&(root.mount, root.inode)) {
-            let table = MountTable::read_file(Path::new(&format!("{folder}/mountinfo")));
+            let table = MountTable::read_file(Path::new(&format!("{directory}/mountinfo")));
             // If the process has ended, another one in the namespace tells.
             let table = table.map_err(|error| match error.raw_os_error() {
                 Some(libc::ENOENT | libc::ESRCH | libc::EINVAL) => Errno::SRCH,
@@ -273,18 +274,18 @@ impl Looking {
         let mut add = |how, found: Found| self.uses.extend(found.into_use(pid, how));
         add(How::Root, root);
         for (name, how) in [("cwd", How::Cwd), ("exe", How::Program)] {
-            if let Ok(found) = look(&format!("{folder}/{name}")) {
+            if let Ok(found) = look(&format!("{directory}/{name}")) {
                 add(how, found);
             }
         }
         let mut maps: HashMap<(u32, u64), Found> = HashMap::new();
-        for found in links(&format!("{folder}/map_files")).map(|(_, found)| found) {
+        for found in links(&format!("{directory}/map_files")).map(|(_, found)| found) {
             maps.insert((found.mount, found.device), found);
         }
         maps.into_values().for_each(|found| add(How::Map, found));
-        for (name, found) in links(&format!("{folder}/fd")) {
+        for (name, found) in links(&format!("{directory}/fd")) {
             if found.device == self.namespace_device {
-                self.kept.add_open(Path::new(&format!("{folder}/fd/{name}")));
+                self.kept.add_open(Path::new(&format!("{directory}/fd/{name}")));
             }
             if let Ok(number) = name.parse() {
                 add(How::Fd(number), found);
@@ -343,9 +344,9 @@ fn look(path: &str) -> Result<Found, Errno> {
     })
 }
 
-/// The links in a folder of `/proc`, with what each leads to; those that cannot be followed are left out.
-fn links(folder: &str) -> impl Iterator<Item = (String, Found)> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
+/// The links in a directory of `/proc`, with what each leads to; those that cannot be followed are left out.
+fn links(directory: &str) -> impl Iterator<Item = (String, Found)> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
     entries.filter_map(|entry: io::Result<fs::DirEntry>| {
         let entry = entry.ok()?;
         let found = look(entry.path().to_str()?).ok()?;
@@ -359,8 +360,8 @@ mod tests {
 
     #[test]
     fn we_are_seen_with_what_we_hold() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = fs::File::create(folder.path().join("file")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = fs::File::create(directory.path().join("file")).unwrap();
         let census = Census::take().unwrap();
         let own = std::process::id();
         let namespace = census.namespaces.iter().find(|one| one.members.iter().any(|it| it.pid == own));

@@ -27,8 +27,8 @@ impl Kept {
         }
     }
 
-    /// Takes those that are bound somewhere on the host. What is bound in a guest goes with its processes, and its folders
-    /// may be such that looking at them takes for ever.
+    /// Takes those that are bound somewhere on the host. What is bound in a guest goes with its processes, and its
+    /// directories may be such that looking at them takes for ever.
     fn add_bound(&mut self) {
         let Ok(table) = MountTable::read(None) else { return };
         for entry in table.entries.iter().filter(|entry| entry.kind == "nsfs") {

@@ -1,6 +1,6 @@
 //! The mounts of a process (`proc_pid_mountinfo(5)`), and who holds them.
 //!
-//! What is mounted below a folder, in the order in which it can be unmounted, and what is in the way of that:
+//! What is mounted below a directory, in the order in which it can be unmounted, and what is in the way of that:
 //!
 //! ```
 //! use std::path::Path;
@@ -335,8 +335,8 @@ mod tests {
 
     #[test]
     fn a_table_that_is_too_large_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("mountinfo");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mountinfo");
         let line = "1 0 0:1 / / rw - a a rw\n";
         std::fs::write(&path, line).unwrap();
         let len = line.len() as u64;

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Gid, Uid};
 use rustix::io::Errno;
 use rustix::mount::{self, MountFlags};
 
-use super::layer::{Layer, OVERLAY, open_folder};
+use super::layer::{Layer, OVERLAY, open_directory};
 use super::written::in_use;
 use crate::bind::bind;
 use crate::error::shown;
@@ -43,14 +43,14 @@ pub(super) struct Merge {
 impl Merge {
     pub(super) fn by_fd(&self) -> Result<Mount> {
         let mount = || {
-            self.refuse_used(|layer| OptionValue::Fd(Arc::clone(&layer.folder)))?;
+            self.refuse_used(|layer| OptionValue::Fd(Arc::clone(&layer.directory)))?;
             let system = self.lower.iter().fold(self.system(), |system, layer| {
-                system.value("lowerdir+", OptionValue::Fd(Arc::clone(&layer.folder)))
+                system.value("lowerdir+", OptionValue::Fd(Arc::clone(&layer.directory)))
             });
             let system = match &self.written {
                 Some((upper, work)) => system
-                    .value("upperdir", OptionValue::Fd(Arc::clone(&upper.folder)))
-                    .value("workdir", OptionValue::Fd(Arc::clone(&work.folder))),
+                    .value("upperdir", OptionValue::Fd(Arc::clone(&upper.directory)))
+                    .value("workdir", OptionValue::Fd(Arc::clone(&work.directory))),
                 None => system,
             };
             system.mount().map_err(|error| self.explained(error))
@@ -87,7 +87,7 @@ impl Merge {
                         attached.push(Arc::clone(mount));
                     }
                     Some(_) => {}
-                    None => layer.folder = Arc::new(reopen(layer)?),
+                    None => layer.directory = Arc::new(reopen(layer)?),
                 }
             }
             for mount in &attached {
@@ -128,7 +128,7 @@ impl Merge {
             options.push(format!(",{key}={value}"));
         }
         if let Some((upper, work)) = &self.written {
-            let (upper, work) = (upper.folder.as_raw_fd(), work.folder.as_raw_fd());
+            let (upper, work) = (upper.directory.as_raw_fd(), work.directory.as_raw_fd());
             options.push(format!(",upperdir={upper},workdir={work}"));
         }
         let options = CString::new(options.into_vec()).map_err(|_| failed(Errno::INVAL))?;
@@ -214,9 +214,9 @@ fn reopen(layer: &Layer) -> Result<OwnedFd> {
     let failed = |source| Error::system("open overlay layer", &layer.name, source);
     let link = rustix::fs::readlink(Path::new(&number(layer)), Vec::new());
     let path = PathBuf::from(OsString::from_vec(link.map_err(|errno| failed(errno.into()))?.into_bytes()));
-    let again = open_folder(CWD, &path, &layer.name)?;
+    let again = open_directory(CWD, &path, &layer.name)?;
     let id = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
-    let ids = (id(&layer.folder), id(&again));
+    let ids = (id(&layer.directory), id(&again));
     if matches!(ids, (Ok(first), Ok(second)) if first == second) {
         return Ok(again);
     }
@@ -225,7 +225,7 @@ fn reopen(layer: &Layer) -> Result<OwnedFd> {
 
 /// The name of a layer in `/proc/thread-self/fd`.
 fn number(layer: &Layer) -> OsString {
-    layer.folder.as_raw_fd().to_string().into()
+    layer.directory.as_raw_fd().to_string().into()
 }
 
 /// Whether the kernel may just not take layers by fd, or not these. 6.1 says that it does not support it, 6.12 that the

@@ -18,9 +18,9 @@ pub(super) const NFS: u64 = 0x6969;
 /// A directory that takes part in an overlay.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    pub(super) folder: Arc<OwnedFd>,
+    pub(super) directory: Arc<OwnedFd>,
     pub(super) name: PathBuf,
-    /// The detached mount that the folder is in, which goes when it is dropped.
+    /// The detached mount that the directory is in, which goes when it is dropped.
     pub(super) detached: Option<Arc<Mount>>,
     pub(super) is_mapped: bool,
 }
@@ -31,8 +31,8 @@ impl Layer {
     /// # Errors
     /// [`Error::System`] when it cannot be opened.
     pub fn open(path: &Path) -> Result<Layer> {
-        let folder = Arc::new(open_folder(CWD, path, path)?);
-        Ok(Layer { folder, name: path.to_owned(), detached: None, is_mapped: false })
+        let directory = Arc::new(open_directory(CWD, path, path)?);
+        Ok(Layer { directory, name: path.to_owned(), detached: None, is_mapped: false })
     }
 
     /// What is in a mount that was never attached.
@@ -41,14 +41,14 @@ impl Layer {
     /// [`Error::System`] when it is not a directory.
     pub fn detached(mount: Mount) -> Result<Layer> {
         let name = PathBuf::from(mount.name());
-        let folder = Arc::new(open_folder(mount.as_fd(), Path::new("."), &name)?);
-        Ok(Layer { folder, name, detached: Some(Arc::new(mount)), is_mapped: false })
+        let directory = Arc::new(open_directory(mount.as_fd(), Path::new("."), &name)?);
+        Ok(Layer { directory, name, detached: Some(Arc::new(mount)), is_mapped: false })
     }
 
     /// The same with its ids mapped through the user namespace `userns`, as [`Mount::idmap`] does it. The mount that
     /// [`Layer::open`] found stays as it is.
     ///
-    /// An upper layer and its work directory must be in one mount: map the folder that they are in, and take both
+    /// An upper layer and its work directory must be in one mount: map the directory that they are in, and take both
     /// from there with [`Layer::below`].
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Layer {
         let layer = match self.detached {
             Some(_) => self,
             None => {
-                let mount = open_tree(self.folder.as_fd(), Path::new(""), &shown(&self.name), false)?;
+                let mount = open_tree(self.directory.as_fd(), Path::new(""), &shown(&self.name), false)?;
                 Layer { name: self.name, ..Layer::detached(mount)? }
             }
         };
@@ -73,22 +73,22 @@ impl Layer {
     /// [`Error::System`] when it cannot be opened.
     pub fn below(&self, path: &Path) -> Result<Layer> {
         let name = self.name.join(path);
-        let folder = Arc::new(open_folder(self.folder.as_fd(), path, &name)?);
-        Ok(Layer { folder, name, ..self.clone() })
+        let directory = Arc::new(open_directory(self.directory.as_fd(), path, &name)?);
+        Ok(Layer { directory, name, ..self.clone() })
     }
 
     /// Whether it is on a file system of these kinds, as `statfs(2)` numbers them.
     pub(super) fn is_on(&self, kinds: &[u64]) -> bool {
-        let kind = rustix::fs::fstatfs(&self.folder).ok().and_then(|stat| u64::try_from(stat.f_type).ok());
+        let kind = rustix::fs::fstatfs(&self.directory).ok().and_then(|stat| u64::try_from(stat.f_type).ok());
         kind.is_some_and(|kind| kinds.contains(&kind))
     }
 
     pub(super) fn stat(&self) -> Result<rustix::fs::Stat> {
-        rustix::fs::fstat(&self.folder).map_err(|errno| Error::system("stat", &self.name, errno))
+        rustix::fs::fstat(&self.directory).map_err(|errno| Error::system("stat", &self.name, errno))
     }
 }
 
-pub(super) fn open_folder(base: BorrowedFd<'_>, path: &Path, name: &Path) -> Result<OwnedFd> {
+pub(super) fn open_directory(base: BorrowedFd<'_>, path: &Path, name: &Path) -> Result<OwnedFd> {
     // The kernel would not say which one is missing.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(base, path, flags, Mode::empty())

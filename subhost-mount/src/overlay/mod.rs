@@ -35,7 +35,7 @@ pub use scratch::Scratch;
 /// The most lower layers that Linux takes.
 const MAX_LAYERS: usize = 500;
 
-/// An overlay of folders that have names, as most are; [`merge`] does the rest.
+/// An overlay of directories that have names, as most are; [`merge`] does the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
     /// The layers that are only read, the topmost first.
@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn layers_that_make_no_overlay_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let layer = Layer::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let layer = Layer::open(directory.path()).unwrap();
         let refused = |lower: usize, upper| {
             let lower = vec![layer.clone(); lower];
             merge(lower, upper, "it", MountAttributes::empty()).unwrap_err().to_string()

@@ -59,7 +59,7 @@ impl Scratch {
         }
         let upper = RootDir::from_fd(tree.open_path(Path::new(UPPER))?);
         let scratch = Scratch { tmpfs, upper };
-        scratch.own(Path::new("/"), &Metadata::of_fd(&top.folder)?, false)?;
+        scratch.own(Path::new("/"), &Metadata::of_fd(&top.directory)?, false)?;
         Ok(scratch)
     }
 
@@ -69,8 +69,8 @@ impl Scratch {
         &self.upper
     }
 
-    /// Takes what lower layers have at `path` out of view, whatever it is, by a whiteout. The folder that it is in must
-    /// be in this layer.
+    /// Takes what lower layers have at `path` out of view, whatever it is, by a whiteout. The directory that it is in
+    /// must be in this layer.
     ///
     /// # Errors
     /// [`Error::System`], with `EEXIST` when this layer has something there.
@@ -78,7 +78,7 @@ impl Scratch {
         self.upper.make_node(path, NodeKind::Char, 0, 0, 0)
     }
 
-    /// Makes a folder, with the owner and mode of `like`, that what lower layers have in theirs is seen through. One
+    /// Makes a directory, with the owner and mode of `like`, that what lower layers have in theirs is seen through. One
     /// that is there stays as it is.
     ///
     /// # Errors
@@ -87,8 +87,8 @@ impl Scratch {
         if self.make_dir(path)? { self.own(path, like, false) } else { Ok(()) }
     }
 
-    /// Makes a folder, with the owner and mode of `like`, in which nothing of lower layers is seen. Of one that is there
-    /// it becomes true.
+    /// Makes a directory, with the owner and mode of `like`, in which nothing of lower layers is seen. Of one that is
+    /// there it becomes true.
     ///
     /// # Errors
     /// [`Error::System`].
@@ -106,15 +106,15 @@ impl Scratch {
     }
 
     fn own(&self, path: &Path, like: &Metadata, is_opaque: bool) -> Result<()> {
-        let folder = self.upper.open_path(path)?;
+        let directory = self.upper.open_path(path)?;
         let own = || -> rustix::io::Result<()> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let folder = rustix::fs::openat(&folder, ".", flags, Mode::empty())?;
+            let directory = rustix::fs::openat(&directory, ".", flags, Mode::empty())?;
             let (owner, group) = (Uid::from_raw(like.uid), Gid::from_raw(like.gid));
-            rustix::fs::fchown(&folder, Some(owner), Some(group))?;
-            rustix::fs::fchmod(&folder, Mode::from_raw_mode(like.mode))?;
+            rustix::fs::fchown(&directory, Some(owner), Some(group))?;
+            rustix::fs::fchmod(&directory, Mode::from_raw_mode(like.mode))?;
             if is_opaque {
-                rustix::fs::fsetxattr(&folder, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
+                rustix::fs::fsetxattr(&directory, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
             }
             Ok(())
         };

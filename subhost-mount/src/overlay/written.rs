@@ -29,7 +29,7 @@ pub(super) fn check(upper: &Layer, work: &Layer, source_name: &str) -> Result<()
     if is_inside(upper, beside)? || is_inside(work, above)? {
         return refused("must not be the same, nor one inside the other");
     }
-    let flags = rustix::fs::fstatvfs(&upper.folder)
+    let flags = rustix::fs::fstatvfs(&upper.directory)
         .map_err(|errno| Error::system("statfs", &upper.name, errno))?
         .f_flag;
     if flags.contains(StatVfsMountFlags::RDONLY) {
@@ -46,7 +46,7 @@ struct Place {
 }
 
 fn place_of(layer: &Layer) -> Result<Place> {
-    place(layer.folder.as_fd()).map_err(|errno| Error::system("stat", &layer.name, errno))
+    place(layer.directory.as_fd()).map_err(|errno| Error::system("stat", &layer.name, errno))
 }
 
 fn place(fd: BorrowedFd<'_>) -> rustix::io::Result<Place> {
@@ -61,19 +61,19 @@ fn place(fd: BorrowedFd<'_>) -> rustix::io::Result<Place> {
 /// Whether `layer` is the directory at `outer`, or below it in the same mount.
 fn is_inside(layer: &Layer, outer: Place) -> Result<bool> {
     let walk = || -> rustix::io::Result<bool> {
-        let mut at = place(layer.folder.as_fd())?;
-        let mut folder = rustix::io::dup(&layer.folder)?;
+        let mut at = place(layer.directory.as_fd())?;
+        let mut directory = rustix::io::dup(&layer.directory)?;
         loop {
             if at == outer {
                 return Ok(true);
             }
-            folder = rustix::fs::openat(
-                &folder,
+            directory = rustix::fs::openat(
+                &directory,
                 "..",
                 OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
                 Mode::empty(),
             )?;
-            let parent = place(folder.as_fd())?;
+            let parent = place(directory.as_fd())?;
             if parent == at || parent.mount != outer.mount {
                 return Ok(false);
             }
@@ -95,7 +95,7 @@ impl Drop for Lock {
 
 pub(super) fn lock(layer: &Layer, source_name: &str) -> Result<Lock> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let locked = rustix::fs::openat(&layer.folder, ".", flags, Mode::empty()).and_then(|fd| {
+    let locked = rustix::fs::openat(&layer.directory, ".", flags, Mode::empty()).and_then(|fd| {
         rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Lock(fd))
     });
@@ -116,16 +116,16 @@ mod tests {
 
     use super::*;
 
-    fn layers(folder: &Path, upper: &str, work: &str) -> (Layer, Layer) {
+    fn layers(directory: &Path, upper: &str, work: &str) -> (Layer, Layer) {
         for name in [upper, work] {
-            std::fs::create_dir_all(folder.join(name)).unwrap();
+            std::fs::create_dir_all(directory.join(name)).unwrap();
         }
-        (Layer::open(&folder.join(upper)).unwrap(), Layer::open(&folder.join(work)).unwrap())
+        (Layer::open(&directory.join(upper)).unwrap(), Layer::open(&directory.join(work)).unwrap())
     }
 
     #[test]
-    fn what_is_written_is_two_folders_that_are_apart() {
-        let folder = tempfile::tempdir().unwrap();
+    fn what_is_written_is_two_directories_that_are_apart() {
+        let directory = tempfile::tempdir().unwrap();
         for (upper, work, is_good) in [
             ("up", "work", true),
             ("a/up", "b/c/work", true),
@@ -133,7 +133,7 @@ mod tests {
             ("outer", "outer/deep/work", false),
             ("around/deep/up", "around", false),
         ] {
-            let (upper, work) = layers(folder.path(), upper, work);
+            let (upper, work) = layers(directory.path(), upper, work);
             let checked = check(&upper, &work, "it");
             assert_eq!(checked.is_ok(), is_good, "{upper:?} {work:?}");
             if let Err(error) = checked {
@@ -152,8 +152,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_on_one_file_system() {
-        let folder = tempfile::tempdir().unwrap();
-        let (upper, _) = layers(folder.path(), "up", "work");
+        let directory = tempfile::tempdir().unwrap();
+        let (upper, _) = layers(directory.path(), "up", "work");
         let error = check(&upper, &Layer::open(Path::new("/proc")).unwrap(), "it").unwrap_err();
         assert!(error.to_string().ends_with("/proc are on different file systems"), "{error}");
     }

@@ -24,8 +24,8 @@ impl RootDir {
     /// [`Error::System`], with `EEXIST` when the name is taken.
     pub fn create_dir(&self, path: &Path, mode: u32) -> Result<()> {
         const OPERATION: &str = "create directory";
-        let (folder, name) = self.parent(OPERATION, path)?;
-        rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(mode))
+        let (directory, name) = self.parent(OPERATION, path)?;
+        rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(mode))
             .map_err(|errno| Error::system(OPERATION, path, errno))
     }
 
@@ -51,7 +51,7 @@ impl RootDir {
 
     /// Writes a file without a name, and then gives it that of `path`: there are the old contents or the new, on the
     /// disk, whatever happens to us. What was there before is gone, also a link, which is not followed. Who may write in
-    /// the folder can still put something else there, before and after.
+    /// the directory can still put something else there, before and after.
     ///
     /// The new file comes by way of the name `.subhost-` and its own. If we are killed right then, that is left, and
     /// the next one that is written to `path` takes it away.
@@ -70,26 +70,26 @@ impl RootDir {
     pub fn write_from(&self, path: &Path, mode: u32, source: &mut dyn Read) -> Result<()> {
         const OPERATION: &str = "write";
         let failed = |errno: Errno| Error::system(OPERATION, path, errno);
-        let (folder, name) = self.parent(OPERATION, path)?;
+        let (directory, name) = self.parent(OPERATION, path)?;
         let mut beside = OsString::from(".subhost-");
         beside.push(name);
-        let remove = || match rustix::fs::unlinkat(&folder, &beside, AtFlags::empty()) {
+        let remove = || match rustix::fs::unlinkat(&directory, &beside, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
             other => other.map_err(failed),
         };
         let system = |source| Error::system(OPERATION, path, source);
         let mut result = Ok(());
-        match nameless(&folder, mode, source) {
+        match nameless(&directory, mode, source) {
             Ok(mut file) => {
                 for _ in 0..ATTEMPTS {
-                    result = put(&file, &folder, &beside, name);
+                    result = put(&file, &directory, &beside, name);
                     match result.as_ref().err().and_then(Errno::from_io_error) {
                         // Left by one that was killed, or of one that does the same just now, which then tries again.
                         Some(Errno::EXIST) => remove()?,
                         // That one has taken ours away, and a file that has lost its name gets no other.
                         Some(Errno::NOENT) => {
                             file.rewind().map_err(system)?;
-                            file = nameless(&folder, mode, &mut file).map_err(system)?;
+                            file = nameless(&directory, mode, &mut file).map_err(system)?;
                         }
                         _ => break,
                     }
@@ -97,9 +97,9 @@ impl RootDir {
             }
             // Nothing is read of the source yet.
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                let mut file = named::create(&folder, &beside, mode).map_err(system)?;
+                let mut file = named::create(&directory, &beside, mode).map_err(system)?;
                 result = fill(&mut file, source)
-                    .and_then(|()| Ok(rustix::fs::renameat(&folder, &beside, &folder, name)?));
+                    .and_then(|()| Ok(rustix::fs::renameat(&directory, &beside, &directory, name)?));
             }
             Err(error) => return Err(system(error)),
         }
@@ -108,8 +108,8 @@ impl RootDir {
         result.map_err(system)?;
         removed?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::openat(&folder, ".", flags, Mode::empty()).map_err(failed)?;
-        match rustix::fs::fsync(folder) {
+        let directory = rustix::fs::openat(&directory, ".", flags, Mode::empty()).map_err(failed)?;
+        match rustix::fs::fsync(directory) {
             // Not every file system can do that for directories.
             Err(Errno::INVAL) => Ok(()),
             other => other.map_err(failed),
@@ -122,9 +122,9 @@ impl RootDir {
     /// [`Error::System`], with `EEXIST` when the name is taken, also by a symbolic link.
     pub fn create_file(&self, path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
         const OPERATION: &str = "create file";
-        let (folder, name) = self.parent(OPERATION, path)?;
+        let (directory, name) = self.parent(OPERATION, path)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(mode))
+        let fd = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))
             .map_err(|errno| Error::system(OPERATION, path, errno))?;
         File::from(fd).write_all(contents).map_err(|source| Error::system("write", path, source))
     }
@@ -135,8 +135,8 @@ impl RootDir {
     /// [`Error::System`], with `EEXIST` when the name is taken.
     pub fn symlink(&self, target: &Path, path: &Path) -> Result<()> {
         const OPERATION: &str = "create symbolic link";
-        let (folder, name) = self.parent(OPERATION, path)?;
-        rustix::fs::symlinkat(target, folder, name).map_err(|errno| Error::system(OPERATION, path, errno))
+        let (directory, name) = self.parent(OPERATION, path)?;
+        rustix::fs::symlinkat(target, directory, name).map_err(|errno| Error::system(OPERATION, path, errno))
     }
 
     /// Makes a device node or FIFO. A device needs `CAP_MKNOD`.
@@ -150,8 +150,8 @@ impl RootDir {
             NodeKind::Block => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
             NodeKind::Fifo => (FileType::Fifo, 0),
         };
-        let (folder, name) = self.parent(OPERATION, path)?;
-        rustix::fs::mknodat(folder, name, kind, Mode::from_raw_mode(mode), device)
+        let (directory, name) = self.parent(OPERATION, path)?;
+        rustix::fs::mknodat(directory, name, kind, Mode::from_raw_mode(mode), device)
             .map_err(|errno| Error::system(OPERATION, path, errno))
     }
 
@@ -169,15 +169,15 @@ impl RootDir {
         if path.as_os_str().is_empty() || path == Path::new("/") || path == Path::new(".") {
             return rustix::fs::chownat(&self.fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(failed);
         }
-        let (folder, name) = self.parent(OPERATION, path)?;
-        rustix::fs::chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)
+        let (directory, name) = self.parent(OPERATION, path)?;
+        rustix::fs::chownat(directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)
     }
 }
 
 /// Makes a file that has no name until it is whole.
-fn nameless(folder: impl AsFd, mode: u32, source: &mut dyn Read) -> io::Result<File> {
+fn nameless(directory: impl AsFd, mode: u32, source: &mut dyn Read) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::openat(folder, ".", flags, Mode::from_raw_mode(mode))?);
+    let mut file = File::from(rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(mode))?);
     fill(&mut file, source)?;
     Ok(file)
 }
@@ -188,8 +188,8 @@ fn fill(file: &mut File, source: &mut dyn Read) -> io::Result<()> {
 }
 
 /// Gives a file its name. Only renaming takes the place of what is there, so it is first named `beside`.
-fn put(file: &File, folder: impl AsFd, beside: &OsStr, name: &OsStr) -> io::Result<()> {
+fn put(file: &File, directory: impl AsFd, beside: &OsStr, name: &OsStr) -> io::Result<()> {
     let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(CWD, nameless, &folder, beside, AtFlags::SYMLINK_FOLLOW)?;
-    Ok(rustix::fs::renameat(&folder, beside, &folder, name)?)
+    rustix::fs::linkat(CWD, nameless, &directory, beside, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(rustix::fs::renameat(&directory, beside, &directory, name)?)
 }

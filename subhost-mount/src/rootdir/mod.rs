@@ -29,9 +29,9 @@ use crate::{Error, Result};
 /// use std::path::Path;
 /// use subhost_mount::RootDir;
 ///
-/// let folder = tempfile::tempdir()?;
-/// std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link"))?;
-/// let tree = RootDir::open(folder.path())?;
+/// let directory = tempfile::tempdir()?;
+/// std::os::unix::fs::symlink("/etc/passwd", directory.path().join("link"))?;
+/// let tree = RootDir::open(directory.path())?;
 /// tree.create_dir(Path::new("etc"), 0o755)?;
 /// tree.create_file(Path::new("etc/passwd"), 0o644, b"the tree's own")?;
 /// assert_eq!(tree.read_small(Path::new("link"), 1024)?, b"the tree's own");

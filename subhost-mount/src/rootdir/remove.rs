@@ -41,16 +41,16 @@ impl RootDir {
     pub fn remove_tree(&self, path: &Path) -> Result<()> {
         const OPERATION: &str = "remove";
         let failed = |errno| Error::system(OPERATION, path, errno);
-        let (folder, name) = self.parent(OPERATION, path)?;
+        let (directory, name) = self.parent(OPERATION, path)?;
         let name = CString::new(name.as_encoded_bytes()).map_err(|_| failed(Errno::INVAL))?;
-        remove(folder, name).map_err(failed)
+        remove(directory, name).map_err(failed)
     }
 }
 
-fn remove(folder: impl AsFd, name: CString) -> rustix::io::Result<()> {
-    let top = identity(&folder)?;
+fn remove(directory: impl AsFd, name: CString) -> rustix::io::Result<()> {
+    let top = identity(&directory)?;
     let mut levels: Vec<Level> = Vec::new();
-    let mut at = enter(&folder, name, top, &mut levels)?;
+    let mut at = enter(&directory, name, top, &mut levels)?;
     while let Some(level) = levels.last_mut() {
         if level.names.is_empty() {
             level.names = names_in(&at)?;
@@ -58,9 +58,9 @@ fn remove(folder: impl AsFd, name: CString) -> rustix::io::Result<()> {
         let Some(name) = level.names.pop() else {
             // Empty: it is removed from the one above.
             let above = if levels.len() > 1 {
-                open_folder(&at, c"..")?
+                open_directory(&at, c"..")?
             } else {
-                rustix::io::fcntl_dupfd_cloexec(&folder, 0)?
+                rustix::io::fcntl_dupfd_cloexec(&directory, 0)?
             };
             let expected = levels.iter().rev().nth(1).map_or(top, |level| level.identity);
             if identity(&above)? != expected {
@@ -83,12 +83,12 @@ fn remove(folder: impl AsFd, name: CString) -> rustix::io::Result<()> {
 
 /// Goes down into a directory of the same mount.
 fn enter(
-    folder: impl AsFd,
+    directory: impl AsFd,
     name: CString,
     top: Identity,
     levels: &mut Vec<Level>,
 ) -> rustix::io::Result<OwnedFd> {
-    let fd = open_folder(folder, &name)?;
+    let fd = open_directory(directory, &name)?;
     let identity = identity(&fd)?;
     if identity.mount != top.mount {
         return Err(Errno::XDEV);
@@ -97,9 +97,9 @@ fn enter(
     Ok(fd)
 }
 
-fn open_folder(folder: impl AsFd, name: &std::ffi::CStr) -> rustix::io::Result<OwnedFd> {
+fn open_directory(directory: impl AsFd, name: &std::ffi::CStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(folder, name, flags, Mode::empty())
+    rustix::fs::openat(directory, name, flags, Mode::empty())
 }
 
 fn identity(fd: impl AsFd) -> rustix::io::Result<Identity> {
@@ -112,9 +112,9 @@ fn identity(fd: impl AsFd) -> rustix::io::Result<Identity> {
 }
 
 /// Some names of a directory; none if it is empty.
-fn names_in(folder: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
+fn names_in(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
         if ![c".", c".."].contains(&entry.file_name()) {
             names.push(entry.file_name().to_owned());
@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn a_directory_goes_with_all_that_is_in_it_and_links_are_not_followed() {
-        let folder = tempfile::tempdir().unwrap();
-        let outside = folder.path().join("outside");
+        let directory = tempfile::tempdir().unwrap();
+        let outside = directory.path().join("outside");
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("file"), "kept").unwrap();
-        let inside = folder.path().join("inside");
+        let inside = directory.path().join("inside");
         fs::create_dir_all(inside.join("many")).unwrap();
         for n in 0..BATCH * 3 {
             fs::write(inside.join(format!("many/{n}")), "").unwrap();
@@ -153,7 +153,7 @@ mod tests {
             rustix::fs::mkdirat(&at, "deep", Mode::from_raw_mode(0o700)).unwrap();
             at = rustix::fs::openat(&at, "deep", OFlags::PATH, Mode::empty()).unwrap();
         }
-        let tree = RootDir::open(folder.path()).unwrap();
+        let tree = RootDir::open(directory.path()).unwrap();
         tree.remove_tree(Path::new("inside")).unwrap();
         assert!(!inside.exists());
         assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "kept");
@@ -161,28 +161,28 @@ mod tests {
 
     #[test]
     fn what_is_no_directory_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("kept")).unwrap();
-        symlink("kept", folder.path().join("link")).unwrap();
-        fs::write(folder.path().join("file"), "").unwrap();
-        let tree = RootDir::open(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("kept")).unwrap();
+        symlink("kept", directory.path().join("link")).unwrap();
+        fs::write(directory.path().join("file"), "").unwrap();
+        let tree = RootDir::open(directory.path()).unwrap();
         for name in ["link", "file"] {
             let error = tree.remove_tree(Path::new(name)).unwrap_err();
             assert!(matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)), "{name}: {error}");
-            assert!(folder.path().join(name).symlink_metadata().is_ok());
+            assert!(directory.path().join(name).symlink_metadata().is_ok());
         }
-        assert!(folder.path().join("kept").exists());
+        assert!(directory.path().join("kept").exists());
     }
 
     #[test]
     fn what_cannot_be_removed_is_an_error() {
         // Root may remove anything; another user sees the refusal.
-        let folder = tempfile::tempdir().unwrap();
-        let locked = folder.path().join("inside/locked");
+        let directory = tempfile::tempdir().unwrap();
+        let locked = directory.path().join("inside/locked");
         fs::create_dir_all(&locked).unwrap();
         fs::write(locked.join("file"), "").unwrap();
         fs::set_permissions(&locked, PermissionsExt::from_mode(0o500)).unwrap();
-        let removed = RootDir::open(folder.path()).unwrap().remove_tree(Path::new("inside"));
+        let removed = RootDir::open(directory.path()).unwrap().remove_tree(Path::new("inside"));
         assert_eq!(removed.is_err(), locked.exists());
         if locked.exists() {
             fs::set_permissions(&locked, PermissionsExt::from_mode(0o700)).unwrap();

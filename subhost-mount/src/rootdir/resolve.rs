@@ -14,16 +14,16 @@ use crate::{Error, Result};
 const ATTEMPTS: u32 = 100;
 
 /// A directory in a tree.
-pub(super) enum Folder<'a> {
+pub(super) enum Directory<'a> {
     Root(BorrowedFd<'a>),
     Inside(OwnedFd),
 }
 
-impl AsFd for Folder<'_> {
+impl AsFd for Directory<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Folder::Root(fd) => *fd,
-            Folder::Inside(fd) => fd.as_fd(),
+            Directory::Root(fd) => *fd,
+            Directory::Inside(fd) => fd.as_fd(),
         }
     }
 }
@@ -60,18 +60,18 @@ impl RootDir {
         &self,
         operation: &'static str,
         path: &'a Path,
-    ) -> Result<(Folder<'_>, &'a OsStr)> {
+    ) -> Result<(Directory<'_>, &'a OsStr)> {
         let Some(Component::Normal(name)) = path.components().next_back() else {
             return Err(Error::system(operation, path, Errno::INVAL));
         };
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let directory = path.parent().unwrap_or(Path::new(""));
         // The tree's own nodes are made one by one, and nearly all of them there.
-        if folder.as_os_str().is_empty() {
-            return Ok((Folder::Root(self.fd.as_fd()), name));
+        if directory.as_os_str().is_empty() {
+            return Ok((Directory::Root(self.fd.as_fd()), name));
         }
-        let folder =
-            self.resolve(operation, folder, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
-        Ok((Folder::Inside(folder), name))
+        let directory =
+            self.resolve(operation, directory, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
+        Ok((Directory::Inside(directory), name))
     }
 }
 

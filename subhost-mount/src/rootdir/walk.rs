@@ -40,15 +40,15 @@ pub(super) fn open(
     }
     // The names still to be walked, the next one last, and the directories on the way from the root.
     let mut names = reversed(path);
-    let mut folders: Vec<OwnedFd> = Vec::new();
+    let mut directories: Vec<OwnedFd> = Vec::new();
     let mut links = 0;
     loop {
         let name = names.pop().unwrap_or_else(|| b".".to_vec());
         let is_last = names.is_empty();
         if name == b".." {
-            folders.pop();
+            directories.pop();
         }
-        let here = folders.last().map_or(root, AsFd::as_fd);
+        let here = directories.last().map_or(root, AsFd::as_fd);
         if name == b"." || name == b".." {
             if is_last {
                 return openat(here, ".", flags | OFlags::CLOEXEC, Mode::empty());
@@ -70,12 +70,12 @@ pub(super) fn open(
                     return Err(Errno::NOENT);
                 }
                 if target.starts_with(b"/") {
-                    folders.clear();
+                    directories.clear();
                 }
                 names.extend(reversed(&target));
             }
             FileType::Directory if is_last => return whole(fd, flags, true),
-            FileType::Directory => folders.push(fd),
+            FileType::Directory => directories.push(fd),
             _ if is_last => return whole(fd, flags, false),
             _ => return Err(Errno::NOTDIR),
         }
@@ -105,8 +105,8 @@ fn whole(fd: OwnedFd, flags: OFlags, is_directory: bool) -> Result<OwnedFd, Errn
 }
 
 /// Whether a link is one of text, on a mount that lets them be followed. `/proc/self` is one, but what is in the
-/// folders of processes is not what it reads like.
-fn may_follow(link: &OwnedFd, folder: BorrowedFd<'_>) -> Result<bool, Errno> {
+/// directories of processes is not what it reads like.
+fn may_follow(link: &OwnedFd, directory: BorrowedFd<'_>) -> Result<bool, Errno> {
     let system = fstatfs(link)?;
     let number = |value| u64::try_from(value).unwrap_or(0);
     if number(system.f_flags) & ST_NOSYMFOLLOW != 0 {
@@ -115,7 +115,7 @@ fn may_follow(link: &OwnedFd, folder: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(match number(system.f_type) {
         AAFS_MAGIC => false,
         PROC_SUPER_MAGIC => {
-            fstat(folder)?.st_ino == PROC_ROOT && number(fstatfs(folder)?.f_type) == PROC_SUPER_MAGIC
+            fstat(directory)?.st_ino == PROC_ROOT && number(fstatfs(directory)?.f_type) == PROC_SUPER_MAGIC
         }
         _ => true,
     })

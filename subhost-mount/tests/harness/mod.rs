@@ -64,11 +64,11 @@ pub(crate) fn output(program: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// With the folders of the tools of an administrator, which a user's path may lack.
+/// With the directories of the tools of an administrator, which a user's path may lack.
 pub(crate) fn path() -> String {
     format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
 }
 
 fn is_there(program: &str) -> bool {
-    env::split_paths(&path()).any(|folder| folder.join(program).is_file())
+    env::split_paths(&path()).any(|directory| directory.join(program).is_file())
 }

@@ -20,10 +20,10 @@ use crate::scene;
 const PART: &str = "SUBHOST_MOUNT_ACTOR";
 
 /// Starts this program in a part. Its standard input ends with the child.
-pub(crate) fn start(part: &str, folder: &Path) -> (Child, BufReader<ChildStdout>) {
+pub(crate) fn start(part: &str, directory: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(env::current_exe().unwrap())
         .env(PART, part)
-        .arg(folder)
+        .arg(directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -35,13 +35,13 @@ pub(crate) fn start(part: &str, folder: &Path) -> (Child, BufReader<ChildStdout>
 /// Plays the part that this process was started in, if it was.
 pub(crate) fn plays() -> bool {
     let Ok(part) = env::var(PART) else { return false };
-    let folder = PathBuf::from(env::args_os().nth(1).unwrap());
+    let directory = PathBuf::from(env::args_os().nth(1).unwrap());
     match part.as_str() {
-        "attach" => attach(&folder),
-        "hold" => hold(&folder),
-        "mount" => mount(&folder),
-        "claim" => claim(&folder),
-        "pass" => pass(&folder),
+        "attach" => attach(&directory),
+        "hold" => hold(&directory),
+        "mount" => mount(&directory),
+        "claim" => claim(&directory),
+        "pass" => pass(&directory),
         other => panic!("no such part: {other}"),
     }
     true
@@ -57,8 +57,8 @@ fn say(what: &str) {
 pub(crate) const ATTACHED: u32 = 40;
 
 /// Attaches many loop devices at once, says which, and waits for the end of its input.
-fn attach(folder: &Path) {
-    let image = Image::open(&folder.join("disk.raw"), Access::ReadWrite).unwrap();
+fn attach(directory: &Path) {
+    let image = Image::open(&directory.join("disk.raw"), Access::ReadWrite).unwrap();
     let devices: Vec<LoopDevice> = thread::scope(|scope| {
         let attach = |sector: u32| {
             let range = ByteRange { start: u64::from(sector) * 512, len: 512 };
@@ -74,11 +74,11 @@ fn attach(folder: &Path) {
 
 /// Mounts partition 1, or all where there is none, of the image that `image` leads to, starts a process in the namespace
 /// of the mount, says which, and waits for the end of its input.
-fn mount(folder: &Path) {
-    let image = Image::open(&fs::read_link(folder.join("image")).unwrap(), Access::ReadWrite).unwrap();
+fn mount(directory: &Path) {
+    let image = Image::open(&fs::read_link(directory.join("image")).unwrap(), Access::ReadWrite).unwrap();
     let number = u32::from(!image.partition_table().unwrap().partitions.is_empty());
     let device = Device::attach(&image, image.range(number).unwrap(), &LoopOptions::default()).unwrap();
-    let at = folder.join("live");
+    let at = directory.join("live");
     let staging = Staging::new().unwrap();
     let (mut sleep, device) = staging.run(move || {
         device.mount(FileSystem::new("ext4").source(device.path())).unwrap().attach_at(&at).unwrap();
@@ -97,8 +97,8 @@ fn mount(folder: &Path) {
 pub(crate) const PASSING: [&str; 4] = ["claimed", "attached", "mounted", "freed"];
 
 /// Takes and leaves the block device that `image` leads to, without end.
-fn pass(folder: &Path) {
-    let node = fs::read_link(folder.join("image")).unwrap();
+fn pass(directory: &Path) {
+    let node = fs::read_link(directory.join("image")).unwrap();
     loop {
         // Of the last round the kernel may still hold something.
         let Ok(image) = Image::open(&node, Access::ReadWrite) else { continue };
@@ -113,9 +113,9 @@ fn pass(folder: &Path) {
 }
 
 /// Claims the block device that `image` leads to, as a program that knows nothing of us, and waits.
-fn claim(folder: &Path) {
+fn claim(directory: &Path) {
     use std::os::unix::fs::OpenOptionsExt;
-    let claim = || fs::File::options().read(true).custom_flags(libc::O_EXCL).open(folder.join("image"));
+    let claim = || fs::File::options().read(true).custom_flags(libc::O_EXCL).open(directory.join("image"));
     // Children of those who had it last may share the claim for an instant.
     scene::wait_until("the device is free", || claim().is_ok());
     let claimed = claim().unwrap();
@@ -138,17 +138,17 @@ pub(crate) const STEPS: [&str; 9] = [
 ];
 
 /// Takes and leaves all that this crate can hold, without end.
-fn hold(folder: &Path) {
+fn hold(directory: &Path) {
     loop {
         // Of the last round the kernel may still hold something.
-        let Ok(image) = Image::open(&folder.join("disk.raw"), Access::ReadWrite) else { continue };
+        let Ok(image) = Image::open(&directory.join("disk.raw"), Access::ReadWrite) else { continue };
         say(STEPS[0]);
         let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
         say(STEPS[1]);
         let staging = Staging::new().unwrap();
-        let folder = folder.to_owned();
+        let directory = directory.to_owned();
         staging.run(move || {
-            let place = |name: &str| folder.join(name);
+            let place = |name: &str| directory.join(name);
             let system = FileSystem::new("ext4").source(device.path()).mount().unwrap();
             system.attach_at(&place("disk")).unwrap();
             for name in ["upper", "work"] {
@@ -177,7 +177,7 @@ fn hold(folder: &Path) {
             thrown_away.attach_at(&place("thrown-away")).unwrap();
             fs::write(place("thrown-away/file"), vec![1; 10_000]).unwrap();
             say(STEPS[6]);
-            let bound = bind(&folder, true).unwrap();
+            let bound = bind(&directory, true).unwrap();
             bound.set_attributes(MountAttributes::RDONLY, MountAttributes::empty(), true).unwrap();
             bound.attach_at(&place("bound")).unwrap();
             say(STEPS[7]);

@@ -48,27 +48,27 @@ const READ_ONLY: LoopOptions = LoopOptions { read_only: true, block_size: None, 
 
 /// A block device over a file, which goes with it.
 struct Disk {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     file: PathBuf,
     node: PathBuf,
     number: u32,
 }
 
 impl Disk {
-    fn over(folder: tempfile::TempDir, file: PathBuf, options: &[&str]) -> Disk {
-        fs::create_dir(folder.path().join("live")).unwrap();
+    fn over(directory: tempfile::TempDir, file: PathBuf, options: &[&str]) -> Disk {
+        fs::create_dir(directory.path().join("live")).unwrap();
         let (node, number) = scene::losetup(&file, options);
-        symlink(&node, folder.path().join("image")).unwrap();
-        Disk { folder, file, node, number }
+        symlink(&node, directory.path().join("image")).unwrap();
+        Disk { directory, file, node, number }
     }
 
     /// With a bare ext4.
     fn bare() -> Disk {
-        let folder = scene::folder();
-        let file = folder.path().join("disk.raw");
+        let directory = scene::directory();
+        let file = directory.path().join("disk.raw");
         File::create(&file).unwrap().set_len(16 << 20).unwrap();
         harness::output("mkfs.ext4", &["-q", file.to_str().unwrap()]);
-        Disk::over(folder, file, &[])
+        Disk::over(directory, file, &[])
     }
 
     fn open(&self) -> Image {
@@ -80,7 +80,7 @@ impl Disk {
     }
 
     fn live(&self) -> PathBuf {
-        self.folder.path().join("live")
+        self.directory.path().join("live")
     }
 
     fn holders(&self, access: Access) -> Vec<Holder> {
@@ -213,7 +213,7 @@ impl Drop for Left {
 
 /// Has another process mount the disk, and kills it.
 fn mounted_by_a_killed_process(disk: &Disk) -> Left {
-    let (mut child, mut output) = actor::start("mount", disk.folder.path());
+    let (mut child, mut output) = actor::start("mount", disk.directory.path());
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
     let left = Left(line.trim().parse().unwrap());
@@ -237,9 +237,9 @@ fn killed() {
 }
 
 fn killed_loop() {
-    let folder = scene::folder();
-    let file = scene::ext4_image(folder.path());
-    let disk = Disk::over(folder, file, &[]);
+    let directory = scene::directory();
+    let file = scene::ext4_image(directory.path());
+    let disk = Disk::over(directory, file, &[]);
     let left = mounted_by_a_killed_process(&disk);
     disk.is_claimed();
     let mounted = disk.ext4().mount().unwrap_err();
@@ -258,7 +258,7 @@ fn killed_loop() {
 fn killed_at_any_moment() {
     let disk = Disk::bare();
     let start = Instant::now();
-    let (mut child, output) = actor::start("pass", disk.folder.path());
+    let (mut child, output) = actor::start("pass", disk.directory.path());
     assert_eq!(output.lines().take(PASSING.len()).map(Result::unwrap).collect::<Vec<_>>(), PASSING);
     let whole = start.elapsed();
     child.kill().unwrap();
@@ -266,7 +266,7 @@ fn killed_at_any_moment() {
     let mut reached = BTreeSet::new();
     for round in 0..60 {
         disk.wait_until_free();
-        let (mut child, mut output) = actor::start("pass", disk.folder.path());
+        let (mut child, mut output) = actor::start("pass", disk.directory.path());
         thread::sleep(whole / 50 * round);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -294,7 +294,7 @@ fn taken() {
     // From the first mount on there is no claim of ours.
     drop(device.mount(disk.ext4()).unwrap());
     scene::wait_until("the block device is free", || disk.claim(true).is_ok());
-    let (mut child, mut output) = actor::start("claim", disk.folder.path());
+    let (mut child, mut output) = actor::start("claim", disk.directory.path());
     output.read_line(&mut String::new()).unwrap();
     let comm = fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap().trim_end().to_owned();
     let taker = Holder::Process { pid: child.id(), comm };
@@ -340,9 +340,9 @@ fn readers() {
 }
 
 fn partition_mounted() {
-    let folder = scene::folder();
-    let file = scene::ext4_image(folder.path());
-    let disk = Disk::over(folder, file, &["--partscan"]);
+    let directory = scene::directory();
+    let file = scene::ext4_image(directory.path());
+    let disk = Disk::over(directory, file, &["--partscan"]);
     // Also where the kernel itself does not read the table.
     harness::output("partx", &["--update", disk.node.to_str().unwrap()]);
     let partition = PathBuf::from(format!("{}p1", disk.node.display()));

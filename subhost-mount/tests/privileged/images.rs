@@ -38,8 +38,8 @@ pub(crate) const CASES: &[Row] = &[
 ];
 
 /// An image of that many MiB, made by that command, where `IMAGE` stands for it.
-fn made(folder: &Path, mib: u64, command: &str) -> PathBuf {
-    let path = folder.join("disk.raw");
+fn made(directory: &Path, mib: u64, command: &str) -> PathBuf {
+    let path = directory.join("disk.raw");
     fs::File::create(&path).unwrap().set_len(mib << 20).unwrap();
     let words: Vec<&str> = command.split(' ').collect();
     let image = path.to_str().unwrap();
@@ -49,8 +49,8 @@ fn made(folder: &Path, mib: u64, command: &str) -> PathBuf {
 }
 
 /// Makes an erofs with a file that says `text`.
-fn erofs(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let (tree, image) = (folder.join(format!("{name}-tree")), folder.join(name));
+fn erofs(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let (tree, image) = (directory.join(format!("{name}-tree")), directory.join(name));
     fs::create_dir(&tree).unwrap();
     fs::write(tree.join("file"), text).unwrap();
     harness::output("mkfs.erofs", &[image.to_str().unwrap(), tree.to_str().unwrap()]);
@@ -73,10 +73,10 @@ fn mounted(
     Ok(MountTable::read(None)?.at(at).last().unwrap().clone())
 }
 
-/// Runs in a mount namespace of its own, with a folder.
+/// Runs in a mount namespace of its own, with a directory.
 fn staged(run: impl FnOnce(&Path) + Send + 'static) {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || run(&at));
 }
 
@@ -93,9 +93,9 @@ fn errors_at(at: &Path) -> String {
 }
 
 fn no_panic() {
-    staged(|folder| {
-        let path = made(folder, 16, "mkfs.ext4 -q -F IMAGE");
-        let (plain, live) = (folder.join("plain"), folder.join("live"));
+    staged(|directory| {
+        let path = made(directory, 16, "mkfs.ext4 -q -F IMAGE");
+        let (plain, live) = (directory.join("plain"), directory.join("live"));
         fs::create_dir(&plain).unwrap();
         // Both ways that a superblock has.
         for tune in [["-e", "panic"], ["-E", "mount_opts=errors=panic"]] {
@@ -129,11 +129,11 @@ fn free(image: &Path) {
 }
 
 fn xfs_copies() {
-    staged(|folder| {
-        let path = made(folder, 320, "mkfs.xfs -q IMAGE");
-        let copy = folder.join("copy.raw");
+    staged(|directory| {
+        let path = made(directory, 320, "mkfs.xfs -q IMAGE");
+        let copy = directory.join("copy.raw");
         fs::copy(&path, &copy).unwrap();
-        for (path, at) in [(&path, folder.join("one")), (&copy, folder.join("two"))] {
+        for (path, at) in [(&path, directory.join("one")), (&copy, directory.join("two"))] {
             let entry = mounted(path, &at, &AllowedTypes::default(), |system| system).unwrap();
             assert!(options(&entry).contains(&"nouuid".to_owned()), "{entry:?}");
         }
@@ -141,16 +141,16 @@ fn xfs_copies() {
 }
 
 fn attributes() {
-    staged(|folder| {
-        let path = made(folder, 16, "mkfs.ext4 -q -F IMAGE");
+    staged(|directory| {
+        let path = made(directory, 16, "mkfs.ext4 -q -F IMAGE");
         for (name, asked) in [("all", MountAttributes::NOSUID), ("none", MountAttributes::empty())] {
-            let entry = mounted(&path, &folder.join(name), &AllowedTypes::default(), |system| {
+            let entry = mounted(&path, &directory.join(name), &AllowedTypes::default(), |system| {
                 system.attributes(asked)
             });
             let entry = entry.unwrap();
             assert!(entry.has_option("nodev"), "{entry:?}");
             assert_eq!(entry.has_option("nosuid"), asked == MountAttributes::NOSUID, "{entry:?}");
-            unmount(&folder.join(name));
+            unmount(&directory.join(name));
             free(&path);
         }
     });
@@ -158,9 +158,9 @@ fn attributes() {
 
 /// Row L5.
 fn not_allowed() {
-    staged(|folder| {
-        let path = made(folder, 16, "mkfs.vfat IMAGE");
-        let at = folder.join("live");
+    staged(|directory| {
+        let path = made(directory, 16, "mkfs.vfat IMAGE");
+        let at = directory.join("live");
         let error = mounted(&path, &at, &AllowedTypes::default(), |system| system).unwrap_err();
         let Error::FileSystemNotAllowed { kind, allowed } = &error else { panic!("{error}") };
         assert_eq!(kind, "vfat");
@@ -174,8 +174,8 @@ fn not_allowed() {
 }
 
 fn refused() {
-    staged(|folder| {
-        let other = folder.join("other.raw");
+    staged(|directory| {
+        let other = directory.join("other.raw");
         fs::File::create(&other).unwrap().set_len(320 << 20).unwrap();
         let btrfs = format!("mkfs.btrfs -q IMAGE {}", other.display());
         for (command, tool, tell, expected) in [
@@ -199,10 +199,10 @@ fn refused() {
             ),
             (&btrfs, "true", "--", "it is spread over 2 devices"),
         ] {
-            let path = made(folder, 320, command);
+            let path = made(directory, 320, command);
             let (option, value) = tell.split_once(' ').unwrap_or((tell, ""));
             harness::output(tool, &[option, value, path.to_str().unwrap()]);
-            let error = mounted(&path, &folder.join("live"), &AllowedTypes::default(), |system| system);
+            let error = mounted(&path, &directory.join("live"), &AllowedTypes::default(), |system| system);
             let error = error.unwrap_err();
             let Error::FileSystemRefused { reason, .. } = &error else { panic!("{error}") };
             assert_eq!(reason, expected);
@@ -210,10 +210,10 @@ fn refused() {
     });
 }
 
-/// A folder on an ext4 of its own, since not every file system lets the kernel read straight.
-fn on_ext4(folder: &Path) -> PathBuf {
-    let path = made(folder, 16, "mkfs.ext4 -q -F IMAGE");
-    let at = folder.join("files");
+/// A directory on an ext4 of its own, since not every file system lets the kernel read straight.
+fn on_ext4(directory: &Path) -> PathBuf {
+    let path = made(directory, 16, "mkfs.ext4 -q -F IMAGE");
+    let at = directory.join("files");
     mounted(&path, &at, &AllowedTypes::default(), |system| system).unwrap();
     at
 }
@@ -229,15 +229,15 @@ fn straight(image: &Image) -> Option<Mount> {
 }
 
 fn erofs_file() {
-    staged(|folder| {
-        let folder = on_ext4(folder);
-        let (path, other) = (erofs(&folder, "one.erofs", "one"), erofs(&folder, "two.erofs", "two"));
+    staged(|directory| {
+        let directory = on_ext4(directory);
+        let (path, other) = (erofs(&directory, "one.erofs", "one"), erofs(&directory, "two.erofs", "two"));
         let image = Image::open(&path, Access::ReadOnly).unwrap();
         // What is at its path by now does not matter.
         fs::rename(&other, &path).unwrap();
         let Some(mount) = straight(&image) else { return };
         assert_eq!(mount.root().unwrap().read_small(Path::new("file"), 10).unwrap(), b"one");
-        let at = folder.join("live");
+        let at = directory.join("live");
         fs::create_dir(&at).unwrap();
         mount.attach_at(&at).unwrap();
         let entry = MountTable::read(None).unwrap().at(&at).last().unwrap().clone();
@@ -247,7 +247,7 @@ fn erofs_file() {
         let allowed: AllowedTypes = ["ext4"].into_iter().collect();
         let error = FileSystem::mount_erofs_file(&image, &allowed).unwrap_err();
         assert!(matches!(error, Error::FileSystemNotAllowed { .. }), "{error}");
-        let ext4 = made(&folder, 4, "mkfs.ext4 -q -F IMAGE");
+        let ext4 = made(&directory, 4, "mkfs.ext4 -q -F IMAGE");
         let ext4 = Image::open(&ext4, Access::ReadOnly).unwrap();
         let error = FileSystem::mount_erofs_file(&ext4, &AllowedTypes::default()).unwrap_err();
         assert_eq!(error.to_string(), "mount erofs: the image is none");
@@ -256,9 +256,9 @@ fn erofs_file() {
 
 /// What the documentation warns of: should the kernel one day keep the lock, it can be taken back.
 fn erofs_lock() {
-    staged(|folder| {
-        let folder = on_ext4(folder);
-        let path = erofs(&folder, "one.erofs", "one");
+    staged(|directory| {
+        let directory = on_ext4(directory);
+        let path = erofs(&directory, "one.erofs", "one");
         let image = Image::open(&path, Access::ReadOnly).unwrap();
         let Some(mount) = straight(&image) else { return };
         let refused = Image::open(&path, Access::ReadWrite).unwrap_err();
@@ -274,9 +274,9 @@ fn erofs_lock() {
 }
 
 fn erofs_on_tmpfs() {
-    staged(|folder| {
-        FileSystem::new("tmpfs").mount().unwrap().attach_at(folder).unwrap();
-        let path = erofs(folder, "one.erofs", "one");
+    staged(|directory| {
+        FileSystem::new("tmpfs").mount().unwrap().attach_at(directory).unwrap();
+        let path = erofs(directory, "one.erofs", "one");
         let image = Image::open(&path, Access::ReadOnly).unwrap();
         assert!(FileSystem::mount_erofs_file(&image, &AllowedTypes::default()).unwrap().is_none());
         let device = LoopDevice::attach(

@@ -22,8 +22,8 @@ pub(crate) const CASES: &[Row] = &[(
 const ROUNDS: u64 = 100;
 
 fn killed_at_any_moment() {
-    let folder = scene::folder();
-    let at = folder.path();
+    let directory = scene::directory();
+    let at = directory.path();
     for name in ["base", "disk", "live", "kept", "thrown-away", "bound"] {
         fs::create_dir(at.join(name)).unwrap();
     }
@@ -59,23 +59,23 @@ fn killed_at_any_moment() {
     }
 }
 
-fn nothing_is_left(folder: &Path, images: &[PathBuf]) {
+fn nothing_is_left(directory: &Path, images: &[PathBuf]) {
     // A loop device and a mount that nobody sees would hold the lock.
     for image in images {
         let free = || Image::open(image, Access::ReadWrite).is_ok();
         scene::wait_until("the image is free", free);
         assert!(scene::loops_over(image).is_empty());
     }
-    assert_eq!(mounts_anywhere(folder), HashSet::new());
+    assert_eq!(mounts_anywhere(directory), HashSet::new());
 }
 
-/// The mounts below `folder` in all mount namespaces that a process is in.
-fn mounts_anywhere(folder: &Path) -> HashSet<String> {
-    let folder = folder.to_str().unwrap();
+/// The mounts below `directory` in all mount namespaces that a process is in.
+fn mounts_anywhere(directory: &Path) -> HashSet<String> {
+    let directory = directory.to_str().unwrap();
     let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
     let tables = processes.filter_map(|process| fs::read_to_string(process.join("mountinfo")).ok());
     let lines = |table: String| {
-        table.lines().filter(|line| line.contains(folder)).map(str::to_owned).collect::<Vec<_>>()
+        table.lines().filter(|line| line.contains(directory)).map(str::to_owned).collect::<Vec<_>>()
     };
     tables.flat_map(lines).collect()
 }

@@ -44,12 +44,12 @@ fn ourselves() -> Holder {
 }
 
 fn second_writer() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let first = Image::open(&path, Access::ReadWrite).unwrap();
     assert_eq!(holders(&path, Access::ReadWrite), [ourselves()]);
     assert_eq!(holders(&path, Access::ReadOnly), [ourselves()]);
-    let other_name = folder.path().join("link");
+    let other_name = directory.path().join("link");
     fs::hard_link(&path, &other_name).unwrap();
     assert_eq!(holders(&other_name, Access::ReadWrite), [ourselves()]);
     Image::open_unlocked(&path).unwrap();
@@ -59,8 +59,8 @@ fn second_writer() {
 }
 
 fn one_of_many() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let (having, had) = (AtomicU32::new(0), AtomicU32::new(0));
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -85,8 +85,8 @@ fn one_of_many() {
 
 /// As `Image::open` itself has one for an instant.
 fn lease() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let leased = fs::File::open(&path).unwrap();
     sys::take_lease(leased.as_fd());
     let careful = OFlags::RDWR | OFlags::NONBLOCK;
@@ -101,8 +101,8 @@ fn lease() {
 }
 
 fn readers_share() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let first = Image::open(&path, Access::ReadOnly).unwrap();
     let second = Image::open(&path, Access::ReadOnly).unwrap();
     let options = LoopOptions { read_only: true, ..WRITABLE };
@@ -115,8 +115,8 @@ fn readers_share() {
 }
 
 fn several_partitions() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 4);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 4);
     let image = Image::open(&path, Access::ReadWrite).unwrap();
     let range = |start| subhost_mount::ByteRange { start, len: 1 << 20 };
     let one = LoopDevice::attach(&image, range(0), &WRITABLE).unwrap();
@@ -135,9 +135,9 @@ fn several_partitions() {
 }
 
 fn mount_keeps_lock() {
-    let folder = scene::folder();
-    let path = scene::ext4_image(folder.path());
-    let live = folder.path().join("live");
+    let directory = scene::directory();
+    let path = scene::ext4_image(directory.path());
+    let live = directory.path().join("live");
     fs::create_dir(&live).unwrap();
     let image = Image::open(&path, Access::ReadWrite).unwrap();
     let device = LoopDevice::attach(&image, image.range(1).unwrap(), &WRITABLE).unwrap();
@@ -160,8 +160,8 @@ fn mount_keeps_lock() {
 }
 
 fn foreign_loop() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let (device, number) = scene::losetup(&path, &[]);
     let foreign = Holder::Loop { number, mounted_at: Vec::new() };
     for access in [Access::ReadWrite, Access::ReadOnly] {
@@ -177,8 +177,8 @@ fn foreign_loop() {
 }
 
 fn killed_holder() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let mut child =
         Command::new("flock").args(["--no-fork", path.to_str().unwrap(), "sleep", "1000"]).spawn().unwrap();
     let pid = child.id();

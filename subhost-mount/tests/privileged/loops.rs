@@ -33,8 +33,8 @@ fn number_at(path: PathBuf, sector: u64) -> u32 {
 }
 
 fn shows_its_range_and_clears_itself() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 4);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 4);
     let image = Image::open(&path, Access::ReadWrite).unwrap();
     let device = LoopDevice::attach(&image, ByteRange { start: 1 << 20, len: 2 << 20 }, &WRITABLE).unwrap();
     let witness = scene::loops_over(&path);
@@ -54,8 +54,8 @@ fn shows_its_range_and_clears_itself() {
 }
 
 fn read_only_cannot_be_written() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let image = Image::open(&path, Access::ReadOnly).unwrap();
     let error = LoopDevice::attach(&image, image.range(0).unwrap(), &WRITABLE).unwrap_err();
     assert!(matches!(error, Error::NotOpenedFor { opened: "for reading only", .. }), "{error}");
@@ -67,8 +67,8 @@ fn read_only_cannot_be_written() {
 }
 
 fn takes_options() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let image = Image::open(&path, Access::ReadWrite).unwrap();
     let on = harness::output("stat", &["--file-system", "--format=%T", path.to_str().unwrap()]);
     assert_eq!(image.prefers_direct_io(), ["ext2/ext3", "xfs"].contains(&on.trim()), "{on}");
@@ -96,8 +96,8 @@ fn takes_options() {
 }
 
 fn bad_ranges_are_refused() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let image = Image::open(&path, Access::ReadWrite).unwrap();
     let path = path.display();
     for (start, len, complaint) in [
@@ -128,8 +128,8 @@ fn bad_ranges_are_refused() {
 }
 
 fn many_at_once() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let image = Arc::new(Image::open(&path, Access::ReadWrite).unwrap());
     let threads: Vec<_> = (0..300_u32)
         .map(|sector| {
@@ -152,13 +152,13 @@ fn many_at_once() {
 
 /// Processes know nothing of each other, and yet no two get one device.
 fn many_processes_at_once() {
-    let folder = scene::folder();
-    let folders: Vec<PathBuf> = (0..8).map(|number| folder.path().join(number.to_string())).collect();
-    for folder in &folders {
-        fs::create_dir(folder).unwrap();
-        scene::numbered_image(folder, 1);
+    let directory = scene::directory();
+    let directories: Vec<PathBuf> = (0..8).map(|number| directory.path().join(number.to_string())).collect();
+    for directory in &directories {
+        fs::create_dir(directory).unwrap();
+        scene::numbered_image(directory, 1);
     }
-    let mut actors: Vec<_> = folders.iter().map(|folder| actor::start("attach", folder)).collect();
+    let mut actors: Vec<_> = directories.iter().map(|directory| actor::start("attach", directory)).collect();
     let mut numbers = HashSet::new();
     for (_, output) in &mut actors {
         let mut line = String::new();
@@ -170,16 +170,16 @@ fn many_processes_at_once() {
         drop(child.stdin.take());
         assert!(child.wait().unwrap().success());
     }
-    for folder in &folders {
-        let image = folder.join("disk.raw");
+    for directory in &directories {
+        let image = directory.join("disk.raw");
         scene::wait_until("the loop devices are gone", || scene::loops_over(&image).is_empty());
     }
 }
 
 /// What lingers after a program that knew nothing of locks: it may write at any time.
 fn leftover_is_named() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
     let text = path.to_str().unwrap();
     let device = harness::output("losetup", &["--find", "--show", text]);
     let device = device.trim();

@@ -1,4 +1,4 @@
-//! What needs root: loop devices, locks, mounts. Each case works in a mount namespace and a folder of its own.
+//! What needs root: loop devices, locks, mounts. Each case works in a mount namespace and a directory of its own.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod actor;

@@ -47,8 +47,8 @@ fn tmpfs() -> Mount {
 }
 
 fn partition_under_its_name() {
-    let folder = scene::folder();
-    let path = scene::ext4_image(folder.path());
+    let directory = scene::directory();
+    let path = scene::ext4_image(directory.path());
     let image = Image::open(&path, Access::ReadWrite).unwrap();
     let range = image.range(1).unwrap();
     let found = fstype::probe(image.reader(range), 0).unwrap().unwrap();
@@ -56,7 +56,7 @@ fn partition_under_its_name() {
     assert_eq!(found.refusal(), None);
     let device = LoopDevice::attach(&image, range, &LoopOptions::default()).unwrap();
     let users = scene::user_namespace();
-    let live = folder.path().join("live");
+    let live = directory.path().join("live");
     fs::create_dir(&live).unwrap();
     let staging = Staging::new().unwrap();
     staging.run(move || {
@@ -112,8 +112,8 @@ fn not_idmappable() {
 }
 
 fn mapped_by_ranges() {
-    let folder = scene::folder();
-    let image = Image::open(&scene::ext4_image(folder.path()), Access::ReadWrite).unwrap();
+    let directory = scene::directory();
+    let image = Image::open(&scene::ext4_image(directory.path()), Access::ReadWrite).unwrap();
     let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
     let mount = FileSystem::new("ext4").source(device.path()).mount().unwrap();
     let tree = mount.root().unwrap();
@@ -142,8 +142,8 @@ fn mapped_by_ranges() {
 }
 
 fn staging_is_private() {
-    let folder = scene::folder();
-    let path = folder.path().to_owned();
+    let directory = scene::directory();
+    let path = directory.path().to_owned();
     let staging = Staging::new().unwrap();
     let at = path.clone();
     let held = staging.run(move || {
@@ -163,8 +163,8 @@ fn staging_is_private() {
 }
 
 fn detached_is_filled() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let mount = tmpfs();
         let tree = mount.root().unwrap();
@@ -189,8 +189,8 @@ fn detached_is_filled() {
 }
 
 fn bind_of_a_file() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let (over, under) = (at.join("over"), at.join("under"));
         fs::write(&over, "over").unwrap();
@@ -200,14 +200,14 @@ fn bind_of_a_file() {
         mount.attach_at(&under).unwrap();
         assert_eq!(fs::read_to_string(&under).unwrap(), "over");
         assert_eq!(fs::write(&under, "x").unwrap_err().raw_os_error(), Some(libc::EROFS));
-        let folder_on_file = bind(&at, false).unwrap().attach_at(&over).unwrap_err();
-        assert_eq!(folder_on_file.raw_os_error(), Some(libc::EINVAL), "{folder_on_file}");
+        let directory_on_file = bind(&at, false).unwrap().attach_at(&over).unwrap_err();
+        assert_eq!(directory_on_file.raw_os_error(), Some(libc::EINVAL), "{directory_on_file}");
     });
 }
 
 fn recursive_bind() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let make = |name: &str| -> PathBuf {
             let path = at.join(name);
@@ -235,8 +235,8 @@ fn recursive_bind() {
 }
 
 fn bind_names() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         for name in ["a:b", "a,b", "a b", "a\nb", "a\\b", "a\\040b", "x (deleted)", "é"] {
             let (from, to) = (at.join(format!("from {name}")), at.join(format!("to {name}")));
@@ -258,8 +258,8 @@ fn bind_names() {
 
 /// A file that is open for writing below keeps the whole tree writable.
 fn read_only_all_or_nothing() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let (tree, copy) = (at.join("tree"), at.join("copy"));
         for path in [&tree.join("a"), &tree.join("b"), &copy] {
@@ -287,8 +287,8 @@ fn read_only_all_or_nothing() {
 }
 
 fn propagation() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let mount = tmpfs();
         mount.attach_at(&at).unwrap();
@@ -323,8 +323,8 @@ fn propagation() {
 
 /// Row L8 of docs/security.md. The outer namespace plays the host.
 fn nothing_leaks() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let shared = tmpfs();
         shared.attach_at(&at).unwrap();

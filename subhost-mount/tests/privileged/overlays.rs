@@ -41,11 +41,11 @@ pub(crate) const CASES: &[Row] = &[
     ("overlay_over_a_layer_that_is_missing_names_it", &[], missing_layer),
 ];
 
-/// A tmpfs at `folder`, with these directories in it: upper layers need a file system of their own kind.
-fn stage(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
-    FileSystem::new("tmpfs").mount().unwrap().attach_at(folder).unwrap();
+/// A tmpfs at `directory`, with these directories in it: upper layers need a file system of their own kind.
+fn stage(directory: &Path, names: &[&str]) -> Vec<PathBuf> {
+    FileSystem::new("tmpfs").mount().unwrap().attach_at(directory).unwrap();
     let make = |name: &&str| {
-        let path = folder.join(name);
+        let path = directory.join(name);
         fs::create_dir(&path).unwrap();
         path
     };
@@ -55,8 +55,8 @@ fn stage(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
 /// Runs `job` in a mount namespace with an ext4 at the path that it gets, which Linux 6.1 can map, unlike a tmpfs; and
 /// with a user namespace.
 fn with_ext4(job: impl FnOnce(&Path, &OwnedFd) + Send + 'static) {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     let users = scene::user_namespace();
     let image = Image::open(&scene::ext4_image(&at), Access::ReadWrite).unwrap();
     let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
@@ -89,8 +89,8 @@ fn entry_at(path: &Path) -> MountEntry {
 
 fn names() {
     both_ways(|way| {
-        let folder = scene::folder();
-        let at = folder.path().join("a b:c,d\\e\nf");
+        let directory = scene::directory();
+        let at = directory.path().join("a b:c,d\\e\nf");
         fs::create_dir(&at).unwrap();
         let way = way.to_owned();
         Staging::new().unwrap().run(move || {
@@ -136,8 +136,8 @@ fn names() {
 /// In all three ways: by fd, by names one by one, and in a page of options.
 fn many_layers() {
     for taken in [&[][..], &[SET_FD], &[SET_FD, CREATE]] {
-        let folder = scene::folder();
-        let at = folder.path().to_owned();
+        let directory = scene::directory();
+        let at = directory.path().to_owned();
         Staging::new().unwrap().run(move || {
             let names: Vec<String> = (0..500).map(|number| format!("layer{number}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).chain(["upper", "work"]).collect();
@@ -166,8 +166,8 @@ fn many_layers() {
 
 fn only_read() {
     both_ways(|_| {
-        let folder = scene::folder();
-        let at = folder.path().to_owned();
+        let directory = scene::directory();
+        let at = directory.path().to_owned();
         Staging::new().unwrap().run(move || {
             let paths = stage(&at, &["one", "two", "merged"]);
             fs::write(paths[0].join("of-one"), "").unwrap();
@@ -185,8 +185,8 @@ fn only_read() {
 
 fn ephemeral() {
     both_ways(|way| {
-        let folder = scene::folder();
-        let at = folder.path().to_owned();
+        let directory = scene::directory();
+        let at = directory.path().to_owned();
         let way = way.to_owned();
         Staging::new().unwrap().run(move || {
             let paths = stage(&at, &["base", "merged"]);
@@ -220,8 +220,8 @@ fn ephemeral() {
 
 fn prepared() {
     both_ways(|way| {
-        let folder = scene::folder();
-        let at = folder.path().to_owned();
+        let directory = scene::directory();
+        let at = directory.path().to_owned();
         let way = way.to_owned();
         Staging::new().unwrap().run(move || {
             let paths = stage(&at, &["base", "merged"]);
@@ -270,8 +270,8 @@ fn prepared() {
 }
 
 fn never_attached() {
-    let folder = scene::folder();
-    let image = Image::open(&scene::ext4_image(folder.path()), Access::ReadWrite).unwrap();
+    let directory = scene::directory();
+    let image = Image::open(&scene::ext4_image(directory.path()), Access::ReadWrite).unwrap();
     let device = LoopDevice::attach(&image, image.range(1).unwrap(), &LoopOptions::default()).unwrap();
     both_ways(|way| {
         let system = FileSystem::new("ext4").source(device.path()).mount().unwrap();
@@ -305,8 +305,8 @@ fn kept(lower: &Path, upper: &Path, work: &Path) -> subhost_mount::Result<Mount>
 
 fn upper_in_use() {
     both_ways(|way| {
-        let folder = scene::folder();
-        let at = folder.path().to_owned();
+        let directory = scene::directory();
+        let at = directory.path().to_owned();
         let way = way.to_owned();
         Staging::new().unwrap().run(move || {
             let paths = stage(&at, &["base", "upper", "work", "upper2", "work2"]);
@@ -335,8 +335,8 @@ fn upper_in_use() {
 }
 
 fn upper_race() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let paths = stage(&at, &["base", "upper", "work"]);
         let [base, upper, work] = paths.as_slice() else { panic!() };
@@ -364,8 +364,8 @@ fn upper_race() {
 
 fn refusals() {
     both_ways(|way| {
-        let folder = scene::folder();
-        let at = folder.path().to_owned();
+        let directory = scene::directory();
+        let at = directory.path().to_owned();
         let way = way.to_owned();
         Staging::new().unwrap().run(move || {
             let paths = stage(&at, &["base", "upper", "upper/inner", "work", "bound"]);
@@ -509,8 +509,8 @@ fn silently_read_only() {
 
 /// Row L7 of docs/security.md: a layer says that one of its directories is really another.
 fn hostile_redirect() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let paths = stage(&at, &["base", "hostile", "upper", "work"]);
         let [base, hostile, upper, work] = paths.as_slice() else { panic!() };
@@ -539,8 +539,8 @@ fn hostile_redirect() {
 
 /// Row L7 of docs/security.md: a layer says that one of its files has its content elsewhere.
 fn hostile_metacopy() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let paths = stage(&at, &["base", "hostile", "merged"]);
         let [base, hostile, merged] = paths.as_slice() else { panic!() };
@@ -568,8 +568,8 @@ fn hostile_metacopy() {
 }
 
 fn missing_layer() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let paths = stage(&at, &["upper", "work"]);
         let [upper, work] = paths.as_slice() else { panic!() };

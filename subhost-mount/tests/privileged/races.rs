@@ -40,8 +40,8 @@ const TRIES: u32 = 2000;
 /// Tries in a tree in which `dev` is a directory and a link to the canary in turn: `attempt` says whether it met the
 /// directory. Nothing may come out of the tree.
 fn while_exchanging(walk: Walk, attempt: fn(&RootDir, &Path, u32) -> bool) {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     let canary = at.join("canary");
     let tree = at.join("tree");
     fs::create_dir(&canary).unwrap();
@@ -104,7 +104,7 @@ impl Racer {
         let others = others.to_vec();
         Racer::start(move || {
             for other in &others {
-                // When the test has failed, the folder is gone.
+                // When the test has failed, the directory is gone.
                 let _ = renameat_with(CWD, &path, CWD, other, RenameFlags::EXCHANGE);
             }
         })
@@ -149,11 +149,11 @@ fn racing_write(root: &RootDir, _: &Path, _: u32) -> bool {
     root.write_file(Path::new("dev/file"), 0o600, b"hit").is_ok()
 }
 
-/// A path that goes down and up again ends in the tree, though the folder that it turns round in is moved out of the
+/// A path that goes down and up again ends in the tree, though the directory that it turns round in is moved out of the
 /// tree and back meanwhile: only the host could, but then `..` leads elsewhere.
 fn while_moving_out(walk: Walk) {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     let (tree, outside) = (at.join("tree"), at.join("outside"));
     fs::create_dir_all(tree.join("a/b")).unwrap();
     fs::create_dir(&outside).unwrap();
@@ -182,8 +182,8 @@ fn while_moving_out(walk: Walk) {
 
 /// Row P8 of docs/security.md: opened once, the source is what it was, whatever its path becomes.
 fn racing_source() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     for (name, text) in [("source", "planned"), ("other", "secret")] {
         fs::create_dir(at.join(name)).unwrap();
         fs::write(at.join(name).join("file"), text).unwrap();
@@ -205,9 +205,9 @@ fn racing_source() {
 
 /// Row L1 of docs/security.md: the loop device shows the inode that was opened and locked, by the kernel's own word.
 fn racing_image() {
-    let folder = scene::folder();
-    let path = scene::numbered_image(folder.path(), 1);
-    let [secret, link] = ["secret.raw", "link"].map(|name| folder.path().join(name));
+    let directory = scene::directory();
+    let path = scene::numbered_image(directory.path(), 1);
+    let [secret, link] = ["secret.raw", "link"].map(|name| directory.path().join(name));
     fs::copy(&path, &secret).unwrap();
     let planned = fs::metadata(&path).unwrap().ino();
     symlink("secret.raw", &link).unwrap();

@@ -1,4 +1,4 @@
-//! What the cases play with: folders and images that can be told from everybody else's, a user namespace, and the
+//! What the cases play with: directories and images that can be told from everybody else's, a user namespace, and the
 //! look at what is left of them.
 
 use std::fs::{self, File};
@@ -13,18 +13,18 @@ use tempfile::TempDir;
 
 use crate::harness;
 
-/// What the name of every folder begins with, with our process id.
+/// What the name of every directory begins with, with our process id.
 fn prefix() -> String {
     format!("subhost-mount-{}-", std::process::id())
 }
 
-pub(crate) fn folder() -> TempDir {
+pub(crate) fn directory() -> TempDir {
     tempfile::Builder::new().prefix(&prefix()).tempdir().unwrap()
 }
 
 /// An image of `mib` MiB in which each 512 bytes begin with their number.
-pub(crate) fn numbered_image(folder: &Path, mib: u32) -> PathBuf {
-    let path = folder.join("disk.raw");
+pub(crate) fn numbered_image(directory: &Path, mib: u32) -> PathBuf {
+    let path = directory.join("disk.raw");
     let mut bytes = vec![0; mib as usize * 2048 * 512];
     for (number, sector) in (0_u32..).zip(bytes.chunks_exact_mut(512)) {
         sector[..4].copy_from_slice(&number.to_le_bytes());
@@ -34,8 +34,8 @@ pub(crate) fn numbered_image(folder: &Path, mib: u32) -> PathBuf {
 }
 
 /// An image with one MBR partition of 16 MiB from 1 MiB, which holds an ext4 that would panic the kernel.
-pub(crate) fn ext4_image(folder: &Path) -> PathBuf {
-    let path = folder.join("disk.raw");
+pub(crate) fn ext4_image(directory: &Path) -> PathBuf {
+    let path = directory.join("disk.raw");
     File::create(&path).unwrap().set_len(20 << 20).unwrap();
     let text = path.to_str().unwrap();
     let mut sfdisk = Command::new("sfdisk")
@@ -90,7 +90,7 @@ pub(crate) fn loops_over(image: &Path) -> Vec<serde_json::Value> {
     json["loopdevices"].as_array().unwrap().clone()
 }
 
-/// Loop devices, mounts and folders of ours that should be gone, and are not in ten seconds: the kernel takes a loop
+/// Loop devices, mounts and directories of ours that should be gone, and are not in ten seconds: the kernel takes a loop
 /// device back some time after its last user.
 pub(crate) fn left_behind() -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(10);

@@ -61,8 +61,8 @@ pub(crate) fn kernel() -> (u32, u32) {
 }
 
 fn same_by_both() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let attributes = [
             MountAttributes::empty(),
@@ -168,8 +168,8 @@ fn same(asked: &MountTable, text: &MountTable) {
 
 /// Mounts made in one order and attached in another, and one over another at the same place.
 fn unmount_order() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let mount = |name: &str| FileSystem::new("tmpfs").source(name).mount().unwrap();
         let (inner, outer, over) = (mount("inner"), mount("outer"), mount("over"));
@@ -214,8 +214,8 @@ fn how(holders: &Holders, pid: u32) -> String {
 }
 
 fn holders_of_a_mount() {
-    let folder = scene::folder();
-    let at = folder.path().join("a b");
+    let directory = scene::directory();
+    let at = directory.path().join("a b");
     fs::create_dir(&at).unwrap();
     let staging = Staging::new().unwrap();
     let inner = at.clone();
@@ -261,8 +261,8 @@ fn namespaces_of_one_cpu() {
     let mut cpu = CpuSet::new();
     cpu.set(sched_getcpu());
     sched_setaffinity(None, &cpu).unwrap();
-    let folder = scene::folder();
-    let (at, pin) = (folder.path().join("mnt"), folder.path().join("pin"));
+    let directory = scene::directory();
+    let (at, pin) = (directory.path().join("mnt"), directory.path().join("pin"));
     fs::create_dir(&at).unwrap();
     fs::write(&pin, "").unwrap();
     Staging::new().unwrap().run(move || {
@@ -291,8 +291,8 @@ fn own_namespace() -> u64 {
 }
 
 fn holders_of_a_loop() {
-    let folder = scene::folder();
-    let image = Image::open(&scene::ext4_image(folder.path()), Access::ReadWrite).unwrap();
+    let directory = scene::directory();
+    let image = Image::open(&scene::ext4_image(directory.path()), Access::ReadWrite).unwrap();
     let range = image.range(1).unwrap();
     let device = LoopDevice::attach(&image, range, &LoopOptions::default()).unwrap();
     let (number, own) = (device.device(), std::process::id());
@@ -307,7 +307,7 @@ fn holders_of_a_loop() {
     let mut fds = [mount.as_fd().as_raw_fd(), root.as_fd().as_raw_fd()];
     fds.sort_unstable();
     assert_eq!(how(&holders, own), format!("[Fd({}), Fd({})]", fds[0], fds[1]));
-    let at = folder.path().join("mnt");
+    let at = directory.path().join("mnt");
     fs::create_dir(&at).unwrap();
     let staging = Staging::new().unwrap();
     let place = at.clone();

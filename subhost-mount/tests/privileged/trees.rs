@@ -21,8 +21,8 @@ pub(crate) const CASES: &[Row] = &[
 
 /// Row P1 of docs/security.md, for every directory that is used before a guest runs.
 fn hostile_directories(walk: Walk) {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     let canary = at.join("canary");
     fs::create_dir(&canary).unwrap();
     fs::write(canary.join("file"), "untouched").unwrap();
@@ -91,8 +91,8 @@ impl Walk {
 }
 
 fn device_nodes() {
-    let folder = scene::folder();
-    let tree = RootDir::open(folder.path()).unwrap();
+    let directory = scene::directory();
+    let tree = RootDir::open(directory.path()).unwrap();
     // Opening this one without looking would fail with ENXIO, not as the wrong kind.
     tree.make_node(Path::new("node"), NodeKind::Block, 0o666, 240, 1).unwrap();
     let metadata = tree.metadata(Path::new("node")).unwrap();

@@ -16,48 +16,48 @@ use crate::{Row, scene};
 pub(crate) const CASES: &[Row] = &[
     ("image_is_the_same_after_it_was_read", &["sfdisk", "mkfs.ext4"], image_after_reading),
     ("image_is_the_same_after_a_run_that_is_thrown_away", &["sfdisk", "mkfs.ext4"], image_after_a_run),
-    ("folder_is_the_same_after_a_run_that_is_thrown_away", &[], folder_after_a_run),
+    ("directory_is_the_same_after_a_run_that_is_thrown_away", &[], directory_after_a_run),
 ];
 
 /// Something of each kind that a run may change.
 fn fill(tree: &Path) {
-    fs::create_dir_all(tree.join("folder/deep")).unwrap();
-    fs::write(tree.join("folder/file"), "file").unwrap();
-    fs::write(tree.join("folder/deep/file"), "deep").unwrap();
-    fs::hard_link(tree.join("folder/file"), tree.join("hard")).unwrap();
-    symlink("folder/file", tree.join("link")).unwrap();
+    fs::create_dir_all(tree.join("directory/deep")).unwrap();
+    fs::write(tree.join("directory/file"), "file").unwrap();
+    fs::write(tree.join("directory/deep/file"), "deep").unwrap();
+    fs::hard_link(tree.join("directory/file"), tree.join("hard")).unwrap();
+    symlink("directory/file", tree.join("link")).unwrap();
     mknodat(CWD, tree.join("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     fs::write(tree.join("program"), "#!/bin/sh").unwrap();
     fs::set_permissions(tree.join("program"), fs::Permissions::from_mode(0o4755)).unwrap();
-    chown(tree.join("folder"), Some(5), Some(6)).unwrap();
+    chown(tree.join("directory"), Some(5), Some(6)).unwrap();
     rustix::fs::setxattr(tree.join("program"), "trusted.note", b"kept", XattrFlags::empty()).unwrap();
 }
 
 /// Reads, writes, renames, removes and changes what [`fill`] made, and more.
 fn run_over(tree: &Path) {
-    assert_eq!(fs::read_to_string(tree.join("folder/deep/file")).unwrap(), "deep");
-    fs::write(tree.join("folder/file"), "changed").unwrap();
+    assert_eq!(fs::read_to_string(tree.join("directory/deep/file")).unwrap(), "deep");
+    fs::write(tree.join("directory/file"), "changed").unwrap();
     fs::write(tree.join("hard"), "changed too").unwrap();
     fs::write(tree.join("new"), vec![1; 100_000]).unwrap();
     fs::remove_file(tree.join("link")).unwrap();
     fs::remove_file(tree.join("fifo")).unwrap();
     fs::create_dir(tree.join("fifo")).unwrap();
-    fs::rename(tree.join("program"), tree.join("folder/program")).unwrap();
-    fs::set_permissions(tree.join("folder/program"), fs::Permissions::from_mode(0o700)).unwrap();
-    rustix::fs::removexattr(tree.join("folder/program"), "trusted.note").unwrap();
-    fs::remove_dir_all(tree.join("folder/deep")).unwrap();
+    fs::rename(tree.join("program"), tree.join("directory/program")).unwrap();
+    fs::set_permissions(tree.join("directory/program"), fs::Permissions::from_mode(0o700)).unwrap();
+    rustix::fs::removexattr(tree.join("directory/program"), "trusted.note").unwrap();
+    fs::remove_dir_all(tree.join("directory/deep")).unwrap();
     fs::set_permissions(tree, fs::Permissions::from_mode(0o711)).unwrap();
     rustix::fs::sync();
 }
 
 fn image_after_reading() {
-    let folder = scene::folder();
-    let path = scene::ext4_image(folder.path());
-    with_image(&path, folder.path(), Access::ReadWrite, |tree, _| fill(tree));
+    let directory = scene::directory();
+    let path = scene::ext4_image(directory.path());
+    with_image(&path, directory.path(), Access::ReadWrite, |tree, _| fill(tree));
     let before = fs::read(&path).unwrap();
     for access in [Access::ReadOnly, Access::ReadWrite] {
-        let at = folder.path().to_owned();
-        with_image(&path, folder.path(), access, move |tree, is_read_only| {
+        let at = directory.path().to_owned();
+        with_image(&path, directory.path(), access, move |tree, is_read_only| {
             let link = fs::canonicalize(tree.join("link")).unwrap();
             assert_eq!(fs::read_to_string(link).unwrap(), "file");
             assert_eq!(fs::write(tree.join("hard"), "").is_err(), is_read_only);
@@ -70,8 +70,8 @@ fn image_after_reading() {
 }
 
 /// Mounts the image, read-only if it is opened so, and runs `job` with the place.
-fn with_image(path: &Path, folder: &Path, access: Access, job: impl FnOnce(&Path, bool) + Send + 'static) {
-    let live = folder.join("live");
+fn with_image(path: &Path, directory: &Path, access: Access, job: impl FnOnce(&Path, bool) + Send + 'static) {
+    let live = directory.join("live");
     fs::create_dir_all(&live).unwrap();
     let is_read_only = access == Access::ReadOnly;
     // Of the last run the kernel may still hold something.
@@ -92,16 +92,16 @@ fn with_image(path: &Path, folder: &Path, access: Access, job: impl FnOnce(&Path
 }
 
 fn image_after_a_run() {
-    let folder = scene::folder();
-    let path = scene::ext4_image(folder.path());
+    let directory = scene::directory();
+    let path = scene::ext4_image(directory.path());
     let users = scene::user_namespace();
-    with_image(&path, folder.path(), Access::ReadWrite, |tree, _| fill(tree));
+    with_image(&path, directory.path(), Access::ReadWrite, |tree, _| fill(tree));
     let before = fs::read(&path).unwrap();
-    let merged = folder.path().join("merged");
+    let merged = directory.path().join("merged");
     fs::create_dir(&merged).unwrap();
     for is_mapped in [false, true] {
         let (users, merged) = (users.try_clone().unwrap(), merged.clone());
-        with_image(&path, folder.path(), Access::ReadOnly, move |tree, _| {
+        with_image(&path, directory.path(), Access::ReadOnly, move |tree, _| {
             let layer = Layer::open(tree).unwrap();
             let layer = if is_mapped { layer.idmapped(users.as_fd()).unwrap() } else { layer };
             let upper = Upper::Ephemeral { size_bytes: 4 << 20 };
@@ -117,7 +117,7 @@ fn image_after_a_run() {
 /// its content and extended attributes.
 fn all_of(tree: &Path) -> BTreeMap<PathBuf, (Vec<i64>, Vec<u8>)> {
     let mut all = BTreeMap::new();
-    let mut folders = vec![tree.to_owned()];
+    let mut directories = vec![tree.to_owned()];
     let mut take = |path: &Path| {
         let metadata = fs::symlink_metadata(path).unwrap();
         let numbers = [metadata.ino(), metadata.nlink(), metadata.len(), metadata.rdev()];
@@ -137,20 +137,20 @@ fn all_of(tree: &Path) -> BTreeMap<PathBuf, (Vec<i64>, Vec<u8>)> {
         metadata.is_dir()
     };
     take(tree);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if take(&path) {
-                folders.push(path);
+                directories.push(path);
             }
         }
     }
     all
 }
 
-fn folder_after_a_run() {
-    let folder = scene::folder();
-    let at = folder.path().to_owned();
+fn directory_after_a_run() {
+    let directory = scene::directory();
+    let at = directory.path().to_owned();
     Staging::new().unwrap().run(move || {
         let [base, top, merged] = ["base", "top", "merged"].map(|name| at.join(name));
         for path in [&base, &top, &merged] {

@@ -10,7 +10,7 @@ use crate::harness::Case;
 use crate::{empty_image, feed, output};
 
 /// A name, the command, where `IMAGE` stands for the file to make the file system in, `OTHER` for a second one and
-/// `SOURCES` for a folder with a file, and why it must not be mounted.
+/// `SOURCES` for a directory with a file, and why it must not be mounted.
 type Maker = (&'static str, &'static str, Option<&'static str>);
 
 const FILE_SYSTEMS: &[Maker] = &[
@@ -71,20 +71,20 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = FILE_SYSTEMS
         .iter()
         .map(|&(name, command, refusal)| {
-            case(name, move |folder| {
+            case(name, move |directory| {
                 // FAT of 12 bits has room for no more than a few MiB; f2fs and xfs want many.
                 let len = if name == "vfat_12" { 4 << 20 } else { 320 << 20 };
-                make(folder, command, len);
-                compare(folder, refusal);
+                make(directory, command, len);
+                compare(directory, refusal);
             })
         })
         .collect();
-    cases.push(case("ext4_with_its_journal_elsewhere", |folder| {
+    cases.push(case("ext4_with_its_journal_elsewhere", |directory| {
         // Only a block device would be taken, so that the superblock is told afterwards.
-        make(folder, "mkfs.ext4 -q IMAGE", 320 << 20);
-        let image = folder.join("disk.raw");
+        make(directory, "mkfs.ext4 -q IMAGE", 320 << 20);
+        let image = directory.join("disk.raw");
         output("debugfs", &["-w", "-R", "ssv journal_dev 0x801", image.to_str().unwrap()]);
-        compare(folder, Some("its journal is on another device"));
+        compare(directory, Some("its journal is on another device"));
     }));
     for (name, at, superblock) in [
         ("raid_1_2", 4096, raid_1(8)),
@@ -93,12 +93,12 @@ pub(crate) fn cases() -> Vec<Case> {
         ("raid_0_90", (320 << 20) - 0x1_0000, raid_0_90(u32::to_le_bytes)),
         ("raid_0_90_of_another_machine", (320 << 20) - 0x1_0000, raid_0_90(u32::to_be_bytes)),
     ] {
-        cases.push(case(name, move |folder| {
+        cases.push(case(name, move |directory| {
             // With what it holds, which may not be taken for the whole.
-            make(folder, "mkfs.ext4 -q IMAGE", 320 << 20);
-            let file = std::fs::File::options().write(true).open(folder.join("disk.raw")).unwrap();
+            make(directory, "mkfs.ext4 -q IMAGE", 320 << 20);
+            let file = std::fs::File::options().write(true).open(directory.join("disk.raw")).unwrap();
             file.write_all_at(&superblock, at).unwrap();
-            compare(folder, RAID);
+            compare(directory, RAID);
         }));
     }
     cases
@@ -113,8 +113,8 @@ fn case(name: &str, run: impl FnOnce(&Path) + Send + 'static) -> Case {
     }
 }
 
-fn make(folder: &Path, command: &str, len: u64) {
-    let paths = ["disk.raw", "other.raw", "sources"].map(|name| folder.join(name).display().to_string());
+fn make(directory: &Path, command: &str, len: u64) {
+    let paths = ["disk.raw", "other.raw", "sources"].map(|name| directory.join(name).display().to_string());
     let [image, other, sources] = &paths;
     std::fs::create_dir(sources).unwrap();
     std::fs::write(format!("{sources}/file"), "content").unwrap();
@@ -125,8 +125,8 @@ fn make(folder: &Path, command: &str, len: u64) {
     feed(words[0], &words[1..], "passphrase");
 }
 
-fn compare(folder: &Path, refusal: Option<&str>) {
-    let image = folder.join("disk.raw");
+fn compare(directory: &Path, refusal: Option<&str>) {
+    let image = directory.join("disk.raw");
     let witness = output("blkid", &["-p", "-o", "export", image.to_str().unwrap()]);
     let field = |name: &str| {
         let value = witness.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;

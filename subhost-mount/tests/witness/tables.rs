@@ -49,8 +49,8 @@ pub(crate) fn cases() -> Vec<Case> {
                 programs: &[],
                 run: Box::new(move || {
                     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15 ^ (number + 1).wrapping_mul(0x0d15_ea5e));
-                    let folder = tempfile::tempdir().unwrap();
-                    let image = folder.path().join("disk.raw");
+                    let directory = tempfile::tempdir().unwrap();
+                    let image = directory.path().join("disk.raw");
                     let made = make(&mut numbers, &image);
                     compare(&image, &made);
                 }),

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 pub struct Listed {
     /// The inode that identifies it.
     pub inode: u64,
-    /// Its names in the folder that was looked at, sorted.
+    /// Its names in the directory that was looked at, sorted.
     pub pins: Vec<PathBuf>,
     /// The processes in it, sorted; by their first thread.
     pub processes: Vec<u32>,

@@ -24,7 +24,7 @@ use crate::{Error, Result};
 /// Where `ip netns` keeps its names.
 pub const RUN_NETNS: &str = "/run/netns";
 
-/// How long to wait for another program that is just making the folder of pins shared. Any user can hold that lock,
+/// How long to wait for another program that is just making the directory of pins shared. Any user can hold that lock,
 /// so that it must not be waited for without end.
 const SHARE_LOCK_WAIT: Duration = Duration::from_secs(1);
 
@@ -37,7 +37,7 @@ pub struct Pin {
     pub inode: u64,
 }
 
-/// What stands under a name in a folder of pins.
+/// What stands under a name in a directory of pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PinState {
@@ -66,7 +66,11 @@ pub enum Unpinned {
 /// # Errors
 /// [`Error::InvalidName`] for what is not a plain file name; the step and its errno.
 pub fn pinned_inode(dir: &Path, name: &str) -> Result<Option<PinState>> {
-    Ok(Folder::open(dir)?.map(|folder| folder.look(name)).transpose()?.flatten().map(|(state, _)| state))
+    Ok(Directory::open(dir)?
+        .map(|directory| directory.look(name))
+        .transpose()?
+        .flatten()
+        .map(|(state, _)| state))
 }
 
 /// Takes the name `name` in `dir` away, once what is there is proved to be the namespace with `expected_inode`, or an
@@ -78,11 +82,11 @@ pub fn pinned_inode(dir: &Path, name: &str) -> Result<Option<PinState>> {
 /// [`Error::PinMismatch`] for another namespace and [`Error::NotANetns`] for anything else: those are left alone.
 pub fn unpin(dir: &Path, name: &str, expected_inode: u64) -> Result<Unpinned> {
     check_name(name)?;
-    let Some(folder) = Folder::open(dir)? else { return Ok(Unpinned::AlreadyGone) };
+    let Some(directory) = Directory::open(dir)? else { return Ok(Unpinned::AlreadyGone) };
     let path = dir.join(name);
     let mut result = Unpinned::AlreadyGone;
     // A second turn shows what was under the mount: the empty file, or the same namespace bound twice.
-    while let Some((state, file)) = folder.look(name)? {
+    while let Some((state, file)) = directory.look(name)? {
         result = Unpinned::Removed;
         match state {
             PinState::Netns { inode } if inode == expected_inode => {
@@ -92,7 +96,7 @@ pub fn unpin(dir: &Path, name: &str, expected_inode: u64) -> Result<Unpinned> {
             PinState::Netns { inode } => {
                 return Err(Error::PinMismatch { path, expected: expected_inode, found: inode });
             }
-            PinState::Leftover => folder.remove(name)?,
+            PinState::Leftover => directory.remove(name)?,
             PinState::Foreign => return Err(Error::NotANetns { object: path.display().to_string() }),
         }
     }
@@ -101,14 +105,14 @@ pub fn unpin(dir: &Path, name: &str, expected_inode: u64) -> Result<Unpinned> {
 
 pub(super) fn add(netns: &Netns, dir: &Path, name: &str) -> Result<Pin> {
     check_name(name)?;
-    make_folder(dir)?;
+    make_directory(dir)?;
     if dir == Path::new(RUN_NETNS) {
         share(dir)?;
     }
-    let Some(folder) = Folder::open(dir)? else { return Err(at("open", dir, Errno::ENOENT)) };
+    let Some(directory) = Directory::open(dir)? else { return Err(at("open", dir, Errno::ENOENT)) };
     let path = dir.join(name);
     let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = match openat(&folder.fd, name, flags, Mode::empty()) {
+    let file = match openat(&directory.fd, name, flags, Mode::empty()) {
         Err(Errno::EEXIST) => return Err(Error::PinExists { path }),
         other => other.map_err(|errno| at("create", &path, errno))?,
     };
@@ -116,7 +120,7 @@ pub(super) fn add(netns: &Netns, dir: &Path, name: &str) -> Result<Pin> {
     let bound = mount(Some(source.as_str()), target.as_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>);
     if let Err(errno) = bound {
         let first = at("bind netns to", &path, errno);
-        return Err(match folder.remove(name) {
+        return Err(match directory.remove(name) {
             Ok(()) => first,
             Err(cleanup) => Error::WithCleanup { first: Box::new(first), cleanup: Box::new(cleanup) },
         });
@@ -127,7 +131,7 @@ pub(super) fn add(netns: &Netns, dir: &Path, name: &str) -> Result<Pin> {
 pub(super) fn open_netns(dir: &Path, name: &str) -> Result<Netns> {
     check_name(name)?;
     let path = dir.join(name);
-    let found = Folder::open(dir)?.map(|folder| folder.look(name)).transpose()?.flatten();
+    let found = Directory::open(dir)?.map(|directory| directory.look(name)).transpose()?.flatten();
     match found {
         None => Err(at("open netns", &path, Errno::ENOENT)),
         Some((PinState::Netns { .. }, file)) => {
@@ -138,14 +142,14 @@ pub(super) fn open_netns(dir: &Path, name: &str) -> Result<Netns> {
     }
 }
 
-/// A folder of pins.
-struct Folder<'a> {
+/// A directory of pins.
+struct Directory<'a> {
     fd: OwnedFd,
     path: &'a Path,
 }
 
-impl<'a> Folder<'a> {
-    /// None if there is no such folder.
+impl<'a> Directory<'a> {
+    /// None if there is no such directory.
     fn open(path: &'a Path) -> Result<Option<Self>> {
         match open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) {
             Ok(fd) => Ok(Some(Self { fd, path })),
@@ -187,24 +191,24 @@ impl<'a> Folder<'a> {
     }
 }
 
-fn make_folder(dir: &Path) -> Result<()> {
+fn make_directory(dir: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o755).create(dir) {
         // The mode is not left to the umask.
         Ok(()) => std::fs::set_permissions(dir, Permissions::from_mode(0o755))
             .map_err(|error| at("chmod", dir, error)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(at("create folder", dir, error)),
+        Err(error) => Err(at("create directory", dir, error)),
     }
 }
 
-/// Makes the folder a shared mount of itself, as `ip netns add` does where that was not done before.
+/// Makes the directory a shared mount of itself, as `ip netns add` does where that was not done before.
 ///
 /// Not for sharing's sake: were it left to a later `ip netns add`, that one would bind a copy of our pins over them,
 /// and the covered ones could neither be unmounted nor removed.
 fn share(dir: &Path) -> Result<()> {
     let shared = MsFlags::MS_SHARED | MsFlags::MS_REC;
     let _lock = share_lock(dir);
-    // Of the folder alone: the kernel would look at each pin there is.
+    // Of the directory alone: the kernel would look at each pin there is.
     match mount(None::<&str>, dir, None::<&str>, MsFlags::MS_SHARED, None::<&str>) {
         Ok(()) => return Ok(()),
         Err(Errno::EINVAL) => {} // not a mount point yet
@@ -215,7 +219,7 @@ fn share(dir: &Path) -> Result<()> {
         .map_err(|errno| at("share", dir, errno))
 }
 
-/// The lock that `ip netns add` takes for the same purpose. Without it, two makers could bind the folder over each
+/// The lock that `ip netns add` takes for the same purpose. Without it, two makers could bind the directory over each
 /// other; that is rare enough to go on without it when somebody just holds it.
 fn share_lock(dir: &Path) -> Option<OwnedFd> {
     let deadline = Instant::now() + SHARE_LOCK_WAIT;
@@ -244,7 +248,7 @@ fn descriptor_path(fd: &impl AsFd) -> String {
 fn check_name(name: &str) -> Result<()> {
     let why = match name {
         "" => "is empty",
-        "." | ".." => "is a folder",
+        "." | ".." => "is a directory",
         _ if name.len() > 255 => "is longer than 255 bytes",
         _ if name.contains('/') => "has a slash",
         _ if name.chars().any(char::is_control) => "has a control character",

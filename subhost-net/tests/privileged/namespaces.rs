@@ -122,22 +122,22 @@ fn what_is_no_netns_is_refused() {
 }
 
 fn list_has_inodes_pins_and_processes() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (named, inhabited) = (Netns::create(None).unwrap(), Netns::create(None).unwrap());
     for name in ["b", "a"] {
-        named.pin(folder.path(), name).unwrap();
+        named.pin(directory.path(), name).unwrap();
     }
-    std::fs::write(folder.path().join("other"), "no pin").unwrap();
+    std::fs::write(directory.path().join("other"), "no pin").unwrap();
     let sleep = || Command::new("sleep").arg("60").spawn().unwrap();
     let mut sleeper = inhabited.run_inside(sleep).unwrap();
-    let listed = list(folder.path()).unwrap();
+    let listed = list(directory.path()).unwrap();
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
     for name in ["b", "a"] {
-        unpin(folder.path(), name, named.inode()).unwrap();
+        unpin(directory.path(), name, named.inode()).unwrap();
     }
     let of = |inode| listed.iter().find(|netns| netns.inode == inode).unwrap();
-    assert_eq!(of(named.inode()).pins, [folder.path().join("a"), folder.path().join("b")]);
+    assert_eq!(of(named.inode()).pins, [directory.path().join("a"), directory.path().join("b")]);
     assert!(of(named.inode()).processes.is_empty());
     assert_eq!(
         (&of(inhabited.inode()).pins, &of(inhabited.inode()).processes),
@@ -145,7 +145,7 @@ fn list_has_inodes_pins_and_processes() {
     );
     assert!(of(inode("/proc/self/ns/net")).processes.contains(&std::process::id()));
     assert!(listed.is_sorted_by_key(|netns| netns.inode));
-    assert!(list(&folder.path().join("none")).unwrap().iter().all(|netns| netns.pins.is_empty()));
+    assert!(list(&directory.path().join("none")).unwrap().iter().all(|netns| netns.pins.is_empty()));
 }
 
 fn id_of_a_netns() {

@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("pin_beside_those_of_ip_netns_is_seen_by_it", pin_beside_those_of_ip_netns_is_seen_by_it),
     ("doubly_bound_pin_is_taken_off_whole", doubly_bound_pin_is_taken_off_whole),
     ("failed_bind_leaves_no_file", failed_bind_leaves_no_file),
-    ("pin_in_another_folder_makes_one_mount", pin_in_another_folder_makes_one_mount),
+    ("pin_in_another_directory_makes_one_mount", pin_in_another_directory_makes_one_mount),
     ("names_that_are_paths_are_refused", names_that_are_paths_are_refused),
 ];
 
@@ -122,19 +122,19 @@ fn leftover_of_a_crash_is_removed() {
 
 fn foreign_things_are_left_alone() {
     with_empty_run(|| {
-        std::fs::create_dir_all("/run/netns/folder").unwrap();
+        std::fs::create_dir_all("/run/netns/directory").unwrap();
         std::fs::write("/run/netns/text", "x").unwrap();
         std::os::unix::fs::symlink("/proc/self/ns/net", "/run/netns/symlink").unwrap();
         std::fs::write("/run/netns/mnt", "").unwrap();
         run("mount --bind /proc/self/ns/uts /run/netns/mnt");
         run("mkfifo /run/netns/fifo");
-        for name in ["folder", "text", "symlink", "mnt", "fifo"] {
+        for name in ["directory", "text", "symlink", "mnt", "fifo"] {
             assert_eq!(pinned_inode(dir(), name).unwrap(), Some(PinState::Foreign), "{name}");
             let message = format!("/run/netns/{name} is not a network namespace");
             assert_eq!(unpin(dir(), name, 1).unwrap_err().to_string(), message);
             assert_eq!(Netns::open_named(name).unwrap_err().to_string(), message);
         }
-        assert_eq!(names(), ["fifo", "folder", "mnt", "symlink", "text"]);
+        assert_eq!(names(), ["directory", "fifo", "mnt", "symlink", "text"]);
     });
 }
 
@@ -196,7 +196,7 @@ fn failed_bind_leaves_no_file() {
     });
 }
 
-fn pin_in_another_folder_makes_one_mount() {
+fn pin_in_another_directory_makes_one_mount() {
     with_empty_run(|| {
         let netns = Netns::create(None).unwrap();
         let dir = Path::new("/run/own");
@@ -213,7 +213,7 @@ fn names_that_are_paths_are_refused() {
         let netns = Netns::create(None).unwrap();
         for (name, message) in [
             ("", "name ``: is empty"),
-            ("..", "name `..`: is a folder"),
+            ("..", "name `..`: is a directory"),
             ("../web", "name `../web`: has a slash"),
             ("a\nb", "name `a\\nb`: has a control character"),
         ] {

@@ -134,13 +134,13 @@ fn file_is_fetched_by_http() {
         run("ip link set lo up");
         let port = Port { isolated: true, own_mac_only: true, ..Port::new(homenet) };
         let guest = guest_with_address(plugged("web0", 1, port));
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let bytes: Vec<u8> = (0..4_000_000_u32).flat_map(u32::to_le_bytes).collect();
-        fs::write(folder.path().join("file"), &bytes).unwrap();
-        let shown = folder.path().display();
+        fs::write(directory.path().join("file"), &bytes).unwrap();
+        let shown = directory.path().display();
         let _server = start(&format!("busybox httpd -f -p 192.0.2.254:8080 -h {shown}"));
         wait_for("the server", || TcpStream::connect("192.0.2.254:8080").is_ok());
-        let fetched = folder.path().join("fetched");
+        let fetched = directory.path().join("fetched");
         let command = format!("busybox wget -q -O {} http://192.0.2.254:8080/file", fetched.display());
         guest.run_inside(|| run(&command)).unwrap();
         assert!(fs::read(fetched).unwrap() == bytes);
@@ -151,8 +151,8 @@ fn address_is_given_by_dhcp() {
     on_fresh_host(|| {
         let homenet = bridge::create("homenet", &Settings::default()).unwrap();
         run("ip address add 192.0.2.254/24 dev homenet");
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
         let _server = start(&format!(
             "dnsmasq --keep-in-foreground --conf-file=/dev/null --port=0 --user=root --interface=homenet \
              --bind-interfaces --leasefile-ro --pid-file={} --dhcp-range=192.0.2.100,192.0.2.200 \
@@ -261,8 +261,8 @@ fn isolated_guests_hear_no_rogue() {
             let port = Port { isolated, own_mac_only: isolated, ..Port::new(homenet) };
             let rogue = guest_with_address(plugged("rogue0", 1, port));
             let victim = guest_with_address(plugged("victim0", 2, port));
-            let folder = tempfile::tempdir().unwrap();
-            let pid = folder.path().join("pid");
+            let directory = tempfile::tempdir().unwrap();
+            let pid = directory.path().join("pid");
             let _server = rogue
                 .run_inside(|| {
                     run("ip address add 2001:db8:1::1/64 dev eth1 nodad");

@@ -60,7 +60,7 @@ pub enum Kind {
     Cgroup,
     /// A process, a zombie too.
     Process,
-    /// A file under `/run/subhost`, `/run/netns` or a folder of the scope.
+    /// A file under `/run/subhost`, `/run/netns` or a directory of the scope.
     File,
     /// An open descriptor of a supervisor that was there before.
     Descriptor,
@@ -96,7 +96,7 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     words: Vec<String>,
-    folders: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
 }
 
 impl Scope {
@@ -105,14 +105,14 @@ impl Scope {
         Self::default()
     }
 
-    /// Loop devices on files below `folder`.
-    pub fn of(folder: impl AsRef<Path>) -> Self {
-        Self::default().word(folder.as_ref().to_string_lossy())
+    /// Loop devices on files below `directory`.
+    pub fn of(directory: impl AsRef<Path>) -> Self {
+        Self::default().word(directory.as_ref().to_string_lossy())
     }
 
-    /// The files below `folder` too.
-    pub fn watch(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folders.push(folder.into());
+    /// The files below `directory` too.
+    pub fn watch(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directories.push(directory.into());
         self
     }
 

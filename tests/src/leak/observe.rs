@@ -29,11 +29,11 @@ pub(super) fn all(scope: &Scope) -> io::Result<BTreeSet<Thing>> {
     things.extend(super::links::all()?);
     super::ipc::all(&mut things)?;
     cgroups(scope, &mut things)?;
-    for folder in [Path::new("/run/subhost"), Path::new("/run/netns")] {
-        files(folder, &mut things)?;
+    for directory in [Path::new("/run/subhost"), Path::new("/run/netns")] {
+        files(directory, &mut things)?;
     }
-    for folder in &scope.folders {
-        files(folder, &mut things)?;
+    for directory in &scope.directories {
+        files(directory, &mut things)?;
     }
     Ok(things)
 }
@@ -87,9 +87,9 @@ fn namespaces(proc: &Path, pid: u32, things: &mut BTreeSet<Thing>) {
     }
 }
 
-/// The paths in a folder; none of one that is not there.
-pub(super) fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path())
+/// The paths in a directory; none of one that is not there.
+pub(super) fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path())
 }
 
 /// The mounts of the namespace that `proc` is in; equal ones stacked on each other are numbered.
@@ -126,10 +126,10 @@ fn loop_devices(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
         if !name.starts_with("loop") {
             continue;
         }
-        // The folder `loop` is there only while a file is behind the device.
-        let folder = entry.path().join("loop");
-        let Ok(file) = text_of(&folder.join("backing_file")) else { continue };
-        let offset = text_of(&folder.join("offset")).unwrap_or_default();
+        // The directory `loop` is there only while a file is behind the device.
+        let directory = entry.path().join("loop");
+        let Ok(file) = text_of(&directory.join("backing_file")) else { continue };
+        let offset = text_of(&directory.join("offset")).unwrap_or_default();
         let (file, offset) = (file.trim_end(), offset.trim_end());
         if scope.covers(file) {
             things.insert((Kind::Loop, format!("{name} on {file} at {offset}")));
@@ -146,7 +146,7 @@ fn cgroups(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
         }
         let Some(point) = left.split(' ').nth(4) else { continue };
         walk(Path::new(point), &mut |path, kind| {
-            // A hierarchy mounted in a folder of ours is the whole machine's all the same.
+            // A hierarchy mounted in a directory of ours is the whole machine's all the same.
             let below = path.strip_prefix(point).unwrap_or(path);
             if kind.is_dir() && scope.covers(&below.to_string_lossy()) {
                 things.insert((Kind::Cgroup, path.to_string_lossy().into_owned()));
@@ -156,15 +156,15 @@ fn cgroups(scope: &Scope, things: &mut BTreeSet<Thing>) -> io::Result<()> {
     Ok(())
 }
 
-fn files(folder: &Path, things: &mut BTreeSet<Thing>) -> io::Result<()> {
-    walk(folder, &mut |path, kind| {
+fn files(directory: &Path, things: &mut BTreeSet<Thing>) -> io::Result<()> {
+    walk(directory, &mut |path, kind| {
         if !is_permanent(path, kind) {
             things.insert((Kind::File, path.to_string_lossy().into_owned()));
         }
     })
 }
 
-/// What the program keeps from its first use until the next boot of the machine: the folders, the lock of its
+/// What the program keeps from its first use until the next boot of the machine: the directories, the lock of its
 /// records, and the copy of PID 1 that all guests share.
 fn is_permanent(path: &Path, kind: fs::FileType) -> bool {
     let Ok(below) = path.strip_prefix("/run/subhost") else { return false };
@@ -176,9 +176,9 @@ fn is_permanent(path: &Path, kind: fs::FileType) -> bool {
     }
 }
 
-/// Calls `visit` for everything below `folder`, which need not be there. Links are not followed.
-fn walk(folder: &Path, visit: &mut dyn FnMut(&Path, fs::FileType)) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
+/// Calls `visit` for everything below `directory`, which need not be there. Links are not followed.
+fn walk(directory: &Path, visit: &mut dyn FnMut(&Path, fs::FileType)) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),

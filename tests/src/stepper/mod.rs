@@ -150,7 +150,8 @@ fn find(program: &OsStr) -> io::Result<std::path::PathBuf> {
         return Ok(program.into());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file());
+    let found =
+        std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file());
     found.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
@@ -167,8 +168,8 @@ fn stopped(command: &Command) -> Command {
             None => shell.env_remove(name),
         };
     }
-    if let Some(folder) = command.get_current_dir() {
-        shell.current_dir(folder);
+    if let Some(directory) = command.get_current_dir() {
+        shell.current_dir(directory);
     }
     shell
 }
@@ -314,13 +315,13 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(20);
 
-    /// A folder with the probe, which makes five folders in it, and says of each how that went.
-    fn folders() -> (tempfile::TempDir, Command) {
+    /// A directory with the probe, which makes five directories in it, and says of each how that went.
+    fn directories() -> (tempfile::TempDir, Command) {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("probe");
         probe::write(&program).unwrap();
         let mut command = Command::new(&program);
-        command.arg("folders").arg(dir.path());
+        command.arg("directories").arg(dir.path());
         (dir, command)
     }
 
@@ -335,16 +336,16 @@ mod tests {
 
     #[test]
     fn every_call_is_seen() {
-        let (dir, command) = folders();
+        let (dir, command) = directories();
         assert_eq!(points(&command).len(), 5);
         assert!((0..5).all(|number| dir.path().join(number.to_string()).is_dir()));
     }
 
     #[test]
     fn a_kill_comes_before_the_call_and_after_the_one_before() {
-        let (_first, command) = folders();
+        let (_first, command) = directories();
         let at = points(&command)[2];
-        let (dir, command) = folders();
+        let (dir, command) = directories();
         let walk = walk(&command, Some(Harm::at(at, Fault::Kill)), LONG).unwrap();
         assert_eq!((walk.code, walk.harmed), (128 + libc::SIGKILL, Some(libc::SYS_mkdirat)));
         let found = (0..5).filter(|number| dir.path().join(number.to_string()).exists());
@@ -353,9 +354,9 @@ mod tests {
 
     #[test]
     fn a_call_that_fails_is_not_made_and_the_next_one_is() {
-        let (_first, command) = folders();
+        let (_first, command) = directories();
         let at = points(&command)[3];
-        let (dir, command) = folders();
+        let (dir, command) = directories();
         let walk = walk(&command, Some(Harm::at(at, Fault::Fail(libc::ENOSPC))), LONG).unwrap();
         assert_eq!(walk.stdout, "0 ok\n1 ok\n2 ok\n3 ENOSPC\n4 ok\n");
         let found = (0..5).filter(|number| dir.path().join(number.to_string()).exists());

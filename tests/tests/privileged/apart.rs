@@ -14,7 +14,7 @@ pub(crate) const CASES: &[Case] = &[Case {
 
 fn usr(host: &Host) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?;
-    let image = host.folder().join("usr.ext4").display().to_string();
+    let image = host.directory().join("usr.ext4").display().to_string();
     host.witness("truncate", &["-s", "16M", &image])?;
     host.witness("mkfs.ext4", &["-q", "-F", &image])?;
     let usr = tree.join("usr");
@@ -45,7 +45,7 @@ fn usr(host: &Host) -> Verdict {
     assert_eq!(fs::read_to_string(at("mark"))?, "apart\n");
     assert!(!usr.join("new").exists());
     // Another one on it, as of a file system for what is not of the distribution.
-    let files = host.folder().join("files");
+    let files = host.directory().join("files");
     fs::create_dir(&files)?;
     fs::write(files.join("mark"), "further\n")?;
     let other = host.ext4_of(&files, "local.ext4")?.display().to_string();

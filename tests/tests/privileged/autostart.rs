@@ -100,8 +100,8 @@ const COVERED: [&str; 2] = ["/usr/local/sbin", "/etc/default"];
 /// Runs the script as init would, with the program where it looks for it.
 fn sysvinit(host: &Host) -> Verdict {
     let [app, mid, zdb] = three(host, "")?;
-    for folder in COVERED {
-        mount(c"tests", folder, c"tmpfs", MountFlags::empty(), None)?;
+    for directory in COVERED {
+        mount(c"tests", directory, c"tmpfs", MountFlags::empty(), None)?;
     }
     symlink(program::path()?, "/usr/local/sbin/subhostctl")?;
     fs::write(
@@ -134,8 +134,8 @@ fn sysvinit(host: &Host) -> Verdict {
     // The package is removed, and its script is still there.
     fs::remove_file("/usr/local/sbin/subhostctl")?;
     assert_eq!(script("start")?.code, 0);
-    for folder in COVERED {
-        unmount(folder, UnmountFlags::empty())?;
+    for directory in COVERED {
+        unmount(directory, UnmountFlags::empty())?;
     }
     Ok(())
 }
@@ -211,7 +211,7 @@ fn sound(host: &Host) -> Verdict {
             host.done(&[&words[..], &["--help"]].concat())?;
         }
         let program = program::path()?.to_string_lossy().into_owned();
-        let path = host.folder().join(instance);
+        let path = host.directory().join(instance);
         fs::write(&path, unit.replace("/usr/sbin/subhostctl", &program))?;
         let mut verify = Command::new("systemd-analyze");
         let told = program::run(

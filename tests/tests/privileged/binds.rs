@@ -1,4 +1,4 @@
-//! Folders and files of the host inside a guest.
+//! Directories and files of the host inside a guest.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -14,7 +14,11 @@ use crate::tiny::insert;
 const NEEDS: &[Need] = &[Need::Program, Need::Made(Fixture::TinyMbr)];
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "folders_and_files_of_the_host_are_where_they_were_asked_for", needs: NEEDS, body: there },
+    Case {
+        name: "directories_and_files_of_the_host_are_where_they_were_asked_for",
+        needs: NEEDS,
+        body: there,
+    },
     Case { name: "a_bind_is_kept_inside_whatever_the_guest_has_in_its_place", needs: NEEDS, body: hostile },
     Case { name: "binds_that_cannot_be_are_refused_in_one_go", needs: NEEDS, body: refused },
 ];
@@ -22,17 +26,17 @@ pub(crate) const CASES: &[Case] = &[
 fn there(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
-    let at = |file: &str| host.folder().join(file);
+    let at = |file: &str| host.directory().join(file);
     fs::create_dir_all(at("a b/inner"))?;
     for (file, mode) in [("a b/secret", 0o600), ("a b/inner/file", 0o644), ("single", 0o644)] {
         fs::write(at(file), format!("{file}\n"))?;
         fs::set_permissions(at(file), fs::Permissions::from_mode(mode))?;
     }
-    let folder = host.folder().display();
+    let directory = host.directory().display();
     host.config(
         &name,
         &format!(
-            "DISKS=( vda:1:{} )\nBINDS=( '{folder}/a b/inner:/mnt/inner' '{folder}/a b:/mnt:ro' {folder}/single:/etc/motd )\n",
+            "DISKS=( vda:1:{} )\nBINDS=( '{directory}/a b/inner:/mnt/inner' '{directory}/a b:/mnt:ro' {directory}/single:/etc/motd )\n",
             image.display()
         ),
     )?;
@@ -64,7 +68,7 @@ fn there(host: &Host) -> Verdict {
     let place = format!("{}?offset=1048576", image.display());
     assert_eq!(host.witness("debugfs", &["-R", "cat /etc/motd", &place])?, "the guest's own\n");
     let disk = format!("vda:1:{}", image.display());
-    let bind = format!("{folder}/single:/etc/motd:ro");
+    let bind = format!("{directory}/single:/etc/motd:ro");
     let run = ["run", "--disk", &*disk, "--bind", &*bind, "--", "cat", "/etc/motd"];
     assert_eq!(host.done(&run)?, "single\nmore\n");
     Ok(())
@@ -75,12 +79,12 @@ fn hostile(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
-    let source = host.folder().join("source");
+    let source = host.directory().join("source");
     fs::create_dir(&source)?;
     let place = format!("{}?offset=1048576", image.display());
     for request in [
-        format!("symlink /link {}", canary.folder().display()),
-        format!("symlink /up ../../../../../..{}", canary.folder().display()),
+        format!("symlink /link {}", canary.directory().display()),
+        format!("symlink /up ../../../../../..{}", canary.directory().display()),
         "mknod /fifo p".to_owned(),
     ] {
         host.witness("debugfs", &["-w", "-R", &request, &place])?;
@@ -91,7 +95,7 @@ fn hostile(host: &Host) -> Verdict {
         host.config(&name, &lines)?;
         let outcome = host.subhostctl(&["boot", "--detach", &name])?;
         assert!(outcome.code == 1 && outcome.stderr.contains(guest), "{guest}: {outcome}");
-        assert!(outcome.stderr.contains("the guest needs a folder or file of its own"), "{outcome}");
+        assert!(outcome.stderr.contains("the guest needs a directory or file of its own"), "{outcome}");
     }
     assert!(fs::read_dir(&source)?.next().is_none());
     canary.unharmed()?;
@@ -101,17 +105,17 @@ fn hostile(host: &Host) -> Verdict {
 fn refused(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
-    let folder = host.folder().display();
-    symlink("/no/such/place", host.folder().join("dangling"))?;
-    host.witness("mkfifo", &[&host.folder().join("fifo").to_string_lossy()])?;
-    let binds = format!("/no/such/folder:/mnt {folder}/fifo:/etc/motd {folder}/dangling:/srv");
+    let directory = host.directory().display();
+    symlink("/no/such/place", host.directory().join("dangling"))?;
+    host.witness("mkfifo", &[&host.directory().join("fifo").to_string_lossy()])?;
+    let binds = format!("/no/such/directory:/mnt {directory}/fifo:/etc/motd {directory}/dangling:/srv");
     host.config(&name, &format!("DISKS=( vda:1:{} )\nBINDS=( {binds} )\n", image.display()))?;
     for command in ["plan", "check", "boot"] {
         let outcome = host.subhostctl(&[command, &name])?;
         assert_eq!(outcome.code, 2, "{command}: {outcome}");
         for word in [
-            "bind /no/such/folder: No such file",
-            "fifo: is neither a folder nor a file",
+            "bind /no/such/directory: No such file",
+            "fifo: is neither a directory nor a file",
             "dangling: No such",
         ] {
             assert!(outcome.stderr.contains(word), "{command}: {outcome}");

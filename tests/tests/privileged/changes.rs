@@ -114,7 +114,7 @@ fn further(host: &Host) -> Verdict {
     let name = host.name("tiny");
     let path = image.display();
     host.config(&name, &format!("DISKS=( vda:1:{path} vdb:2:{path} )\nEPHEMERAL=yes\n"))?;
-    std::fs::write(host.folder().join("fstab"), "/dev/vdb2 /mnt ext4 noexec 0 2\n")?;
+    std::fs::write(host.directory().join("fstab"), "/dev/vdb2 /mnt ext4 noexec 0 2\n")?;
     crate::tiny::insert(host, &image, "fstab", "/etc/fstab", 0o100_644)?;
     let before = digest(host, &image)?;
     boot(host, &name)?;
@@ -134,11 +134,11 @@ fn sized(host: &Host) -> Verdict {
     let more = "EPHEMERAL=yes\nTMPFS_SIZE=1M\n";
     host.config(&name, &format!("DISKS=( vda:1:{} )\n{more}", image.display()))?;
     boot(host, &name)?;
-    for folder in ["/run", "/dev/shm", "/etc"] {
-        let dd = |count, file| format!("dd if=/dev/zero bs=1000 count={count} of={folder}/{file}");
+    for directory in ["/run", "/dev/shm", "/etc"] {
+        let dd = |count, file| format!("dd if=/dev/zero bs=1000 count={count} of={directory}/{file}");
         let script = format!("{} && {}", dd(500, "x"), dd(1500, "y"));
         let outcome = host.subhostctl(&["enter", &name, "--", "sh", "-c", &script])?;
-        assert!(outcome.code != 0 && outcome.stderr.contains("No space left"), "{folder}: {outcome}");
+        assert!(outcome.code != 0 && outcome.stderr.contains("No space left"), "{directory}: {outcome}");
     }
     host.done(&["stop", &name])?;
     Ok(())

@@ -14,8 +14,8 @@ pub(crate) const CASES: &[Case] = &[Case {
 }];
 
 fn runs_by_bash(host: &Host) -> Verdict {
-    let canary = host.folder().join("canary");
-    let path = host.folder().join("config");
+    let canary = host.directory().join("canary");
+    let path = host.directory().join("config");
     let text = format!(
         "echo 'declare -- RUNLEVEL=\"5\"'\n\
          touch {canary} /etc/subhost-canary\n\

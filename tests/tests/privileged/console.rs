@@ -82,7 +82,7 @@ fn viewers(host: &Host) -> Verdict {
     let (name, _guest) = tiny(host, "")?;
     say(host, &name, "echo of before")?;
     logged(&name, "of before")?;
-    let files = ["one", "two"].map(|file| host.folder().join(file));
+    let files = ["one", "two"].map(|file| host.directory().join(file));
     let mut one = viewer(host, &name, &files[0])?;
     let two = viewer(host, &name, &files[1])?;
     for file in &files {
@@ -111,7 +111,7 @@ fn viewers(host: &Host) -> Verdict {
 
 fn goes_on(host: &Host) -> Verdict {
     let (name, mut guest) = tiny(host, "")?;
-    let shown = host.folder().join("shown");
+    let shown = host.directory().join("shown");
     let viewer = viewer(host, &name, &shown)?;
     // Nobody reads what is said while it is opened.
     eventually("the viewer sees it", || {
@@ -149,9 +149,9 @@ fn terminal(host: &Host) -> Verdict {
             "stty rows 33 columns 101; before=$(stty -g); {call} {option} {name}; echo status=$?; \
              [ \"$(stty -g)\" = \"$before\" ] && echo as before"
         );
-        let fifo = host.folder().join(format!("keys{mark}"));
+        let fifo = host.directory().join(format!("keys{mark}"));
         host.witness("mkfifo", &[&fifo.to_string_lossy()])?;
-        let shown = host.folder().join(format!("shown{mark}"));
+        let shown = host.directory().join(format!("shown{mark}"));
         let mut script = Command::new("script");
         script
             .args(["-qec", &line, "/dev/null"])
@@ -227,7 +227,7 @@ fn hostile(host: &Host) -> Verdict {
     say(host, &name, "head -c 3000000 /dev/zero; echo; echo not delayed")?;
     logged(&name, "not delayed")?;
     assert!(descriptors()? <= before + 16, "{} descriptors", descriptors()?);
-    let shown = host.folder().join("shown");
+    let shown = host.directory().join("shown");
     let mut late = into_file(host, &["console", &name], &shown)?;
     eventually("a new viewer sees it", || {
         say(host, &name, "echo still there")?;
@@ -244,8 +244,8 @@ fn others(host: &Host) -> Verdict {
     let mode = |path: &Path| fs::symlink_metadata(path).map(|meta| meta.permissions().mode() & 0o777);
     assert_eq!((mode(&socket_of(&name))?, mode(Path::new("/run/subhost/control"))?), (0o600, 0o700));
     // Also where they could reach it.
-    for folder in ["/run/subhost", "/run/subhost/control"] {
-        fs::set_permissions(folder, PermissionsExt::from_mode(0o755))?;
+    for directory in ["/run/subhost", "/run/subhost/control"] {
+        fs::set_permissions(directory, PermissionsExt::from_mode(0o755))?;
     }
     fs::set_permissions(socket_of(&name), PermissionsExt::from_mode(0o666))?;
     let script = "import socket, sys\n\
@@ -273,8 +273,8 @@ fn others(host: &Host) -> Verdict {
     assert_eq!(ask("0")?, "b'ready  \\n'\n");
     let refused = ask("65534");
     assert!(refused.as_ref().is_ok_and(|said| said == "b''\n") || refused.is_err(), "{refused:?}");
-    for folder in ["/run/subhost", "/run/subhost/control"] {
-        fs::set_permissions(folder, PermissionsExt::from_mode(0o700))?;
+    for directory in ["/run/subhost", "/run/subhost/control"] {
+        fs::set_permissions(directory, PermissionsExt::from_mode(0o700))?;
     }
     host.done(&["stop", &name])?;
     Ok(())

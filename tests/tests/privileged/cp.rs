@@ -44,14 +44,14 @@ fn configured(host: &Host) -> Result<(String, std::path::PathBuf), Box<dyn std::
 
 fn both_ways(host: &Host) -> Verdict {
     let (name, image) = configured(host)?;
-    let here = |file: &str| text(&host.folder().join(file));
+    let here = |file: &str| text(&host.directory().join(file));
     let bytes: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
     fs::write(here("made"), &bytes)?;
     fs::set_permissions(here("made"), fs::Permissions::from_mode(0o4750))?;
     host.done(&["cp", &here("made"), &format!("{name}:/etc/made")])?;
     let stat = debugfs(host, &image, "stat /etc/made")?;
     assert!(stat.contains("Mode:  0750") && stat.contains("User:     0 "), "{stat}");
-    // Into a folder, over what is there, under its own name, and back.
+    // Into a directory, over what is there, under its own name, and back.
     host.done(&["cp", &here("made"), &format!("{name}:/etc")])?;
     fs::create_dir(here("back"))?;
     host.done(&["cp", &format!("{name}:/etc/made"), &here("back")])?;
@@ -79,27 +79,27 @@ fn words(host: &Host) -> String {
 fn hostile(host: &Host) -> Verdict {
     let (name, image) = configured(host)?;
     let canary = Canary::plant(host)?;
-    let folder = text(canary.folder());
-    let secret = format!("{folder}/secret");
+    let directory = text(canary.directory());
+    let secret = format!("{directory}/secret");
     for request in [
         format!("symlink /etc/leak {secret}"),
         format!("symlink /etc/up ../../../../../../..{secret}"),
         "symlink /etc/self /proc/self/root/etc/hostname".to_owned(),
         format!("symlink /etc/resolv.conf {secret}"),
-        format!("symlink /folder {folder}"),
+        format!("symlink /directory {directory}"),
         "mknod /etc/fifo p".to_owned(),
         "mknod /etc/device c 1 9".to_owned(),
     ] {
         debugfs(host, &image, &request)?;
     }
-    let out = text(&host.folder().join("out"));
+    let out = text(&host.directory().join("out"));
     for path in [
         "/etc/leak",
         "/etc/up",
         "/etc/self",
         "/etc/fifo",
         "/etc/device",
-        "/folder/secret",
+        "/directory/secret",
         "/etc",
         "../../etc/leak",
     ] {
@@ -111,7 +111,7 @@ fn hostile(host: &Host) -> Verdict {
     fs::write(&out, "mine")?;
     host.done(&["cp", &out, &format!("{name}:/etc/resolv.conf")])?;
     assert_eq!(debugfs(host, &image, "cat /etc/resolv.conf")?, "mine");
-    assert_eq!(host.subhostctl(&["cp", &out, &format!("{name}:/folder/new")])?.code, 1);
+    assert_eq!(host.subhostctl(&["cp", &out, &format!("{name}:/directory/new")])?.code, 1);
     canary.unharmed()?;
     Ok(())
 }
@@ -120,22 +120,22 @@ fn refused(host: &Host) -> Verdict {
     let (name, image) = configured(host)?;
     let guest = format!("{name}:/etc/hosts");
     for (words, word) in [
-        (["a", "b"], "one of both has to be in a subhost"),
-        ([&*guest, &*guest], "one of both has to be in a subhost"),
+        (["a", "b"], "one of the two paths has to be in a subhost"),
+        ([&*guest, &*guest], "one of the two paths has to be in a subhost"),
         (["nobody:/x", "y"], "nobody"),
         (["/no/such/file", &*guest], "/no/such/file"),
-        (["/etc", &*guest], "is no file"),
+        (["/etc", &*guest], "is not a file"),
     ] {
         let outcome = host.subhostctl(&["cp", words[0], words[1]])?;
         assert!(outcome.code != 0 && outcome.stderr.contains(word), "{words:?}: {outcome}");
     }
     // While it runs it has its disk for itself, in either direction.
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
-    fs::write(host.folder().join("file"), "x")?;
+    fs::write(host.directory().join("file"), "x")?;
     insert(host, &image, "file", "/etc/hosts", 0o100_644)?;
     boot(host, &name)?;
-    let out = text(&host.folder().join("out"));
-    for words in [[&*guest, &*out], [&*text(&host.folder().join("file")), &*guest]] {
+    let out = text(&host.directory().join("out"));
+    for words in [[&*guest, &*out], [&*text(&host.directory().join("file")), &*guest]] {
         let outcome = host.subhostctl(&["cp", words[0], words[1]])?;
         assert!(
             outcome.code == 2 && outcome.stderr.contains(&format!("stop {name} gives it back")),
@@ -148,25 +148,25 @@ fn refused(host: &Host) -> Verdict {
     Ok(())
 }
 
-/// A folder, one over a base, and an image with and without.
+/// A directory, one over a base, and an image with and without.
 fn trees(host: &Host) -> Verdict {
     bridge(host)?;
     let base = host.copy_of(Fixture::TinyTree)?;
-    let content = host.folder().join("content");
+    let content = host.directory().join("content");
     fs::create_dir_all(content.join("work"))?;
     copy(host, &base, &content.join("root"))?;
-    let (given, out) = (text(&host.folder().join("given")), text(&host.folder().join("out")));
+    let (given, out) = (text(&host.directory().join("given")), text(&host.directory().join("out")));
     fs::write(&given, "given\n")?;
     for (short, has_base, has_image) in
         [("plain", false, false), ("based", true, false), ("image", false, true), ("both", true, true)]
     {
         let config = if has_base { format!("BASE={}", base.display()) } else { String::new() };
         let started = Started::new(host, short, &config)?;
-        let image = started.folder().join(format!("{}.img", started.name));
+        let image = started.directory().join(format!("{}.img", started.name));
         if has_image {
             fs::rename(host.ext4_of(&content, "content.ext4")?, &image)?;
         } else {
-            copy(host, &base, &started.folder().join("root"))?;
+            copy(host, &base, &started.directory().join("root"))?;
         }
         let name = &started.name;
         for words in [&["check", name][..], &["config", "show", name], &["plan", name]] {

@@ -18,7 +18,7 @@ use subhost_tests::stepper::{self, Fault, Harm, Point};
 const TREE: &[Need] = &[Need::Program, Need::Made(Fixture::TinyTree)];
 
 pub(crate) const CASES: &[Case] = &[
-    Case { name: "create_makes_a_folder_of_an_archive_however_it_is_packed", needs: TREE, body: archives },
+    Case { name: "create_makes_a_directory_of_an_archive_however_it_is_packed", needs: TREE, body: archives },
     Case {
         name: "create_sets_up_the_network_that_a_system_can_set_up",
         needs: &[Need::Program],
@@ -58,7 +58,7 @@ pub(crate) fn text(path: &Path) -> String {
 /// The busybox guest as an archive.
 pub(crate) fn archive(host: &Host) -> std::io::Result<String> {
     let tree = text(&Fixture::TinyTree.path().map_err(std::io::Error::other)?);
-    let path = text(&host.folder().join("tiny.tar"));
+    let path = text(&host.directory().join("tiny.tar"));
     host.witness("tar", &["-C", &tree, "--numeric-owner", "-cf", &path, "."])?;
     Ok(path)
 }
@@ -78,16 +78,16 @@ fn archives(host: &Host) -> Verdict {
     host.witness("gzip", &["-k", &plain])?;
     host.witness("zstd", &["-q", &plain])?;
     host.witness("xz", &["-k", &plain])?;
-    let keys = host.folder().join("keys");
+    let keys = host.directory().join("keys");
     fs::write(&keys, "ssh-ed25519 AAAA somebody\n")?;
     for (number, ending) in ["", ".gz", ".zst", ".xz"].into_iter().enumerate() {
         let before = Snapshot::take(&host.scope())?;
         let name = host.name(&format!("t{number}"));
         host.done(&["create", &name, "--tar", &format!("{plain}{ending}"), "--ssh-key", &text(&keys)])?;
         case::nothing_left(host, &before)?;
-        let folder = host.subhost_dir().join(&name);
-        assert_eq!(fs::metadata(&folder)?.mode() & 0o7777, 0o700);
-        let root = folder.join("root");
+        let directory = host.subhost_dir().join(&name);
+        assert_eq!(fs::metadata(&directory)?.mode() & 0o7777, 0o700);
+        let root = directory.join("root");
         let (made, there) = (list(host, &root)?, list(host, &tree)?);
         assert!(there.len() > 100, "{there:?}");
         assert_eq!(made.symmetric_difference(&there).collect::<Vec<_>>(), Vec::<&String>::new());
@@ -104,7 +104,7 @@ fn archives(host: &Host) -> Verdict {
 
 fn network(host: &Host) -> Verdict {
     let (ifupdown, networkd) = ("etc/network/interfaces", "etc/systemd/network/80-eth0.network");
-    for (number, (folders, made)) in [
+    for (number, (directories, made)) in [
         (vec!["etc", "etc/network"], Some((ifupdown, "iface eth0 inet dhcp"))),
         (vec!["etc", "etc/network", "etc/systemd", "etc/systemd/network"], Some((ifupdown, "auto eth0"))),
         (vec!["etc", "etc/systemd", "etc/systemd/network"], Some((networkd, "DHCP=yes"))),
@@ -113,8 +113,10 @@ fn network(host: &Host) -> Verdict {
     .into_iter()
     .enumerate()
     {
-        let (name, file) = (host.name(&format!("n{number}")), host.folder().join("system.tar"));
-        let archive = folders.into_iter().fold(Archive::default(), |archive, folder| archive.folder(folder));
+        let (name, file) = (host.name(&format!("n{number}")), host.directory().join("system.tar"));
+        let archive = directories
+            .into_iter()
+            .fold(Archive::default(), |archive, directory| archive.directory(directory));
         fs::write(&file, archive.finish())?;
         host.done(&["create", &name, "--tar", &text(&file)])?;
         let root = host.subhost_dir().join(&name).join("root");
@@ -138,8 +140,8 @@ fn images(host: &Host) -> Verdict {
             .enumerate()
     {
         let name = host.name(&format!("i{number}"));
-        // One in the folder that it comes with.
-        let place = if number == 1 { host.root_dir().join(&name) } else { host.folder().to_owned() };
+        // One in the directory that it comes with.
+        let place = if number == 1 { host.root_dir().join(&name) } else { host.directory().to_owned() };
         let image = place.join(format!("{number}.raw"));
         let size = if filesystem == "ext4" { "24M" } else { "320M" };
         let before = Snapshot::take(&host.scope())?;
@@ -187,7 +189,7 @@ const STAND_IN: &str = "/run/stand-in";
 /// Has a script stand in for mmdebstrap, in this mount namespace, with the archive beside it.
 fn stand_in(host: &Host, script: &str) -> std::io::Result<()> {
     fs::create_dir_all(STAND_IN)?;
-    fs::copy(host.folder().join("tiny.tar"), Path::new(STAND_IN).join("tiny.tar"))?;
+    fs::copy(host.directory().join("tiny.tar"), Path::new(STAND_IN).join("tiny.tar"))?;
     let ours = Path::new(STAND_IN).join("mmdebstrap");
     fs::write(&ours, format!("#!/bin/sh\n{script}\n"))?;
     fs::set_permissions(&ours, PermissionsExt::from_mode(0o755))?;
@@ -207,14 +209,14 @@ fn suite(host: &Host) -> Verdict {
         ["create", &name, "--suite", "trixie", "--mirror", mirror, "--include", "nano,openssh-server"];
     let outcome = host.subhostctl(&words)?;
     assert_eq!(outcome.code, 0, "{outcome}");
-    // It works in a folder of ours, that is gone by now.
+    // It works in a directory of ours, that is gone by now.
     assert!(outcome.stderr.contains("drwxrwxrwt") && !Path::new("/tmp/worked").exists(), "{outcome}");
     case::nothing_left(host, &before)?;
     let said = fs::read_to_string(Path::new(STAND_IN).join("said"))?;
     assert!(said.ends_with(&format!("sysvinit-core,nano,openssh-server trixie - {mirror}\n")), "{said}");
-    let folder = host.subhost_dir().join(&name);
+    let directory = host.subhost_dir().join(&name);
     let names: Vec<_> =
-        fs::read_dir(folder)?.map(|it| Ok(it?.file_name())).collect::<std::io::Result<_>>()?;
+        fs::read_dir(directory)?.map(|it| Ok(it?.file_name())).collect::<std::io::Result<_>>()?;
     assert!(names.len() == 2, "{names:?}");
     for word in ["--setup-hook=x", "a b", "a,b", ""] {
         let outcome = host.subhostctl(&["create", "x", "--suite", word])?;
@@ -295,7 +297,7 @@ fn installs(host: &Host) -> Verdict {
     // debootstrap writes each package to the disk before the next: here there is none.
     let work = text(&host.root_dir());
     host.witness("mount", &["-t", "tmpfs", "-o", "size=1g", "tmpfs", &work])?;
-    let (name, image) = (host.name("deb"), host.folder().join("deb.raw"));
+    let (name, image) = (host.name("deb"), host.directory().join("deb.raw"));
     let before = Snapshot::take(&host.scope())?;
     let words = ["create", &name, "--image", &text(&image), "--size", "700M", "--suite", "bookworm"];
     let mirror_url = format!("file://{mirror}");
@@ -319,11 +321,11 @@ fn installs(host: &Host) -> Verdict {
     Ok(fs::remove_dir(mirror)?)
 }
 
-/// All names in the folders where something could be left.
+/// All names in the directories where something could be left.
 pub(crate) fn names(host: &Host) -> std::io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();
-    for folder in [host.folder().to_owned(), host.root_dir(), host.subhost_dir()] {
-        for entry in fs::read_dir(folder)? {
+    for directory in [host.directory().to_owned(), host.root_dir(), host.subhost_dir()] {
+        for entry in fs::read_dir(directory)? {
             names.push(entry?.path());
         }
     }
@@ -334,7 +336,7 @@ pub(crate) fn names(host: &Host) -> std::io::Result<Vec<PathBuf>> {
 /// Starts one that makes an image, and waits until it has begun to fill that.
 fn half(host: &Host, name: &str) -> Result<Running, Box<dyn std::error::Error>> {
     let begun = Path::new(STAND_IN).join("begun");
-    let image = text(&host.folder().join("half.raw"));
+    let image = text(&host.directory().join("half.raw"));
     let mut running =
         host.start(&["create", name, "--image", &image, "--size", "24M", "--suite", "trixie"])?;
     while !begun.exists() {
@@ -355,14 +357,14 @@ fn undone(host: &Host) -> Verdict {
     let plain = archive(host)?;
     fs::create_dir(host.subhost_dir())?;
     let name = host.name("web");
-    let cut = text(&host.folder().join("cut.tar"));
+    let cut = text(&host.directory().join("cut.tar"));
     fs::write(&cut, &fs::read(&plain)?[..300_000])?;
     host.witness("gzip", &[&cut])?;
     let packed = format!("{cut}.gz");
     let bytes = fs::read(&packed)?;
-    let damaged = text(&host.folder().join("damaged.gz"));
+    let damaged = text(&host.directory().join("damaged.gz"));
     fs::write(&damaged, &bytes[..bytes.len() - 4])?;
-    let image = text(&host.folder().join("new.raw"));
+    let image = text(&host.directory().join("new.raw"));
     let into_image = ["--image", &image, "--size", "24M"];
     let (none, small) = (&[][..], ["--image", &image, "--size", "1M"]);
     stand_in(host, &format!("cat {STAND_IN}/tiny.tar; exit 3"))?;
@@ -420,19 +422,19 @@ fn killed(host: &Host) -> Verdict {
     no_stand_in(host)?;
 
     // Between the last steps: the image has both names, then the subhost is there.
-    let image = host.folder().join("new.raw");
-    let unfinished = host.folder().join(format!(".create-{name}-new.raw"));
-    let (folder, own) = (host.root_dir().join(format!(".create-{name}")), host.root_dir().join(&name));
-    let left = |folder: &Path| -> std::io::Result<()> {
-        fs::create_dir(folder)?;
-        fs::set_permissions(folder, PermissionsExt::from_mode(0o700))?;
-        fs::write(folder.join("config"), format!("DISKS=( vda:1:{} )\n", image.display()))?;
+    let image = host.directory().join("new.raw");
+    let unfinished = host.directory().join(format!(".create-{name}-new.raw"));
+    let (directory, own) = (host.root_dir().join(format!(".create-{name}")), host.root_dir().join(&name));
+    let left = |directory: &Path| -> std::io::Result<()> {
+        fs::create_dir(directory)?;
+        fs::set_permissions(directory, PermissionsExt::from_mode(0o700))?;
+        fs::write(directory.join("config"), format!("DISKS=( vda:1:{} )\n", image.display()))?;
         fs::write(&unfinished, "an image")?;
         fs::hard_link(&unfinished, &image)?;
-        symlink(&unfinished, folder.join(".image"))
+        symlink(&unfinished, directory.join(".image"))
     };
     let before = names(host)?;
-    left(&folder)?;
+    left(&directory)?;
     host.done(&["create", &other, "--tar", &plain])?;
     fs::remove_dir_all(host.subhost_dir().join(&other))?;
     assert_eq!(names(host)?, before);
@@ -443,26 +445,26 @@ fn killed(host: &Host) -> Verdict {
     fs::remove_file(&image)?;
     fs::remove_dir_all(&own)?;
     // A file that is not ours is not taken for ours, wherever a link leads.
-    let mine = host.folder().join("mine");
+    let mine = host.directory().join("mine");
     fs::write(&mine, "mine")?;
-    left(&folder)?;
+    left(&directory)?;
     fs::remove_file(&image)?;
     fs::write(&image, "another")?;
-    fs::remove_file(folder.join(".image"))?;
-    symlink(&mine, folder.join(".image"))?;
+    fs::remove_file(directory.join(".image"))?;
+    symlink(&mine, directory.join(".image"))?;
     host.done(&["create", &host.name("third"), "--tar", &plain])?;
-    assert!(!folder.exists() && mine.exists() && fs::read_to_string(&image)? == "another");
+    assert!(!directory.exists() && mine.exists() && fs::read_to_string(&image)? == "another");
     Ok(())
 }
 
 /// Killed at some of all its calls, and at each of the last ones: there is all of it, or nothing once another was made.
 fn at_any_call(host: &Host) -> Verdict {
-    let (file, other_file) = (host.folder().join("small.tar"), host.folder().join("other.tar"));
-    fs::write(&file, Archive::default().folder("a").file("a/b", "content").finish())?;
+    let (file, other_file) = (host.directory().join("small.tar"), host.directory().join("other.tar"));
+    fs::write(&file, Archive::default().directory("a").file("a/b", "content").finish())?;
     fs::write(&other_file, Archive::default().finish())?;
     fs::create_dir(host.subhost_dir())?;
     let (name, other) = (host.name("web"), host.name("other"));
-    let image = host.folder().join("new.raw");
+    let image = host.directory().join("new.raw");
     let command = || {
         let words = ["--image", &text(&image), "--size", "8M", "--table", "none", "--tar", &text(&file)];
         host.command(&[&["--quiet", "create", &name][..], &words].concat())
@@ -503,16 +505,16 @@ fn at_any_call(host: &Host) -> Verdict {
 fn refused(host: &Host) -> Verdict {
     let plain = archive(host)?;
     let (name, other) = (host.name("web"), host.name("other"));
-    let image = text(&host.folder().join("new.raw"));
+    let image = text(&host.directory().join("new.raw"));
     host.done(&["create", &name, "--tar", &plain])?;
     fs::write(&image, "mine")?;
     let own = text(&host.root_dir().join("new/config"));
     host.config(&other, "DISKS=()\n")?;
     for (words, word) in [
-        (vec!["create", &name, "--tar", &plain], "is there already"),
-        (vec!["create", &other, "--tar", &plain], "is there already"),
+        (vec!["create", &name, "--tar", &plain], "exists already"),
+        (vec!["create", &other, "--tar", &plain], "exists already"),
         (vec!["create", "new", "--tar", &plain, "--image", &image], "--size"),
-        (vec!["create", "new", "--tar", &plain, "--image", &image, "--size", "8M"], "is there already"),
+        (vec!["create", "new", "--tar", &plain, "--image", &image, "--size", "8M"], "exists already"),
         (vec!["create", "new", "--tar", &plain, "--size", "8M"], "--image"),
         (vec!["create", "new", "--tar", &plain, "--image", &own, "--size", "8M"], "another file"),
         (vec!["create", "new", "--tar", &plain, "--oci", "."], "--oci"),

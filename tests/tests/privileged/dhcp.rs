@@ -37,7 +37,7 @@ fn taken(host: &Host) -> Verdict {
     fs::create_dir_all(host.subhost_dir().join("tree/root"))?;
     fs::write(host.subhost_dir().join("tree/config"), "BRIDGES=( br0: )\n")?;
     let file = |name: &str, text: &str| {
-        let path = host.folder().join(name);
+        let path = host.directory().join(name);
         fs::write(&path, text).map(|()| path.to_string_lossy().into_owned())
     };
     let print = |format: &str| host.done(&["dhcp", "--format", format]);
@@ -58,10 +58,10 @@ fn taken(host: &Host) -> Verdict {
     file("hosts", &print("hosts")?)?;
     file("ethers", &print("ethers")?)?;
     let script = "mount --bind \"$0/hosts\" /etc/hosts && getent hosts web-eth1.lan 10.80.3.7";
-    let folder = host.folder().to_string_lossy().into_owned();
-    let found = host.witness("unshare", &["--mount", "sh", "-c", script, &folder])?;
+    let directory = host.directory().to_string_lossy().into_owned();
+    let found = host.witness("unshare", &["--mount", "sh", "-c", script, &directory])?;
     assert!(found.contains("10.81.0.7 ") && found.contains(" web.lan"), "{found}");
-    let ethers = fs::read_to_string(host.folder().join("ethers"))?;
+    let ethers = fs::read_to_string(host.directory().join("ethers"))?;
     assert!(ethers.lines().any(|line| line == format!("{MAC} web.lan")), "{ethers}");
     // One that has a mistake is seen to be refused.
     assert!(dnsmasq(file("wrong", "dhcp-host=06:x,1.2.3\n")?).is_err());
@@ -78,9 +78,9 @@ fn leased(host: &Host) -> Verdict {
         image.display()
     );
     host.config(&name, &config)?;
-    let entries = host.folder().join("entries");
+    let entries = host.directory().join("entries");
     fs::write(&entries, host.done(&["dhcp", "--format", "dnsmasq", &name])?)?;
-    let pid = host.folder().join("dnsmasq.pid");
+    let pid = host.directory().join("dnsmasq.pid");
     let mut dnsmasq = Command::new("dnsmasq");
     dnsmasq.args([
         "--keep-in-foreground",

@@ -77,21 +77,21 @@ impl Drop for BlockDevice<'_> {
     }
 }
 
-/// An image without a table, with these folders and a file that says which one it is.
-fn image(host: &Host, name: &str, folders: &[&str]) -> std::io::Result<String> {
-    let tree = host.folder().join(format!("{name}-tree"));
+/// An image without a table, with these directories and a file that says which one it is.
+fn image(host: &Host, name: &str, directories: &[&str]) -> std::io::Result<String> {
+    let tree = host.directory().join(format!("{name}-tree"));
     std::fs::create_dir(&tree)?;
-    for folder in folders {
-        std::fs::create_dir_all(tree.join(folder))?;
+    for directory in directories {
+        std::fs::create_dir_all(tree.join(directory))?;
     }
     std::fs::write(tree.join("who"), format!("{name}\n"))?;
-    let image = host.folder().join(format!("{name}.ext4")).to_string_lossy().into_owned();
+    let image = host.directory().join(format!("{name}.ext4")).to_string_lossy().into_owned();
     host.witness("mkfs.ext4", &["-q", "-F", "-d", &tree.to_string_lossy(), &image, "8M"])?;
     Ok(image)
 }
 
 fn fstab(host: &Host, image: &Path, lines: &str) -> std::io::Result<()> {
-    std::fs::write(host.folder().join("fstab"), lines)?;
+    std::fs::write(host.directory().join("fstab"), lines)?;
     insert(host, image, "fstab", "/etc/fstab", 0o100_644)
 }
 
@@ -203,7 +203,7 @@ fn called(host: &Host) -> Verdict {
         ("PARTTYPE=linux-generic", "more than one partition has PARTTYPE=linux-generic: 1, 2".to_owned()),
         ("3", "no partition 3: there are 1, 2".to_owned()),
         ("LABEL=a:b", "a value behind LABEL=".to_owned()),
-        ("NAME=a", "`NAME=a` is no partition".to_owned()),
+        ("NAME=a", "`NAME=a` is not a partition".to_owned()),
     ] {
         host.config(&name, &format!("DISKS=( vda:{choice}:{path} )\n"))?;
         for command in [["plan", &name].as_slice(), &["boot", "--detach", &name]] {

@@ -15,7 +15,7 @@ use crate::{BRIDGE, MAC, boot, bridge};
 pub(crate) const CASES: &[Case] = &[
     Case { name: "doctor_finds_a_host_that_is_well", needs: &[Need::Program], body: well },
     Case {
-        name: "doctor_tells_folders_configurations_and_names_that_are_wrong",
+        name: "doctor_tells_directories_configurations_and_names_that_are_wrong",
         needs: &[Need::Program],
         body: wrong,
     },

@@ -86,7 +86,7 @@ fn refused(host: &Host) -> Verdict {
             (
                 &["cp", "/etc/hosts", "/tmp/hosts"],
                 2,
-                "one of both has to be in a subhost, and the other one not",
+                "one of the two paths has to be in a subhost, the other on the host",
             ),
             (&["cp", "no-disk:/etc/hosts", "-"], 2, "DISKS is empty"),
             (&["delete", "plain"], 2, "nobody is there to be asked"),
@@ -122,7 +122,7 @@ fn refused_while_running(host: &Host) -> Verdict {
             (&["exec", &one, "-e", "A", "--", "true"], 2, "it has to be NAME=VALUE"),
             (&["exec", &one, "--", "/no/such/command"], 127, "/no/such/command"),
             (&["exec", &one, "--", "/etc"], 126, "/etc"),
-            (&["wait", "--timeout", "0", &one], 1, "the time is over"),
+            (&["wait", "--timeout", "0", &one], 1, "timed out"),
         ],
     )?;
     host.done(&["stop", &one])?;

@@ -13,7 +13,7 @@ pub(crate) const CASES: &[Case] = &[Case {
     body: ways_out,
 }];
 
-/// Each way says its name before what it finds. `$CANARY` is the folder, as it is called on the host.
+/// Each way says its name before what it finds. `$CANARY` is the directory, as it is called on the host.
 const WAYS: &str = r#"
     up=../../../../../../../../..
     look() { # NAME PLACE...: the secret, if one of the places is the host's root, or below it
@@ -31,7 +31,7 @@ const WAYS: &str = r#"
     look proc /proc/1/root /proc/1/cwd /proc/[0-9]*/root /proc/[0-9]*/cwd /proc/[0-9]*/fd/*
     echo tried proc
 
-    # Out of a chroot of its own, by a folder that was open before.
+    # Out of a chroot of its own, by a directory that was open before.
     mkdir -p /tmp/jail/bin /tmp/jail/proc && cp /bin/busybox /tmp/jail/bin/ && mount --bind /proc /tmp/jail/proc
     exec 9</
     chroot /tmp/jail /bin/busybox sh -c "
@@ -80,7 +80,7 @@ fn ways_out(host: &Host) -> Verdict {
     let script = |kill: &str| {
         Ok::<_, std::io::Error>(format!(
             "CANARY={} PORT={} KILL='{kill}'\n{WAYS}",
-            canary.folder().display(),
+            canary.directory().display(),
             canary.port()?
         ))
     };

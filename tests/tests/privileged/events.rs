@@ -60,7 +60,7 @@ fn followed(host: &Host) -> Verdict {
     let mut text = fs::read_to_string("/var/log/subhost/events")?;
     text += "no event\n{\"time\":\"x\\u001b[2J\",\"name\":\"y\",\"event\":\"z\",\"text\":\"\\u202e\"}\n";
     fs::write("/var/log/subhost/events", text)?;
-    let shown = host.folder().join("shown");
+    let shown = host.directory().join("shown");
     let mut follower = into_file(host, &["events", "-f"], &shown)?;
     shows(&shown, "x\u{fffd}[2J  y  z: \u{fffd}\n")?;
     host.done(&["stop", &name])?;

@@ -54,7 +54,7 @@ fn said(name: &str, args: &[&str]) -> Result<String, Box<dyn std::error::Error>>
 }
 
 fn json(host: &Host) -> Verdict {
-    let file = host.folder().join("config");
+    let file = host.directory().join("config");
     fs::write(&file, "A=( x{1,2} )\nB=${A[1]}\ndeclare -A C=( [k]=v )\n")?;
     let value: serde_json::Value = serde_json::from_str(&said("json", &[&file.to_string_lossy()])?)?;
     assert_eq!(value, serde_json::json!({"A": ["x1", "x2"], "B": "x2", "C": {"k": "v"}}));

@@ -52,7 +52,7 @@ pub(crate) const CASES: &[Case] = &[
 
 /// An image of 320 MiB, made by that command.
 pub(crate) fn made(host: &Host, name: &str, command: &[&str]) -> std::io::Result<PathBuf> {
-    let path = host.folder().join(name);
+    let path = host.directory().join(name);
     fs::File::create(&path)?.set_len(320 << 20)?;
     host.witness(command[0], &[&command[1..], &[&*path.to_string_lossy()]].concat())?;
     Ok(path)
@@ -60,7 +60,7 @@ pub(crate) fn made(host: &Host, name: &str, command: &[&str]) -> std::io::Result
 
 /// A copy of an image as a machine leaves it that loses power: with `/fresh` in its journal only.
 pub(crate) fn dirty(host: &Host, image: &Path) -> std::io::Result<PathBuf> {
-    let (at, copy) = (host.folder().join("mounted"), host.folder().join("dirty.ext4"));
+    let (at, copy) = (host.directory().join("mounted"), host.directory().join("dirty.ext4"));
     fs::create_dir(&at)?;
     let (place, from, to) = (at.to_string_lossy(), image.to_string_lossy(), copy.to_string_lossy());
     host.witness("mount", &["-o", "loop", &from, &place])?;
@@ -74,7 +74,7 @@ pub(crate) fn dirty(host: &Host, image: &Path) -> std::io::Result<PathBuf> {
 fn every_type(host: &Host) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?;
     let tree = tree.to_string_lossy();
-    let at = host.folder().join("mounted");
+    let at = host.directory().join("mounted");
     fs::create_dir(&at)?;
     for (kind, make, is_filled, options) in [
         ("ext2", &["mkfs.ext2", "-q", "-F", "-d", &tree][..], true, "errors=remount-ro"),
@@ -139,7 +139,7 @@ fn no_panic(host: &Host) -> Verdict {
 
 /// Row L3.
 fn refused(host: &Host) -> Verdict {
-    let (ext4, other) = (&["mkfs.ext4", "-q", "-F"], host.folder().join("other.raw"));
+    let (ext4, other) = (&["mkfs.ext4", "-q", "-F"], host.directory().join("other.raw"));
     fs::File::create(&other)?.set_len(320 << 20)?;
     let two = ["mkfs.btrfs", "-q", &*other.to_string_lossy()];
     let rows: &[(&[&str], &[&str], &str)] = &[
@@ -170,7 +170,7 @@ fn refused(host: &Host) -> Verdict {
 /// Row L5.
 fn types(host: &Host) -> Verdict {
     let name = host.name("tiny");
-    let disc = host.folder().join("disc");
+    let disc = host.directory().join("disc");
     fs::create_dir(&disc)?;
     for (kind, command) in [
         ("vfat", &["mkfs.vfat"][..]),
@@ -215,7 +215,7 @@ fn further(host: &Host) -> Verdict {
     host.config(&name, &format!("DISKS=( vda:1:{} vdb:0:{} )\n", root.display(), data.display()))?;
     let reason = "mount vfat: this type of file system is not allowed";
     let fstab = |lines: &str| {
-        fs::write(host.folder().join("fstab"), lines)?;
+        fs::write(host.directory().join("fstab"), lines)?;
         insert(host, &root, "fstab", "/etc/fstab", 0o100_644)
     };
     // Said at once, and no reason not to begin.
@@ -247,7 +247,7 @@ fn nosuid(host: &Host) -> Verdict {
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:1:{} vdb:0:{} )\n", root.display(), data.display()))?;
     for (options, is_nosuid) in [("defaults", false), ("nosuid,dev,errors=panic", true)] {
-        fs::write(host.folder().join("fstab"), format!("/dev/vdb /mnt ext4 {options} 0 2\n"))?;
+        fs::write(host.directory().join("fstab"), format!("/dev/vdb /mnt ext4 {options} 0 2\n"))?;
         insert(host, &root, "fstab", "/etc/fstab", 0o100_644)?;
         boot(host, &name)?;
         let mounts = host.done(&["enter", &name, "--", "cat", "/proc/mounts"])?;

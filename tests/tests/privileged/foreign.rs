@@ -43,16 +43,16 @@ fn uuid() -> std::io::Result<String> {
 /// What the kernel has put together from several devices.
 fn assembled() -> std::io::Result<Vec<String>> {
     let mut all = Vec::new();
-    for folder in ["/sys/block", "/dev/mapper", "/sys/fs/btrfs", "/dev"] {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
+    for directory in ["/sys/block", "/dev/mapper", "/sys/fs/btrfs", "/dev"] {
+        for entry in fs::read_dir(directory).into_iter().flatten() {
             let name = entry?.file_name().to_string_lossy().into_owned();
             // Loop devices come and go, and so does what is in /dev beside these.
-            if folder.ends_with("mapper")
-                || folder.ends_with("btrfs")
+            if directory.ends_with("mapper")
+                || directory.ends_with("btrfs")
                 || name.starts_with("md")
                 || name.starts_with("dm-")
             {
-                all.push(format!("{folder}/{name}"));
+                all.push(format!("{directory}/{name}"));
             }
         }
     }
@@ -61,7 +61,7 @@ fn assembled() -> std::io::Result<Vec<String>> {
 }
 
 fn image(host: &Host, name: &str, len: u64, marks: &[(u64, &[u8])]) -> std::io::Result<String> {
-    let path = host.folder().join(name);
+    let path = host.directory().join(name);
     let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
     file.set_len(len)?;
     for (at, bytes) in marks {
@@ -74,7 +74,7 @@ fn image(host: &Host, name: &str, len: u64, marks: &[(u64, &[u8])]) -> std::io::
 fn members(host: &Host) -> Verdict {
     const MIB: u64 = 1 << 20;
     const RAID: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
-    let tree = host.folder().join("empty");
+    let tree = host.directory().join("empty");
     fs::create_dir(&tree)?;
     // Of two devices, one is here; that its checksum is right is for the kernel to see, who is not to be asked.
     let spread = btrfs(host, "spread", &tree, &uuid()?)?;
@@ -88,9 +88,9 @@ fn members(host: &Host) -> Verdict {
 
     let before = assembled()?;
     let root = host.copy_of(Fixture::TinyMbr)?;
-    let wanted = host.folder().join("wanted.raw");
+    let wanted = host.directory().join("wanted.raw");
     fs::copy(&root, &wanted)?;
-    fs::write(host.folder().join("fstab"), "/dev/vdb /mnt auto defaults 0 2\n")?;
+    fs::write(host.directory().join("fstab"), "/dev/vdb /mnt auto defaults 0 2\n")?;
     insert(host, &wanted, "fstab", "/etc/fstab", 0o100_644)?;
     let rest = Snapshot::take(&host.scope())?;
     let name = host.name("tiny");
@@ -140,11 +140,11 @@ fn no_scan(host: &Host) -> Verdict {
     Ok(())
 }
 
-/// An xfs with the files of a folder.
+/// An xfs with the files of a directory.
 fn xfs(host: &Host, name: &str, tree: &Path, uuid: &str) -> std::io::Result<String> {
     let path = image(host, &format!("{name}.xfs"), 320 << 20, &[])?;
     let who = tree.join("who");
-    let prototype = host.folder().join(format!("{name}.prototype"));
+    let prototype = host.directory().join(format!("{name}.prototype"));
     let text = format!("/\n0 0\nd--755 0 0\nwho ---644 0 0 {}\ninner d--755 0 0\n$\n$\n", who.display());
     fs::write(&prototype, text)?;
     let uuid = format!("uuid={uuid}");
@@ -152,7 +152,7 @@ fn xfs(host: &Host, name: &str, tree: &Path, uuid: &str) -> std::io::Result<Stri
     Ok(path)
 }
 
-/// A btrfs with the files of a folder.
+/// A btrfs with the files of a directory.
 fn btrfs(host: &Host, name: &str, tree: &Path, uuid: &str) -> std::io::Result<String> {
     let path = image(host, &format!("{name}.btrfs"), 128 << 20, &[])?;
     host.witness("mkfs.btrfs", &["-q", "-U", uuid, "-r", &tree.to_string_lossy(), &path])?;
@@ -163,7 +163,7 @@ type Make = fn(&Host, &str, &Path, &str) -> std::io::Result<String>;
 
 /// Three images of one UUID, each with its name in it; a guest that mounts two of them, and one that mounts the third.
 fn three(host: &Host, make: Make) -> Result<[String; 2], Box<dyn std::error::Error>> {
-    let tree = host.folder().join("files");
+    let tree = host.directory().join("files");
     fs::create_dir_all(tree.join("inner"))?;
     let (uuid, mut disks) = (uuid()?, Vec::new());
     for name in ["one", "two", "three"] {
@@ -172,9 +172,9 @@ fn three(host: &Host, make: Make) -> Result<[String; 2], Box<dyn std::error::Err
     }
     let root = host.copy_of(Fixture::TinyMbr)?;
     let lines = "/dev/vdb /mnt auto defaults 0 2\n/dev/vdc /mnt/inner auto defaults 0 2\n";
-    fs::write(host.folder().join("fstab"), lines)?;
+    fs::write(host.directory().join("fstab"), lines)?;
     insert(host, &root, "fstab", "/etc/fstab", 0o100_644)?;
-    let other = host.folder().join("other.raw");
+    let other = host.directory().join("other.raw");
     fs::copy(&root, &other)?;
     let names = [host.name("one"), host.name("two")];
     host.config(

@@ -64,7 +64,7 @@ impl<'a> Innocent<'a> {
         let pids = [running[0].pid(), first.parse()?];
         let sleepers = pids
             .map(|pid| Ok::<_, Box<dyn std::error::Error>>((Process::open(pid)?, identity(pid, boot_id)?)));
-        let mount = host.folder().join("innocent");
+        let mount = host.directory().join("innocent");
         fs::create_dir(&mount)?;
         host.witness("mount", &["-t", "tmpfs", "innocent", &mount.to_string_lossy()])?;
         host.witness("ip", &["link", "add", LINK, "type", "veth", "peer", "name", "innocent1"])?;
@@ -121,8 +121,8 @@ fn forged(host: &Host) -> Verdict {
     host.two_lines(&true_name, 1, &image, BRIDGE, MAC)?;
     host.config(&name, "BRIDGES=()\n")?;
     let guest = boot(host, &true_name)?;
-    let folder = Path::new("/run/subhost/record");
-    let real: Value = serde_json::from_slice(&fs::read(folder.join(&true_name))?)?;
+    let directory = Path::new("/run/subhost/record");
+    let real: Value = serde_json::from_slice(&fs::read(directory.join(&true_name))?)?;
     let boot_id = &real["init"]["boot_id"];
     let innocent = Innocent::new(host, boot_id, Path::new("/run/netns").join(&name))?;
     innocent.unharmed()?;
@@ -201,7 +201,7 @@ fn forged(host: &Host) -> Verdict {
             &["start", &name, "--", "true"],
             &["delete", "--yes", &name],
         ] {
-            let path = folder.join(&name);
+            let path = directory.join(&name);
             let mut file =
                 fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
             file.write_all(&serde_json::to_vec(record)?)?;

@@ -51,7 +51,7 @@ fn digest(host: &Host, image: &Path) -> std::io::Result<String> {
 
 /// `check --fsck` of a file with these disks, as JSON.
 fn check(host: &Host, disks: &str) -> Result<(Outcome, Value), Box<dyn std::error::Error>> {
-    let config = host.folder().join("config");
+    let config = host.directory().join("config");
     fs::write(&config, format!("DISKS=( {disks} )\n"))?;
     let outcome = host.subhostctl(&["--json", "check", "--fsck", &config.to_string_lossy()])?;
     let json = serde_json::from_str(&outcome.stdout).map_err(|error| format!("{error}: {outcome}"))?;
@@ -63,7 +63,7 @@ fn zeros(image: &Path, from: u64, len: usize) -> std::io::Result<()> {
 }
 
 fn finds(host: &Host) -> Verdict {
-    let tree = host.folder().join("tree");
+    let tree = host.directory().join("tree");
     fs::create_dir(&tree)?;
     fs::write(tree.join("file"), "content")?;
     let tree = tree.to_string_lossy().into_owned();
@@ -71,7 +71,7 @@ fn finds(host: &Host) -> Verdict {
     let ext4 = made(host, "ext4", &["mkfs.ext4", "-q", "-F", "-d", &tree])?;
     let xfs = made(host, "xfs", &["mkfs.xfs", "-q"])?;
     let btrfs = made(host, "btrfs", &["mkfs.btrfs", "-q"])?;
-    let (erofs, squashfs) = (host.folder().join("erofs"), host.folder().join("squashfs"));
+    let (erofs, squashfs) = (host.directory().join("erofs"), host.directory().join("squashfs"));
     host.witness("mkfs.erofs", &[&erofs.to_string_lossy(), &tree])?;
     host.witness("mksquashfs", &[&tree, &squashfs.to_string_lossy(), "-quiet", "-noappend"])?;
     let disks = format!(
@@ -135,7 +135,7 @@ fn finds(host: &Host) -> Verdict {
     assert_eq!(digests()?, damaged);
 
     // The same for people.
-    let config = host.folder().join("config");
+    let config = host.directory().join("config");
     let outcome = host.subhostctl(&["check", "--fsck", &config.to_string_lossy()])?;
     assert_eq!(outcome.code, 1, "{outcome}");
     for line in [
@@ -164,7 +164,7 @@ fn journal(host: &Host) -> Verdict {
 
 fn jail(host: &Host) -> Verdict {
     // 2 GiB of inode tables to read.
-    let image = host.folder().join("large.raw");
+    let image = host.directory().join("large.raw");
     fs::File::create(&image)?.set_len(16 << 30)?;
     let text = image.to_string_lossy();
     let features = "^metadata_csum,^uninit_bg,^resize_inode";
@@ -172,7 +172,7 @@ fn jail(host: &Host) -> Verdict {
         "mkfs.ext4",
         &["-q", "-F", "-O", features, "-N", "8000000", "-E", "lazy_itable_init=1", &text],
     )?;
-    let config = host.folder().join("config");
+    let config = host.directory().join("config");
     fs::write(&config, format!("DISKS=( vda:0:{text} )\n"))?;
     let before = Snapshot::take(&host.scope())?;
     let mut command = host.start(&["check", "--fsck", &config.to_string_lossy()])?;

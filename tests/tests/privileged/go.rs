@@ -27,7 +27,7 @@ const ADDRESS: &str = "10.80.0.1";
 
 /// An sshd that lets root in with one key, and finds this program there.
 fn sshd(host: &Host) -> Result<Running, Box<dyn std::error::Error>> {
-    let at = |name: &str| host.folder().join(name).display().to_string();
+    let at = |name: &str| host.directory().join(name).display().to_string();
     for key in ["host-key", "key"] {
         host.witness("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &at(key)])?;
     }
@@ -70,14 +70,14 @@ fn sshd(host: &Host) -> Result<Running, Box<dyn std::error::Error>> {
 
 /// Runs `go` as another host would: with no subhosts of its own.
 fn from_afar(host: &Host, terminal: bool, words: &[&str]) -> std::io::Result<Outcome> {
-    let empty = host.folder().join("empty");
+    let empty = host.directory().join("empty");
     fs::create_dir_all(&empty)?;
     let script = "mount --bind \"$0\" /etc/ssh/ssh_config && mount -t tmpfs tmpfs /run && exec \"$@\"";
     let inner = host.command(&[]);
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(host.folder().join("ssh_config"));
+    command.args(["--mount", "sh", "-c", script]).arg(host.directory().join("ssh_config"));
     let (empty, inventory) =
-        (empty.display().to_string(), host.folder().join("inventory").display().to_string());
+        (empty.display().to_string(), host.directory().join("inventory").display().to_string());
     let program = inner.get_program().to_string_lossy().into_owned();
     let go = ["--root-dir", &empty, "--subhost-dir", &empty, "go", "--inventory", &inventory];
     if terminal {
@@ -98,7 +98,7 @@ fn goes(host: &Host) -> Verdict {
     boot(host, &name)?;
     let sshd = sshd(host)?;
     fs::write(
-        host.folder().join("inventory"),
+        host.directory().join("inventory"),
         format!("# one host\n{ADDRESS}: other {name}\nnowhere: none\n"),
     )?;
     let odd = ["it's", "$HOME `id` \"a  b\"", "*", "a\nb", ""];
@@ -122,7 +122,7 @@ fn goes(host: &Host) -> Verdict {
     let not_running = from_afar(host, false, &["other", "true"])?;
     assert!(not_running.code == 125 && not_running.stderr.contains("other: does not run"), "{not_running}");
     // On both.
-    let inventory = host.folder().join("inventory").display().to_string();
+    let inventory = host.directory().join("inventory").display().to_string();
     let outcome = host.subhostctl(&["go", "--inventory", &inventory, &name, "true"])?;
     assert_eq!(outcome.code, 125, "{outcome}");
     assert!(outcome.stderr.contains(&format!("this host, {ADDRESS}")), "{outcome}");
@@ -134,7 +134,7 @@ fn goes(host: &Host) -> Verdict {
 }
 
 fn looks(host: &Host) -> Verdict {
-    let inventory = host.folder().join("inventory");
+    let inventory = host.directory().join("inventory");
     let go = |text: &str, name: &str| {
         fs::write(&inventory, text)?;
         host.subhostctl(&["go", "--inventory", &inventory.to_string_lossy(), name, "true"])

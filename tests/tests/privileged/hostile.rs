@@ -49,13 +49,13 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Row P3 of docs/security.md.
 fn configured_inside(host: &Host) -> Verdict {
-    let secret = host.folder().join("secret");
+    let secret = host.directory().join("secret");
     fs::create_dir(&secret)?;
     fs::write(secret.join("file"), "of the host")?;
     let started = Started::new(host, "inside", "BRIDGES=()")?;
-    fs::write(started.folder().join("config"), "BRIDGES=()\n")?;
+    fs::write(started.directory().join("config"), "BRIDGES=()\n")?;
     let started = started.with_tree()?;
-    let root = started.folder().join("root");
+    let root = started.directory().join("root");
     let wish = format!("BINDS=( {}:/mnt )\nNESTING=yes\nCAPS_DROP=()\nUSERNS=no\n", secret.display());
     fs::create_dir_all(root.join("etc/subhost"))?;
     for place in
@@ -68,7 +68,7 @@ fn configured_inside(host: &Host) -> Verdict {
     assert_eq!(seen.trim(), guest.field("isolation")["first_id"].to_string());
     started.stop()?;
     // The tree's own configuration, and that of a boot, are the host's root's, or refused.
-    let config = started.folder().join("config");
+    let config = started.directory().join("config");
     let name = &started.name;
     for (mode, owner) in [(0o646, 0), (0o664, 0), (0o644, 65534)] {
         fs::set_permissions(&config, fs::Permissions::from_mode(mode))?;
@@ -105,7 +105,7 @@ fn nobody(host: &Host) -> Verdict {
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
     let guest = boot(host, &name)?;
-    // Its folder may be read by others here, so that only the program's own care counts.
+    // Its directory may be read by others here, so that only the program's own care counts.
     for words in [
         &["list"][..],
         &["status", &name],

@@ -22,7 +22,7 @@ const PAGE: &str = include_str!("../../../docs/howto.md");
 const FROM_PACKAGES: &str = "--suite bookworm --include \
     sysvinit-core,sysv-rc,ifupdown,iproute2,procps,openssh-server,nginx-light \\\n";
 
-/// Folders of the host that it writes to.
+/// Directories of the host that it writes to.
 const WRITTEN: [&str; 4] = ["/opt", "/srv", "/root", "/usr/local/sbin"];
 
 /// What each of these blocks says, among other things: they are known by a line of theirs.
@@ -37,12 +37,12 @@ const SAID: &[(&str, &str)] = &[
 ];
 
 fn howto(host: &Host) -> Verdict {
-    for (number, folder) in WRITTEN.iter().enumerate() {
-        let own = host.folder().join(format!("written-{number}"));
+    for (number, directory) in WRITTEN.iter().enumerate() {
+        let own = host.directory().join(format!("written-{number}"));
         fs::create_dir(&own)?;
-        mount_bind(&own, *folder)?;
+        mount_bind(&own, *directory)?;
     }
-    let checkout = host.folder().join("checkout");
+    let checkout = host.directory().join("checkout");
     let built = checkout.join("target/static/some/release");
     fs::create_dir_all(&built)?;
     fs::copy(program::path()?, built.join("subhostctl"))?;
@@ -66,8 +66,8 @@ fn howto(host: &Host) -> Verdict {
     assert!(seen.iter().all(|seen| *seen), "the page has lost a block: {seen:?}");
     // What the page makes on the host, to stay.
     host.witness("ip", &["link", "delete", "br0"])?;
-    for folder in WRITTEN {
-        host.witness("umount", &[folder])?;
+    for directory in WRITTEN {
+        host.witness("umount", &[directory])?;
     }
     Ok(())
 }
@@ -80,11 +80,11 @@ fn blocks(page: &str) -> impl Iterator<Item = &str> {
 /// Debian, as `mmdebstrap` packs it.
 fn archive(host: &Host) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let image = host.copy_of(Fixture::DebianBare)?;
-    let tree = host.folder().join("tree");
+    let tree = host.directory().join("tree");
     fs::create_dir(&tree)?;
     let [image, tree_path] = [image.to_string_lossy(), tree.to_string_lossy()];
     host.witness("mount", &["-o", "ro,loop", &image, &tree_path])?;
-    let archive = host.folder().join("debian.tar");
+    let archive = host.directory().join("debian.tar");
     host.witness("tar", &["-C", &tree_path, "--numeric-owner", "-cf", &archive.to_string_lossy(), "."])?;
     host.witness("umount", &[&tree_path])?;
     fs::remove_dir(&tree)?;

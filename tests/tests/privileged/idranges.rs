@@ -44,7 +44,7 @@ fn stays(host: &Host, name: &str, tree: &str) -> Result<Running, Box<dyn std::er
 fn subuid(host: &Host) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?.display().to_string();
     // An /etc of this test alone.
-    let layers = host.folder().join("etc");
+    let layers = host.directory().join("etc");
     fs::create_dir(&layers)?;
     let layers = layers.display().to_string();
     host.witness("mount", &["-t", "tmpfs", "none", &layers])?;

@@ -32,9 +32,9 @@ pub(crate) const CASES: &[Case] = &[
         body: instance,
     },
     Case {
-        name: "an_imported_folder_starts",
+        name: "an_imported_directory_starts",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
-        body: folder,
+        body: directory,
     },
     Case { name: "what_is_no_description_makes_no_file", needs: &[Need::Program], body: refused },
 ];
@@ -52,7 +52,7 @@ fn xml(image: &Path) -> String {
 fn domain(host: &Host) -> Verdict {
     bridge(host)?;
     let image = host.copy_of(Fixture::TinyMbr)?;
-    let (name, file) = (host.name("dom"), host.folder().join("domain.xml"));
+    let (name, file) = (host.name("dom"), host.directory().join("domain.xml"));
     fs::write(&file, xml(&image))?;
     let import = ["import", "libvirt", &file.to_string_lossy(), "--into", &name];
     let outcome = host.subhostctl(&import)?;
@@ -79,13 +79,13 @@ fn checked(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyGpt)?;
     let tree = host.copy_of(Fixture::TinyTree)?;
     let (image, tree) = (image.display().to_string(), tree.display().to_string());
-    let machines = host.folder().join("machines");
+    let machines = host.directory().join("machines");
     fs::create_dir(&machines)?;
     std::os::unix::fs::symlink(&image, machines.join("raw.raw"))?;
-    let bundle = host.folder().join("bundle");
+    let bundle = host.directory().join("bundle");
     fs::create_dir(&bundle)?;
     let file = |name: &str, text: String| {
-        let path = host.folder().join(name);
+        let path = host.directory().join(name);
         fs::write(&path, text).map(|()| path.to_string_lossy().into_owned())
     };
     let qemu = format!(
@@ -166,7 +166,7 @@ fn checked(host: &Host) -> Verdict {
 
 /// What `gnt-instance list` prints: of several, and without their disks.
 fn table(host: &Host) -> Verdict {
-    let (name, file) = (host.name("list"), host.folder().join("list"));
+    let (name, file) = (host.name("list"), host.directory().join("list"));
     let lines = [
         "Instance Hypervisor Memory NIC_MACs NIC_links NIC_modes".to_owned(),
         format!("{name}.lan kvm 512M {MAC} {BRIDGE} bridged"),
@@ -189,7 +189,7 @@ fn instance(host: &Host) -> Verdict {
     bridge(host)?;
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("gnt");
-    let (bin, said) = (host.folder().join("bin"), host.folder().join("said"));
+    let (bin, said) = (host.directory().join("bin"), host.directory().join("said"));
     fs::create_dir(&bin)?;
     let info = format!(
         "- Instance name: {name}\n  Hypervisor: kvm\n  Back-end parameters:\n    maxmem: 128\n  NICs:\n    - nic/0:\n      \
@@ -230,10 +230,10 @@ fn instance(host: &Host) -> Verdict {
     Ok(())
 }
 
-fn folder(host: &Host) -> Verdict {
+fn directory(host: &Host) -> Verdict {
     bridge(host)?;
     let tree = host.copy_of(Fixture::TinyTree)?;
-    let (name, file) = (host.name("lxc"), host.folder().join("lxc"));
+    let (name, file) = (host.name("lxc"), host.directory().join("lxc"));
     let text = format!(
         "lxc.rootfs.path = {}\nlxc.uts.name = box\nlxc.net.0.type = veth\nlxc.net.0.link = {BRIDGE}\n\
          lxc.net.0.hwaddr = {MAC}\nlxc.net.0.ipv4.address = 10.80.3.7/16\nlxc.cgroup2.pids.max = 50\n",
@@ -245,7 +245,7 @@ fn folder(host: &Host) -> Verdict {
     assert!(said.starts_with("box\n") && said.contains(MAC) && said.contains("10.80.3.7/16"), "{said}");
     host.done(&["stop", &name])?;
     // A bundle of OCI.
-    let (name, bundle) = (host.name("oci"), host.folder().join("bundle"));
+    let (name, bundle) = (host.name("oci"), host.directory().join("bundle"));
     fs::create_dir(&bundle)?;
     let root = tree.display();
     let text = format!(
@@ -261,10 +261,10 @@ fn folder(host: &Host) -> Verdict {
 
 fn refused(host: &Host) -> Verdict {
     let file = |name: &str, bytes: &[u8]| {
-        let path = host.folder().join(name);
+        let path = host.directory().join(name);
         fs::write(&path, bytes).map(|()| path.to_string_lossy().into_owned())
     };
-    let large = host.folder().join("large");
+    let large = host.directory().join("large");
     fs::File::create(&large)?.set_len(100 << 20)?;
     let bomb = b"<!DOCTYPE d [<!ENTITY a 'a'><!ENTITY b '&a;&a;'>]><domain>&b;</domain>";
     let rows = [

@@ -28,9 +28,9 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-/// Writes a file below the host's folder, and its folder too.
+/// Writes a file below the host's directory, and its directory too.
 fn write(host: &Host, name: &str, text: &str) -> std::io::Result<PathBuf> {
-    let path = host.folder().join(name);
+    let path = host.directory().join(name);
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
     fs::write(&path, text)?;
     Ok(path)
@@ -39,9 +39,9 @@ fn write(host: &Host, name: &str, text: &str) -> std::io::Result<PathBuf> {
 /// Evaluates a file of this text that may include from `conf`.
 fn eval(host: &Host, text: &str, options: &[&str]) -> std::io::Result<Outcome> {
     let main = write(host, "main", text)?;
-    let folder = host.folder().join("conf");
-    let (main, folder) = (main.to_string_lossy(), folder.to_string_lossy());
-    host.subhostctl(&[&["config", "eval", &main, "--include-dir", &folder], options].concat())
+    let directory = host.directory().join("conf");
+    let (main, directory) = (main.to_string_lossy(), directory.to_string_lossy());
+    host.subhostctl(&[&["config", "eval", &main, "--include-dir", &directory], options].concat())
 }
 
 fn eval_includes(host: &Host) -> Verdict {
@@ -53,14 +53,14 @@ fn eval_includes(host: &Host) -> Verdict {
         "declare -- A=\"1\"\ndeclare -a LIST=([0]=\"a\" [1]=\"b\" [2]=\"c\")\ndeclare -- RESULT=\"bx\"\n";
     assert_eq!((told.code, told.stdout.as_str(), told.stderr.as_str()), (0, variables, ""), "{told}");
     let json: Value = serde_json::from_str(&eval(host, &text, &["--json"])?.stdout)?;
-    let main = host.folder().join("main");
+    let main = host.directory().join("main");
     let place = |path: &Path, line: u64, column: u64| json!([path.to_string_lossy(), line, column]);
     let places: Vec<Value> = (0..3)
         .map(|at| json!(["file", "line", "column"].map(|member| json["variables"][at][member].clone())))
         .collect();
     assert_eq!(places, [place(&main, 1, 1), place(&common, 2, 1), place(&list, 2, 7)], "{json}");
 
-    // Whoever else may write the file, or its folder, or give it another name, is not trusted.
+    // Whoever else may write the file, or its directory, or give it another name, is not trusted.
     let refused = |what: &str| -> Verdict {
         let told = eval(host, &text, &[])?;
         let message = format!("{}:1:1: error[E0311]: {} is not trusted: ", common.display(), list.display());
@@ -74,14 +74,14 @@ fn eval_includes(host: &Host) -> Verdict {
     chown(&list, Some(65534), None)?;
     refused("belongs to user 65534")?;
     chown(&list, Some(0), None)?;
-    fs::hard_link(&list, host.folder().join("second"))?;
+    fs::hard_link(&list, host.directory().join("second"))?;
     refused("has 2 names")?;
-    fs::remove_file(host.folder().join("second"))?;
+    fs::remove_file(host.directory().join("second"))?;
     assert_eq!(eval(host, &text, &[])?.code, 0);
 
     // A link is judged by where it leads.
     let elsewhere = write(host, "elsewhere", "A=2\n")?;
-    let link = host.folder().join("conf/link");
+    let link = host.directory().join("conf/link");
     std::os::unix::fs::symlink(&elsewhere, &link)?;
     let text = format!(". {}\n", link.display());
     assert_eq!(eval(host, &text, &[])?.stdout, "declare -- A=\"2\"\n");
@@ -92,7 +92,7 @@ fn eval_includes(host: &Host) -> Verdict {
     // Without the link it is outside, whoever owns it.
     fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o644))?;
     let told = eval(host, &format!(". {}\n", elsewhere.display()), &[])?;
-    let message = format!("{} is not below {}/conf\n", elsewhere.display(), host.folder().display());
+    let message = format!("{} is not below {}/conf\n", elsewhere.display(), host.directory().display());
     assert!(told.code == 2 && told.stderr.contains(&message), "{told}");
     Ok(())
 }
@@ -109,7 +109,7 @@ fn eval_is_wrong_inside(host: &Host) -> Verdict {
     let place = members.map(|member| json["diagnostics"][0][member].clone());
     assert_eq!(json!(place), json!([common.to_string_lossy(), 2, 7, 2, 16, 11, 20]), "{json}");
 
-    let other = host.folder().join("conf/other");
+    let other = host.directory().join("conf/other");
     write(host, "conf/common", &format!(". {}\n", other.display()))?;
     write(host, "conf/other", &format!("A=1\n. {}\n", common.display()))?;
     let told = eval(host, &text, &[])?;

@@ -80,7 +80,7 @@ fn table(host: &Host) -> Verdict {
 fn terminal(host: &Host) -> Verdict {
     let name = guest(host, "")?;
     boot(host, &name)?;
-    let outside = host.folder().join("probe");
+    let outside = host.directory().join("probe");
     probe::write(&outside)?;
     let (outside, program) = (outside.display(), program::path()?);
     // script(1) is the terminal. The witness: where it is the own terminal, and no filter, something is typed.

@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = &[
         body: users,
     },
     Case {
-        name: "exec_takes_a_folder_and_variables_and_detaches",
+        name: "exec_takes_a_directory_and_variables_and_detaches",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: surroundings,
     },
@@ -79,7 +79,7 @@ impl Scripted {
 
     /// Ends it, and gives what it has said.
     pub(crate) fn finish(self, host: &Host) -> std::io::Result<Outcome> {
-        // A folder: a command that opens a file would be seen with it by a guest that looks for open files.
+        // A directory: a command that opens a file would be seen with it by a guest that looks for open files.
         self.exec(host, &["--", "mkdir", "/tmp/stop"])?;
         self.command.finish(PATIENCE)
     }
@@ -269,15 +269,15 @@ fn inherited(host: &Host) -> Verdict {
 }
 
 fn tree_of(host: &Host) -> String {
-    host.folder().join(Fixture::TinyTree.file_name()).to_string_lossy().into_owned()
+    host.directory().join(Fixture::TinyTree.file_name()).to_string_lossy().into_owned()
 }
 
 /// Row P7 of docs/security.md.
 fn poisoned(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
     let tree = tree(host)?;
-    let hit = host.folder().join("loaded");
-    let source = host.folder().join("poison.c");
+    let hit = host.directory().join("loaded");
+    let source = host.directory().join("poison.c");
     fs::write(
         &source,
         format!(
@@ -286,12 +286,12 @@ fn poisoned(host: &Host) -> Verdict {
             hit.display()
         ),
     )?;
-    let library = host.folder().join("poison.so");
+    let library = host.directory().join("poison.so");
     host.witness("cc", &["-shared", "-fPIC", "-o", &library.to_string_lossy(), &source.to_string_lossy()])?;
-    for folder in ["lib", "lib64", "usr/lib", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"] {
-        fs::create_dir_all(tree.join(folder))?;
+    for directory in ["lib", "lib64", "usr/lib", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"] {
+        fs::create_dir_all(tree.join(directory))?;
         for name in ["evil", "files", "compat", "systemd"] {
-            fs::copy(&library, tree.join(folder).join(format!("libnss_{name}.so.2")))?;
+            fs::copy(&library, tree.join(directory).join(format!("libnss_{name}.so.2")))?;
         }
     }
     fs::write(tree.join("etc/nsswitch.conf"), "passwd: evil files\ngroup: evil files\n")?;
@@ -301,7 +301,7 @@ fn poisoned(host: &Host) -> Verdict {
         assert_eq!(outcome.code, if user == "bob" { 125 } else { 0 }, "{outcome}");
     }
     // Anything else in their places harms no more; root gets in all the same.
-    let file = canary.folder().join("secret").display().to_string();
+    let file = canary.directory().join("secret").display().to_string();
     for kind in [
         format!("ln -s {file} /etc/passwd"),
         "mkfifo /etc/passwd".to_owned(),

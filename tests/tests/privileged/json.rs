@@ -42,7 +42,7 @@ fn documented(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
     let disks = format!("DISKS=( vda:1:{} )\n", image.display());
-    let (config, eval) = (host.root_dir().join(&name).join("config"), host.folder().join("wrong"));
+    let (config, eval) = (host.root_dir().join(&name).join("config"), host.directory().join("wrong"));
     let (config, eval) = (config.to_string_lossy(), eval.to_string_lossy());
     fs::write(&*eval, "A=$(ls)\n")?;
     host.config(&name, &format!("{disks}BRIDGES=( {BRIDGE}:{MAC} )\n{SETTINGS}"))?;
@@ -55,7 +55,7 @@ fn documented(host: &Host) -> Verdict {
     seen.hold(host, "check", &[&["check", &name], &["check", "refused"], &["check", "wrong"]])?;
     // While nobody uses the image.
     seen.hold(host, "check", &[&["check", "--fsck", &name]])?;
-    let shared = host.folder().join("shared");
+    let shared = host.directory().join("shared");
     fs::create_dir(&shared)?;
     let shared = shared.to_string_lossy();
     host.witness("mount", &["-t", "tmpfs", "tmpfs", &shared])?;
@@ -79,12 +79,12 @@ fn documented(host: &Host) -> Verdict {
     let inspected = [&name, "with-init", "refused", "wrong", started].map(|name| ["inspect", name]);
     seen.hold(host, "inspect", &inspected.each_ref().map(|words| &words[..]))?;
     seen.hold(host, "plan", &[&["plan", &name], &["plan", "with-init"], &["plan", "--start", started]])?;
-    let store = host.folder().join("samples").display().to_string();
+    let store = host.directory().join("samples").display().to_string();
     for _ in 0..2 {
         host.done(&["collect", "--count", "1", "--store", &store])?;
     }
     // A line that says nothing.
-    fs::write(host.folder().join("samples/usage-0.jsonl"), "no sample\n")?;
+    fs::write(host.directory().join("samples/usage-0.jsonl"), "no sample\n")?;
     seen.hold(
         host,
         "report",

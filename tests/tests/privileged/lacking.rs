@@ -181,7 +181,7 @@ fn fsck(host: &Host) -> Verdict {
 
 /// Makes the guest of that name what it is to be, and the one of a tree linger.
 fn bring(host: &Host, when: Before, name: &str, tree: &str) -> Verdict {
-    let has = |folder: &str, name: &str| Path::new("/run/subhost").join(folder).join(name).exists();
+    let has = |directory: &str, name: &str| Path::new("/run/subhost").join(directory).join(name).exists();
     match when {
         Before::Stopped if has("record", name) || has("lingering", tree) => {
             host.done(&["stop", name, tree])?;
@@ -223,7 +223,7 @@ fn user_namespaces(host: &Host) -> Verdict {
 fn limits(host: &Host) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?.display().to_string();
     let run = host.command(&["run", "--overlay", &tree, "--", "true"]);
-    let go = host.folder().join("go");
+    let go = host.directory().join("go");
     for (limit, step) in [("net", "make the network namespace: "), ("mnt", "clone the mount of ")] {
         host.witness("mkfifo", &[&go.to_string_lossy()])?;
         let script = format!(
@@ -258,10 +258,10 @@ fn limits(host: &Host) -> Verdict {
 
 fn idmapped(host: &Host) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?.display().to_string();
-    let merged = host.folder().join("merged");
+    let merged = host.directory().join("merged");
     fs::create_dir(&merged)?;
     let merged = merged.to_string_lossy();
-    let empty = host.folder().join("empty");
+    let empty = host.directory().join("empty");
     fs::create_dir(&empty)?;
     let layers = format!("lowerdir={tree}:{}", empty.display());
     host.witness("mount", &["-t", "overlay", "-o", &layers, "over", &merged])?;

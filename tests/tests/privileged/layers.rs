@@ -57,7 +57,7 @@ fn lower(host: &Host) -> Verdict {
 
     // In an image that is mounted on the host.
     let image = host.ext4_of(&tree, "layer.ext4")?;
-    let (sum, at) = (digest(host, &image)?, host.folder().join("layer"));
+    let (sum, at) = (digest(host, &image)?, host.directory().join("layer"));
     fs::create_dir(&at)?;
     let at = at.to_string_lossy();
     host.witness("mount", &["-o", "loop,ro", &image.to_string_lossy(), &at])?;
@@ -81,7 +81,7 @@ fn image(host: &Host) -> Verdict {
         &name,
         &format!("DISKS=( vda:1:{} vdb:0:{} )\nNESTING=yes\n", root.display(), data.display()),
     )?;
-    fs::write(host.folder().join("fstab"), "/dev/vdb /mnt ext4 ro 0 2\n")?;
+    fs::write(host.directory().join("fstab"), "/dev/vdb /mnt ext4 ro 0 2\n")?;
     insert(host, &root, "fstab", "/etc/fstab", 0o100_644)?;
 
     let sums = || Ok::<_, std::io::Error>((digest(host, &root)?, digest(host, &data)?));
@@ -126,9 +126,9 @@ fn pointing(host: &Host) -> Verdict {
         for (name, target) in
             [("root", "/root"), ("hidden", "/hidden"), ("up", "../../canary"), ("etc", "etc")]
         {
-            let folder = tree.join(format!("{namespace}-{name}"));
-            fs::create_dir(&folder)?;
-            to(&folder, "redirect", target.as_bytes())?;
+            let directory = tree.join(format!("{namespace}-{name}"));
+            fs::create_dir(&directory)?;
+            to(&directory, "redirect", target.as_bytes())?;
         }
         for (name, target) in
             [("shadow", "/etc/shadow"), ("secret", "/root/secret"), ("inner", "/hidden/secret")]

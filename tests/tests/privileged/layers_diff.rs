@@ -49,23 +49,23 @@ const CHANGES: &str = "set -e
     ln -s /x /soft; mkfifo /fifo; rm /usr/sbin/httpd; touch /var/log/new; rm -r /mnt; echo file >/mnt
     rm /linuxrc; mkdir /linuxrc";
 
-/// Two subhosts over two layers: one has its own in a folder, the other in an image.
+/// Two subhosts over two layers: one has its own in a directory, the other in an image.
 fn both(host: &Host) -> Result<[Started<'_>; 2], Box<dyn std::error::Error>> {
     bridge(host)?;
-    let (base, top) = (host.folder().join("base"), host.folder().join("top"));
+    let (base, top) = (host.directory().join("base"), host.directory().join("top"));
     copy(host, &Fixture::TinyTree.path()?, &base)?;
-    fs::create_dir_all(top.join("etc/more/folder"))?;
-    for file in ["file", "other", "folder/file"] {
+    fs::create_dir_all(top.join("etc/more/directory"))?;
+    for file in ["file", "other", "directory/file"] {
         fs::write(top.join("etc/more").join(file), file)?;
     }
     let config = format!("BASE=( {} {} )", top.display(), base.display());
-    let (folder, image) = (Started::new(host, "fo", &config)?, Started::new(host, "im", &config)?);
-    let tree = host.folder().join("empty");
+    let (directory, image) = (Started::new(host, "fo", &config)?, Started::new(host, "im", &config)?);
+    let tree = host.directory().join("empty");
     fs::create_dir_all(tree.join("root"))?;
     fs::create_dir_all(tree.join("work"))?;
     let made = host.ext4_of(&tree, "made.img")?;
-    fs::rename(made, image.folder().join(format!("{}.img", image.name)))?;
-    Ok([folder, image])
+    fs::rename(made, image.directory().join(format!("{}.img", image.name)))?;
+    Ok([directory, image])
 }
 
 /// Stops it, and comes back when its cable is gone, too.
@@ -78,8 +78,8 @@ fn diff(host: &Host, name: &str) -> std::io::Result<Vec<String>> {
     Ok(host.done(&["diff", name])?.lines().map(str::to_owned).collect())
 }
 
-/// The same by a program that knows nothing of overlays: it compares what is seen. Below a folder that is gone it tells
-/// nothing.
+/// The same by a program that knows nothing of overlays: it compares what is seen. Below a directory that is gone it
+/// tells nothing.
 fn witness(host: &Host, before: &Path, after: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let list = |tree: &Path| -> std::io::Result<Vec<(String, String)>> {
         let found =
@@ -98,7 +98,7 @@ fn witness(host: &Host, before: &Path, after: &Path) -> Result<Vec<String>, Box<
         match of(&before, path) {
             None => lines.push(format!("A {path}")),
             Some(was) if was.starts_with('d') && now.starts_with('d') => {
-                // Of folders the mode alone.
+                // Of directories the mode alone.
                 if was.split(' ').nth(1) != now.split(' ').nth(1) {
                     lines.push(format!("M {path}"));
                 }
@@ -126,16 +126,16 @@ fn differs(host: &Host) -> Verdict {
         // Of one that was never started.
         assert_eq!(diff(host, name)?, Vec::<String>::new());
         started.run("true")?;
-        let before = host.folder().join(format!("before-{name}"));
+        let before = host.directory().join(format!("before-{name}"));
         host.witness("cp", &["-a", &text(&started.live("")), &text(&before)])?;
         started.run(CHANGES)?;
-        let after = host.folder().join(format!("after-{name}"));
+        let after = host.directory().join(format!("after-{name}"));
         host.witness("cp", &["-a", &text(&started.live("")), &text(&after)])?;
         stop(&started)?;
         let leaks = Snapshot::take(&host.scope())?;
         let lines = diff(host, name)?;
         let seen = witness(host, &before, &after)?;
-        assert!(lines.len() > 15 && lines.contains(&"D /etc/more/folder".to_owned()), "{lines:?}");
+        assert!(lines.len() > 15 && lines.contains(&"D /etc/more/directory".to_owned()), "{lines:?}");
         assert_eq!(lines, seen);
         let json: Value = serde_json::from_str(&host.done(&["--json", "diff", name])?)?;
         let changes = json["changes"].as_array().ok_or("no changes")?;
@@ -159,7 +159,7 @@ fn differs(host: &Host) -> Verdict {
 fn back(host: &Host) -> Verdict {
     for started in both(host)? {
         let name = &started.name;
-        let base = facts(&host.folder().join("base"))?;
+        let base = facts(&host.directory().join("base"))?;
         started.run(CHANGES)?;
         stop(&started)?;
         let (first, leaks) = (diff(host, name)?, Snapshot::take(&host.scope())?);
@@ -189,7 +189,7 @@ fn back(host: &Host) -> Verdict {
         assert_eq!(started.run("cat /etc/added/deep/file; ls /two 2>/dev/null || echo none")?, "x\nnone\n");
         stop(&started)?;
         for (words, word) in [
-            (vec!["snapshot", name, "one"], "is there already"),
+            (vec!["snapshot", name, "one"], "exists already"),
             (vec!["reset", name, "three", "--yes"], "is not there"),
             (vec!["reset", name, "../x", "--yes"], "is a path"),
             (vec!["snapshot", name, ".unfinished"], "starts with"),
@@ -197,7 +197,7 @@ fn back(host: &Host) -> Verdict {
             let outcome = host.subhostctl(&words)?;
             assert!(outcome.code == 2 && outcome.stderr.contains(word), "{words:?}: {outcome}");
         }
-        assert!(facts(&host.folder().join("base"))? == base, "the base has changed");
+        assert!(facts(&host.directory().join("base"))? == base, "the base has changed");
     }
     Ok(())
 }
@@ -218,14 +218,14 @@ fn listed(host: &Host) -> Verdict {
         for snapshot in ["two", "one"] {
             host.done(&["snapshot", name, snapshot])?;
         }
-        let folder = started.folder().join("snapshot");
+        let directory = started.directory().join("snapshot");
         // What is not on the disk yet takes no blocks, and then some.
-        host.witness("sync", &["-f", &text(&folder)])?;
+        host.witness("sync", &["-f", &text(&directory)])?;
         let found = list()?;
         let names: Vec<_> = found.iter().map(|it| it["name"].as_str().unwrap_or_default()).collect();
         assert_eq!(names, ["one", "two"]);
-        let du = host.witness("du", &["-s", "--block-size=1", &text(&folder.join("one"))])?;
-        let own = fs::metadata(folder.join("one"))?.blocks() * 512;
+        let du = host.witness("du", &["-s", "--block-size=1", &text(&directory.join("one"))])?;
+        let own = fs::metadata(directory.join("one"))?.blocks() * 512;
         let du: u64 = du.split_whitespace().next().unwrap_or_default().parse()?;
         assert_eq!(found[0]["bytes"], du - own);
         let made = found[0]["made"].as_u64().ok_or("no time")?;
@@ -234,22 +234,22 @@ fn listed(host: &Host) -> Verdict {
         assert!(table.starts_with("SNAPSHOT  MADE") && table.lines().count() == 3, "{table}");
 
         // Who uses it: a mount, an image, the base of another one.
-        let place = text(&folder.join("one"));
+        let place = text(&directory.join("one"));
         host.witness("mount", &["--bind", &place, &place])?;
         let outcome = host.subhostctl(&["snapshot", "--remove", name, "one", "--yes"])?;
         host.witness("umount", &[&place])?;
         assert!(outcome.code == 2 && outcome.stderr.contains("in use by what is mounted"), "{outcome}");
-        if folder.join("one/image").exists() {
-            let image = text(&folder.join("one/image"));
+        if directory.join("one/image").exists() {
+            let image = text(&directory.join("one/image"));
             let device = host.witness("losetup", &["--find", "--show", &image])?;
             let outcome = host.subhostctl(&["snapshot", "--remove", name, "one", "--yes"])?;
             host.witness("losetup", &["--detach", device.trim()])?;
             assert!(outcome.code == 2 && outcome.stderr.contains("in use"), "{outcome}");
         } else {
             // A link leads there, too.
-            let link = host.folder().join("link");
-            std::os::unix::fs::symlink(folder.join("one"), &link)?;
-            let base = host.folder().join("base");
+            let link = host.directory().join("link");
+            std::os::unix::fs::symlink(directory.join("one"), &link)?;
+            let base = host.directory().join("base");
             let config = format!("BASE=( {}/root {} )", link.display(), base.display());
             let over = Started::new(host, "over", &config)?;
             let outcome = host.subhostctl(&["snapshot", "--remove", name, "one", "--yes"])?;
@@ -257,7 +257,7 @@ fn listed(host: &Host) -> Verdict {
                 outcome.code == 2 && outcome.stderr.contains(&format!("is in the base of {}", over.name)),
                 "{outcome}"
             );
-            fs::remove_dir_all(over.folder())?;
+            fs::remove_dir_all(over.directory())?;
         }
         for (words, word) in [
             (vec!["--remove", name, "one"], "--yes"),
@@ -274,11 +274,11 @@ fn listed(host: &Host) -> Verdict {
         assert_eq!(list()?.len(), 2);
         // One that lingers does not use them. What a killed one has left goes along.
         started.run("true")?;
-        fs::create_dir(folder.join(".removed"))?;
+        fs::create_dir(directory.join(".removed"))?;
         host.done(&["snapshot", "--remove", name, "one", "--yes"])?;
         stop(&started)?;
         let left: Vec<_> =
-            fs::read_dir(&folder)?.map(|it| Ok(it?.file_name())).collect::<std::io::Result<_>>()?;
+            fs::read_dir(&directory)?.map(|it| Ok(it?.file_name())).collect::<std::io::Result<_>>()?;
         assert_eq!(left, ["two"]);
         host.done(&["reset", name, "two", "--yes"])?;
         assert!(diff(host, name)?.contains(&"A /soft".to_owned()));
@@ -293,8 +293,8 @@ fn marks(host: &Host) -> Verdict {
     let name = &started.name;
     started.run("mkdir /redirected; mkdir /etc/init.d/x; : >/empty; : >/etc/group")?;
     stop(&started)?;
-    let upper = started.folder().join("root");
-    let place = text(canary.folder());
+    let upper = started.directory().join("root");
+    let place = text(canary.directory());
     setxattr(upper.join("redirected"), "trusted.overlay.redirect", place.as_bytes(), XattrFlags::empty())?;
     setxattr(upper.join("etc/group"), "trusted.overlay.whiteout", b"", XattrFlags::empty())?;
     setxattr(upper.join("etc/init.d"), "trusted.overlay.opaque", &vec![b'y'; 5000], XattrFlags::empty())
@@ -308,7 +308,7 @@ fn marks(host: &Host) -> Verdict {
     let lines: Vec<&str> = outcome.stdout.lines().collect();
     let wanted = ["A /a\u{fffd}[2J", "A /away", "D /etc/group", "A /etc/init.d/x", "A /redirected"];
     assert_eq!(lines, wanted);
-    assert!(outcome.stderr.contains("redirected: says that it is another folder"), "{outcome}");
+    assert!(outcome.stderr.contains("redirected: says that it is another directory"), "{outcome}");
     canary.unharmed()
 }
 
@@ -320,11 +320,11 @@ fn killed(host: &Host) -> Verdict {
         host.done(&["snapshot", name, "one"])?;
         let changes = diff(host, name)?;
         // What is beside it before and after the exchange, and of a snapshot that was not whole.
-        let fresh = started.folder().join(".reset");
-        let unfinished = started.folder().join("snapshot/.unfinished");
-        for folder in [&fresh, &unfinished] {
-            fs::create_dir_all(folder.join("etc"))?;
-            fs::write(folder.join("etc/file"), "left")?;
+        let fresh = started.directory().join(".reset");
+        let unfinished = started.directory().join("snapshot/.unfinished");
+        for directory in [&fresh, &unfinished] {
+            fs::create_dir_all(directory.join("etc"))?;
+            fs::write(directory.join("etc/file"), "left")?;
         }
         host.done(&["snapshot", name, "two"])?;
         assert!(!unfinished.exists());
@@ -352,12 +352,12 @@ fn cloned(host: &Host) -> Verdict {
         stop(&clone)?;
         assert_ne!(diff(host, &new)?, diff(host, name)?);
         let outcome = host.subhostctl(&["clone", name, &new])?;
-        assert!(outcome.code == 2 && outcome.stderr.contains("is there already"), "{outcome}");
+        assert!(outcome.code == 2 && outcome.stderr.contains("exists already"), "{outcome}");
     }
     // One with disks.
     let archive = archive(host)?;
     let (name, new) = (host.name("di"), host.name("dj"));
-    let image = host.folder().join("di.raw");
+    let image = host.directory().join("di.raw");
     host.done(&["create", &name, "--image", &text(&image), "--size", "24M", "--tar", &archive])?;
     host.config(&name, &format!("DISKS=( vda:1:{} )\nBRIDGES={BRIDGE}:{}\n", image.display(), crate::MAC))?;
     host.done(&["clone", &name, &new])?;
@@ -408,7 +408,7 @@ fn exported(host: &Host) -> Verdict {
         let seen =
             host.witness("find", &[&text(&started.live("")), "-mindepth", "1", "-printf", "%P %y %m %l\n"])?;
         stop(&started)?;
-        let (file, leaks) = (text(&host.folder().join("out.tar")), Snapshot::take(&host.scope())?);
+        let (file, leaks) = (text(&host.directory().join("out.tar")), Snapshot::take(&host.scope())?);
         host.done(&["export", name, &file])?;
         case::nothing_left(host, &leaks)?;
         assert_eq!(fs::metadata(&file)?.mode() & 0o7777, 0o600);
@@ -436,7 +436,7 @@ fn exported(host: &Host) -> Verdict {
         setxattr(root.join("etc/group"), "user.note", b"kept", XattrFlags::empty())?;
         setxattr(root.join("etc/group"), "trusted.overlay.redirect", b"/x", XattrFlags::empty())?;
         let (image, last) =
-            (text(&host.folder().join(format!("{name}.raw"))), host.name(&format!("y{}", &name[..2])));
+            (text(&host.directory().join(format!("{name}.raw"))), host.name(&format!("y{}", &name[..2])));
         host.done(&[
             "create", &last, "--image", &image, "--size", "32M", "--table", "none", "--clone", &new,
         ])?;
@@ -450,12 +450,12 @@ fn refused(host: &Host) -> Verdict {
     let [started, _] = both(host)?;
     let name = &started.name;
     started.run(CHANGES)?;
-    let upper = facts(&started.folder().join("root"))?;
+    let upper = facts(&started.directory().join("root"))?;
     for words in [vec!["snapshot", name, "one"], vec!["reset", name, "--yes"], vec!["clone", name, "new"]] {
         let outcome = host.subhostctl(&words)?;
         assert!(outcome.code == 2 && outcome.stderr.contains("lingers"), "{words:?}: {outcome}");
     }
-    assert!(facts(&started.folder().join("root"))? == upper, "its layer has changed");
+    assert!(facts(&started.directory().join("root"))? == upper, "its layer has changed");
     stop(&started)?;
     let own = Started::new(host, "own", "")?.with_tree()?;
     for (words, word) in [
@@ -477,7 +477,7 @@ fn refused(host: &Host) -> Verdict {
 fn running(host: &Host) -> Verdict {
     for started in both(host)? {
         let name = &started.name;
-        let file = text(&host.folder().join(format!("{name}.tar")));
+        let file = text(&host.directory().join(format!("{name}.tar")));
         let listed = || host.witness("tar", &["--numeric-owner", "-tvf", &file]);
         // One that lingers.
         started.run("echo x >/made; chown 7:8 /made; rm /etc/passwd; mkdir /changing")?;
@@ -541,13 +541,13 @@ fn running(host: &Host) -> Verdict {
     assert!(outcome.code == 2 && outcome.stderr.contains("--reflink"), "{outcome}");
     host.done(&["resume", &name])?;
     host.done(&["stop", &name])?;
-    host.done(&["export", &name, &text(&host.folder().join("disk.tar"))])?;
+    host.done(&["export", &name, &text(&host.directory().join("disk.tar"))])?;
     Ok(())
 }
 
 fn no_room(host: &Host) -> Verdict {
     let full = Started::new(host, "full", "")?.with_tree()?;
-    let place = full.folder().join("snapshot");
+    let place = full.directory().join("snapshot");
     fs::create_dir(&place)?;
     host.witness("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", &text(&place)])?;
     let outcome = host.subhostctl(&["snapshot", &full.name, "one"])?;

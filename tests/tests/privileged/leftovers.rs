@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// All names that begin with a dot and are not in a guest's tree.
 fn hidden(host: &Host) -> std::io::Result<BTreeSet<PathBuf>> {
     let words = ["-mindepth", "1", "-name", "root", "-prune", "-o", "-name", ".*", "-print"];
-    let found = host.witness("find", &[&[&*text(host.folder())], &words[..]].concat())?;
+    let found = host.witness("find", &[&[&*text(host.directory())], &words[..]].concat())?;
     Ok(found.lines().map(PathBuf::from).collect())
 }
 
@@ -56,11 +56,11 @@ fn killed(host: &Host) -> Verdict {
     let seed = seed();
     println!("SUBHOST_SEED={seed}");
     let mut random = Random::new(seed);
-    let (small, tiny) = (host.folder().join("small.tar"), archive(host)?);
-    fs::write(&small, Archive::default().folder("a").file("a/b", "content").finish())?;
+    let (small, tiny) = (host.directory().join("small.tar"), archive(host)?);
+    fs::write(&small, Archive::default().directory("a").file("a/b", "content").finish())?;
     let small = text(&small);
     let (web, disk, new) = (&*host.name("web"), &*host.name("disk"), &*host.name("new"));
-    let file = |name: &str| text(&host.folder().join(name));
+    let file = |name: &str| text(&host.directory().join(name));
     let (image, spare, new_image) = (file("disk.raw"), file("spare.raw"), file("new.raw"));
     host.done(&["create", web, "--tar", &small])?;
     host.done(&["snapshot", web, "one"])?;
@@ -114,10 +114,10 @@ fn killed(host: &Host) -> Verdict {
             let what = format!("SUBHOST_SEED={seed} {words:?} {at}: {walk}");
             assert!(!walk.hung, "{what}");
             let (left, told) = (hidden(host)?, told(host)?);
-            // An image lies elsewhere, and goes with its folder.
-            let has_folder =
+            // An image lies elsewhere, and goes with its directory.
+            let has_directory =
                 |path: &PathBuf| told.iter().any(|it| path.starts_with(it) || is_image_of(path, it));
-            assert_eq!(left.iter().find(|path| !has_folder(path)), None, "{told:?} {what}");
+            assert_eq!(left.iter().find(|path| !has_directory(path)), None, "{told:?} {what}");
             found += told.len();
             // What it has started may be ending yet.
             let deadline = Instant::now() + PATIENCE;
@@ -137,25 +137,27 @@ fn killed(host: &Host) -> Verdict {
     case::nothing_left(host, &leaks)
 }
 
-fn is_image_of(path: &Path, folder: &Path) -> bool {
+fn is_image_of(path: &Path, directory: &Path) -> bool {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    // The folder may have its own name already.
+    // The directory may have its own name already.
     name(path)
         .trim_start_matches(".create-")
-        .starts_with(&format!("{}-", name(folder).trim_start_matches(".create-")))
+        .starts_with(&format!("{}-", name(directory).trim_start_matches(".create-")))
 }
 
 /// Each of them is as it was, or as it was to be.
 fn whole_or_not(host: &Host, web: &str, disk: Option<&str>, new: &str, what: &str) -> Verdict {
-    let folder = host.subhost_dir().join(web);
-    for root in [folder.join("root"), folder.join("snapshot/one/root"), folder.join("snapshot/two/root")] {
+    let directory = host.subhost_dir().join(web);
+    for root in
+        [directory.join("root"), directory.join("snapshot/one/root"), directory.join("snapshot/two/root")]
+    {
         if root.exists() || !root.ends_with("two/root") {
             assert_eq!(fs::read_to_string(root.join("a/b"))?, "content", "{what}");
         }
     }
     let list: Value = serde_json::from_str(&host.done(&["--json", "snapshot", "--list", web])?)?;
     let there = list["snapshots"].as_array().map(Vec::len);
-    assert_eq!(there, Some(1 + usize::from(folder.join("snapshot/two").exists())), "{what}");
+    assert_eq!(there, Some(1 + usize::from(directory.join("snapshot/two").exists())), "{what}");
     if let Some(disk) = disk {
         host.done(&["check", "--fsck", disk])?;
     }
@@ -170,11 +172,12 @@ fn whole_or_not(host: &Host, web: &str, disk: Option<&str>, new: &str, what: &st
 
 /// One that makes something is no leftover, and is not disturbed.
 fn at_work(host: &Host) -> Verdict {
-    let fifo = text(&host.folder().join("fifo"));
+    let fifo = text(&host.directory().join("fifo"));
     host.witness("mkfifo", &[&fifo])?;
-    let (name, folder) = (host.name("web"), host.subhost_dir().join(format!(".create-{}", host.name("web"))));
+    let (name, directory) =
+        (host.name("web"), host.subhost_dir().join(format!(".create-{}", host.name("web"))));
     let mut running = host.start(&["create", &name, "--tar", &fifo])?;
-    while !folder.join("root").exists() {
+    while !directory.join("root").exists() {
         if running.wait(Duration::from_millis(5))?.is_some() {
             return Err(running.finish(Duration::ZERO)?.to_string().into());
         }
@@ -182,15 +185,15 @@ fn at_work(host: &Host) -> Verdict {
     assert_eq!(told(host)?, BTreeSet::new());
     host.done(&["recover"])?;
     host.done(&["recover", &name])?;
-    assert!(folder.join("root").exists());
+    assert!(directory.join("root").exists());
     running.kill()?;
     running.finish(Duration::from_secs(30))?;
-    assert_eq!(told(host)?, BTreeSet::from([folder.clone()]));
+    assert_eq!(told(host)?, BTreeSet::from([directory.clone()]));
     // Of another one only.
     host.done(&["recover", &host.name("other")])?;
-    assert!(folder.exists());
+    assert!(directory.exists());
     let outcome = host.subhostctl(&["recover", &name])?;
     assert!(outcome.code == 0 && outcome.stderr.contains("create or clone"), "{outcome}");
-    assert!(!folder.exists() && told(host)?.is_empty());
+    assert!(!directory.exists() && told(host)?.is_empty());
     Ok(())
 }

@@ -17,7 +17,7 @@ const MBR: &[Need] = &[Need::Program, Need::Made(Fixture::TinyMbr)];
 pub(crate) const CASES: &[Case] = &[
     Case { name: "restart_boots_again_what_the_configuration_says_now", needs: MBR, body: restarted },
     Case {
-        name: "restart_keeps_options_folder_and_settings_of_the_environment",
+        name: "restart_keeps_options_directory_and_settings_of_the_environment",
         needs: MBR,
         body: the_same_way,
     },
@@ -80,9 +80,9 @@ fn restarted(host: &Host) -> Verdict {
 fn the_same_way(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
-    std::fs::write(host.folder().join("elsewhere"), "HOSTNAME=file\nENVIRONMENT=( FROM=file )\n")?;
+    std::fs::write(host.directory().join("elsewhere"), "HOSTNAME=file\nENVIRONMENT=( FROM=file )\n")?;
     let mut command = host.command(&["--config", "elsewhere", "boot", "--detach", "--ephemeral", &name]);
-    command.current_dir(host.folder()).env("DISKS", format!("vda:1:{}", image.display()));
+    command.current_dir(host.directory()).env("DISKS", format!("vda:1:{}", image.display()));
     command.env("SUBHOST_HOSTNAME", "from-environment");
     let told = program::run(command, PATIENCE)?;
     assert_eq!(told.code, 0, "{told}");
@@ -109,7 +109,7 @@ fn rebooted(host: &Host) -> Verdict {
         let index = |text: &str| text.split(':').next().map(str::to_owned);
         assert_eq!(index(&link()?), index(&before));
         host.done(&["stop", "--wait", &name])?;
-        std::fs::remove_file(host.folder().join(Fixture::TinyMbr.file_name()))?;
+        std::fs::remove_file(host.directory().join(Fixture::TinyMbr.file_name()))?;
     }
     Ok(())
 }

@@ -372,7 +372,7 @@ fn settled(host: &Host, name: &str) -> Result<String, Box<dyn std::error::Error>
     }
 }
 
-/// What happens to one from a folder.
+/// What happens to one from a directory.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// A command that returns this status.

@@ -290,7 +290,7 @@ fn removed(host: &Host) -> Verdict {
 
 fn leftovers(host: &Host) -> Verdict {
     let name = configured(host, "TASKS=100")?;
-    let disk = format!("vda:1:{}", host.folder().join(Fixture::TinyMbr.file_name()).display());
+    let disk = format!("vda:1:{}", host.directory().join(Fixture::TinyMbr.file_name()).display());
     boot(host, &name)?;
     let own = directories(&name)?;
     let leave = || own.iter().try_for_each(fs::create_dir);

@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "an_image_that_was_started_cannot_lead_out_of_itself", needs: TREE, body: leading_out },
 ];
 
-/// One subhost below the host's folder of trees.
+/// One subhost below the host's directory of trees.
 pub(crate) struct Started<'a> {
     pub(crate) host: &'a Host,
     pub(crate) name: String,
@@ -48,26 +48,26 @@ pub(crate) struct Identity {
 }
 
 impl<'a> Started<'a> {
-    /// Makes its folder with this configuration.
+    /// Makes its directory with this configuration.
     pub(crate) fn new(host: &'a Host, short: &str, config: &str) -> io::Result<Started<'a>> {
         let started = Started { host, name: host.name(short) };
-        fs::create_dir_all(started.folder())?;
-        fs::write(started.folder().join("config"), format!("{config}\nBRIDGES=( {BRIDGE}:{MAC} )\n"))?;
+        fs::create_dir_all(started.directory())?;
+        fs::write(started.directory().join("config"), format!("{config}\nBRIDGES=( {BRIDGE}:{MAC} )\n"))?;
         Ok(started)
     }
 
-    pub(crate) fn folder(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.host.subhost_dir().join(&self.name)
     }
 
     pub(crate) fn live(&self, path: &str) -> PathBuf {
-        self.folder().join("live").join(path)
+        self.directory().join("live").join(path)
     }
 
     /// Gives it the busybox guest as `root`.
     pub(crate) fn with_tree(self) -> io::Result<Started<'a>> {
         let tree = Fixture::TinyTree.path().map_err(io::Error::other)?;
-        copy(self.host, &tree, &self.folder().join("root"))?;
+        copy(self.host, &tree, &self.directory().join("root"))?;
         Ok(self)
     }
 
@@ -84,7 +84,7 @@ impl<'a> Started<'a> {
         Ok(())
     }
 
-    /// The mounts in its folder, as findmnt has them.
+    /// The mounts in its directory, as findmnt has them.
     pub(crate) fn mounts(&self) -> io::Result<Vec<String>> {
         let columns = "ID,TARGET,FSTYPE,VFS-OPTIONS,FSROOT";
         let table = self.host.witness("findmnt", &["--noheadings", "--raw", "-o", columns])?;
@@ -142,12 +142,12 @@ fn lingers(started: &Started<'_>, kinds: &[(&str, &str)]) -> Verdict {
     for line in &before.mounts {
         let words: Vec<&str> = line.split(' ').collect();
         assert!(words[3].contains("nosuid") && words[3].contains("nodev"), "{line}");
-        // What is under each is the folder itself.
+        // What is under each is the directory itself.
         let is_screen =
             ["live", "mnt"].iter().any(|it| words[4].ends_with(&format!("{}/{it}", started.name)));
         found.extend((!is_screen).then_some((words[1], words[2])));
     }
-    let place = |place: &str| started.folder().join(place).to_string_lossy().into_owned();
+    let place = |place: &str| started.directory().join(place).to_string_lossy().into_owned();
     let expected: Vec<_> = kinds.iter().map(|(at, kind)| (place(at), *kind)).collect();
     assert!(found.iter().copied().eq(expected.iter().map(|(at, kind)| (&**at, *kind))), "{before:?}");
     assert_eq!(fs::read_to_string(started.live("kept"))?, "kept\n");
@@ -169,8 +169,8 @@ fn tree(host: &Host) -> Verdict {
     bridge(host)?;
     let started = Started::new(host, "tree", "")?.with_tree()?;
     // What is mounted in it comes along.
-    let below = started.folder().join("root/mnt");
-    let content = host.folder().join("below");
+    let below = started.directory().join("root/mnt");
+    let content = host.directory().join("below");
     fs::create_dir(&content)?;
     fs::write(content.join("file"), "below\n")?;
     let image = host.ext4_of(&content, "below.ext4")?;
@@ -179,13 +179,13 @@ fn tree(host: &Host) -> Verdict {
     host.done(&["stop", &started.name])?;
     assert_eq!(started.mounts()?.len(), 1, "what is mounted in the tree itself stays");
     host.witness("umount", &[&below.to_string_lossy()])?;
-    let at = started.folder();
+    let at = started.directory();
     let kind = host.witness("findmnt", &["--noheadings", "-o", "FSTYPE", "-T", &at.to_string_lossy()])?;
     lingers(&started, &[("live", kind.trim())])?;
     // The host's root can write there, and it is the guest's.
     fs::write(started.live("from-host"), "hello\n")?;
     assert_eq!(started.run("cat /from-host; stat -c %u /from-host")?, "hello\n0\n");
-    let meta = fs::metadata(started.folder().join("root/kept"))?;
+    let meta = fs::metadata(started.directory().join("root/kept"))?;
     assert_eq!((meta.uid(), meta.gid()), (0, 0));
     started.stop()?;
     // And it can be started from the beginning.
@@ -195,7 +195,7 @@ fn tree(host: &Host) -> Verdict {
 
 fn overlay(host: &Host) -> Verdict {
     bridge(host)?;
-    let (base, top) = (host.copy_of(Fixture::TinyTree)?, host.folder().join("top layer"));
+    let (base, top) = (host.copy_of(Fixture::TinyTree)?, host.directory().join("top layer"));
     fs::create_dir_all(top.join("etc"))?;
     fs::write(top.join("etc/layer"), "top\n")?;
     fs::write(base.join("etc/layer"), "bottom\n")?;
@@ -216,12 +216,16 @@ fn overlay(host: &Host) -> Verdict {
     assert_eq!(status["cgroup"]["limits"][0], "TASKS=50", "{status}");
     assert_eq!(status["mounts"][0]["place"], started.live("").to_string_lossy().trim_end_matches('/'));
     assert!((facts(&base)?, facts(&top)?) == before, "a layer that is only read has changed");
-    let own = started.folder().join("root");
+    let own = started.directory().join("root");
     assert_eq!(fs::read_to_string(own.join("etc/passwd"))?, "changed\n");
     assert_eq!(fs::metadata(own.join("kept"))?.uid(), 0);
     // The same upper layer is not given to a second one.
-    let config =
-        format!("BASE={}\nROOT={}\nWORK={}/work", base.display(), own.display(), started.folder().display());
+    let config = format!(
+        "BASE={}\nROOT={}\nWORK={}/work",
+        base.display(),
+        own.display(),
+        started.directory().display()
+    );
     let second = Started::new(host, "second", &config)?;
     let outcome = host.subhostctl(&["start", &second.name, "--", "true"])?;
     assert_eq!(outcome.code, 125, "{outcome}");
@@ -234,7 +238,7 @@ fn overlay(host: &Host) -> Verdict {
 fn image(host: &Host) -> Verdict {
     bridge(host)?;
     let tree = Fixture::TinyTree.path()?;
-    let content = host.folder().join("content");
+    let content = host.directory().join("content");
     fs::create_dir(&content)?;
     copy(host, &tree, &content.join("root"))?;
     for (short, config, kind) in [
@@ -243,10 +247,10 @@ fn image(host: &Host) -> Verdict {
     ] {
         let started = Started::new(host, short, &config)?;
         let made = host.ext4_of(&content, &format!("{short}.ext4"))?;
-        let image = started.folder().join(format!("{}.img", started.name));
+        let image = started.directory().join(format!("{}.img", started.name));
         fs::rename(made, &image)?;
         lingers(&started, &[("mnt", "ext4"), ("live", kind)])?;
-        assert!(started.folder().join("mnt/root/kept").is_file());
+        assert!(started.directory().join("mnt/root/kept").is_file());
         // It is nobody else's.
         let other = host.name("other");
         host.config(&other, &format!("DISKS=( vda:0:{} )\n", image.display()))?;
@@ -267,7 +271,7 @@ fn image(host: &Host) -> Verdict {
 
 fn debian(host: &Host) -> Verdict {
     bridge(host)?;
-    let base = host.folder().join("debian");
+    let base = host.directory().join("debian");
     fs::create_dir(&base)?;
     let fixture = Fixture::DebianBare.path()?;
     let at = base.to_string_lossy();
@@ -293,11 +297,11 @@ fn debian(host: &Host) -> Verdict {
 fn others(host: &Host) -> Verdict {
     bridge(host)?;
     let started = Started::new(host, "tree", "")?.with_tree()?;
-    fs::set_permissions(started.folder(), PermissionsExt::from_mode(0o755))?;
+    fs::set_permissions(started.directory(), PermissionsExt::from_mode(0o755))?;
     let outcome = host.subhostctl(&["start", &started.name, "--", "sh", "-c", "chmod 4755 /bin/busybox"])?;
     assert!(outcome.code == 0 && outcome.stderr.contains("for root alone"), "{outcome}");
     for place in ["live", "root"] {
-        let file = started.folder().join(place).join("bin/busybox");
+        let file = started.directory().join(place).join("bin/busybox");
         assert_eq!(fs::metadata(&file)?.mode() & 0o7777, 0o4755);
         let tried = host.witness(
             "setpriv",
@@ -313,16 +317,16 @@ fn leading_out(host: &Host) -> Verdict {
     bridge(host)?;
     let canary = Canary::plant(host)?;
     let base = host.copy_of(Fixture::TinyTree)?;
-    let content = host.folder().join("content");
+    let content = host.directory().join("content");
     for link in ["root", "work"] {
         fs::create_dir(&content)?;
         for own in ["root", "work"] {
             let place = content.join(own);
-            if own == link { symlink(canary.folder(), place)? } else { fs::create_dir(place)? }
+            if own == link { symlink(canary.directory(), place)? } else { fs::create_dir(place)? }
         }
         let started = Started::new(host, link, &format!("BASE={}", base.display()))?;
         let made = host.ext4_of(&content, "content.ext4")?;
-        fs::rename(made, started.folder().join(format!("{}.img", started.name)))?;
+        fs::rename(made, started.directory().join(format!("{}.img", started.name)))?;
         let outcome = host.subhostctl(&["start", &started.name, "--", "touch", "/x"])?;
         assert_eq!(outcome.code, 125, "{outcome}");
         canary.unharmed()?;

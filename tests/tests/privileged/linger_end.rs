@@ -43,17 +43,17 @@ pub(crate) const CASES: &[Case] = &[
 
 /// An overlay in an image: all that there can be.
 pub(crate) fn whole<'a>(host: &'a Host, short: &str) -> std::io::Result<Started<'a>> {
-    let base = host.folder().join("base");
+    let base = host.directory().join("base");
     if !base.exists() {
         copy(host, &Fixture::TinyTree.path().map_err(std::io::Error::other)?, &base)?;
     }
     let started = Started::new(host, short, &format!("BASE={}\nRATE=100mbit", base.display()))?;
-    let content = host.folder().join("content");
+    let content = host.directory().join("content");
     fs::create_dir_all(content.join("root"))?;
     let made = host.ext4_of(&content, "content.ext4")?;
-    fs::rename(made, started.folder().join(format!("{}.img", started.name)))?;
+    fs::rename(made, started.directory().join(format!("{}.img", started.name)))?;
     for place in ["live", "mnt"] {
-        fs::create_dir_all(started.folder().join(place))?;
+        fs::create_dir_all(started.directory().join(place))?;
     }
     Ok(started)
 }
@@ -61,7 +61,7 @@ pub(crate) fn whole<'a>(host: &'a Host, short: &str) -> std::io::Result<Started<
 fn undone(host: &Host, enters: bool) -> Verdict {
     bridge(host)?;
     let started = whole(host, "whole")?;
-    let (live, mnt) = (started.live(""), started.folder().join("mnt"));
+    let (live, mnt) = (started.live(""), started.directory().join("mnt"));
     let (live, mnt) = (live.to_string_lossy(), mnt.to_string_lossy());
     let record = format!("/run/subhost/lingering/{}", started.name);
     let pin = format!("/run/netns/{}", started.name);
@@ -74,7 +74,7 @@ fn undone(host: &Host, enters: bool) -> Verdict {
     let below = does("mount", words(&format!("-t tmpfs extra {live}/mnt")));
     let over = does("mount", words(&format!("-t tmpfs extra {live}")));
     let over_image = does("mount", words(&format!("-t tmpfs extra {mnt}")));
-    let folder = || fs::create_dir(started.live("mnt"));
+    let directory = || fs::create_dir(started.live("mnt"));
     let no_root = does("umount", words(&live));
     let no_image = does("umount", words(&mnt));
     let no_netns = does("ip", words(&format!("netns delete {}", started.name)));
@@ -86,7 +86,7 @@ fn undone(host: &Host, enters: bool) -> Verdict {
         ("nothing", &[], true),
         ("a mount below", &[&below], true),
         ("mounts over it", &[&over, &over_image], false),
-        ("a mount below one over it", &[&over, &folder, &below], false),
+        ("a mount below one over it", &[&over, &directory, &below], false),
         ("no root", &[&no_root], true),
         ("no image", &[&no_image], true),
         ("neither", &[&no_root, &no_image], true),
@@ -140,7 +140,7 @@ fn held(host: &Host) -> Verdict {
     let started = whole(host, "whole")?;
     started.run("true")?;
     let mut sleeper = std::process::Command::new("sleep");
-    sleeper.arg("1000").current_dir(started.folder().join("mnt"));
+    sleeper.arg("1000").current_dir(started.directory().join("mnt"));
     let sleeper = Running::start(sleeper)?;
     let stopped = host.subhostctl(&["stop", &started.name])?;
     assert!(stopped.code == 3 && stopped.stderr.contains("subhostctl mounts"), "{stopped}");
@@ -154,7 +154,7 @@ fn held(host: &Host) -> Verdict {
 
 /// Somebody with a mount namespace of his own.
 fn elsewhere(host: &Host, propagation: &str) -> std::io::Result<Running> {
-    let up = host.folder().join("up");
+    let up = host.directory().join("up");
     let script = ["sh", "-c", "touch $0; exec sleep 1000", &*up.to_string_lossy()];
     let mut command = std::process::Command::new("unshare");
     command.args(["--mount", "--propagation", propagation, "--"]).args(script);
@@ -171,8 +171,8 @@ fn elsewhere(host: &Host, propagation: &str) -> std::io::Result<Running> {
 fn unseen(host: &Host) -> Verdict {
     bridge(host)?;
     let started = whole(host, "whole")?;
-    let folder = host.subhost_dir();
-    let at = folder.to_string_lossy();
+    let directory = host.subhost_dir();
+    let at = directory.to_string_lossy();
     // As systemd has all mounts of a host.
     host.witness("mount", &["--bind", &at, &at])?;
     host.witness("mount", &["--make-shared", &at])?;
@@ -216,7 +216,7 @@ fn unseen(host: &Host) -> Verdict {
     started.run("true")?;
     started.stop()?;
     // An overlay is not to be seen from here any more, so it is told by the next start.
-    let overlay = Started::new(host, "over", &format!("BASE={}", host.folder().join("base").display()))?;
+    let overlay = Started::new(host, "over", &format!("BASE={}", host.directory().join("base").display()))?;
     overlay.run("true")?;
     let later = elsewhere(host, "private")?;
     overlay.stop()?;
@@ -289,13 +289,13 @@ fn fails(host: &Host) -> Verdict {
     bridge(host)?;
     let started = whole(host, "whole")?;
     let name = started.name.as_str();
-    let live = started.folder().join("live");
+    let live = started.directory().join("live");
     let before = Snapshot::take(&host.scope())?;
     let fails = || -> Verdict {
         fs::remove_dir(&live)?;
         fs::write(&live, "in the way")?;
         let outcome = host.subhostctl(&["start", name, "--", "touch", "/not-yet"])?;
-        assert!(outcome.code == 125 && outcome.stderr.contains("live: is no folder"), "{outcome}");
+        assert!(outcome.code == 125 && outcome.stderr.contains("live: is not a directory"), "{outcome}");
         fs::remove_file(&live)?;
         Ok(fs::create_dir(&live)?)
     };

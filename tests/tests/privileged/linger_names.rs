@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "a_name_that_runs_or_lingers_is_not_given_to_another", needs: TREE, body: names },
     Case { name: "what_cannot_be_started_is_refused_before_anything", needs: TREE, body: refused },
     Case { name: "called_as_control_the_program_takes_its_arguments", needs: TREE, body: control },
-    Case { name: "folders_of_any_name_linger_and_are_undone", needs: TREE, body: any_name },
+    Case { name: "directories_of_any_name_linger_and_are_undone", needs: TREE, body: any_name },
     Case { name: "only_what_is_stopped_is_deleted_and_nothing_beside_it", needs: TREE, body: deleted },
 ];
 
@@ -33,7 +33,7 @@ fn names(host: &Host) -> Verdict {
     bridge(host)?;
     let started = Started::new(host, "tree", "")?.with_tree()?;
     let name = started.name.as_str();
-    let tree = started.folder().join("root");
+    let tree = started.directory().join("root");
     let refused = |words: &[&str], what: &str, hint: &str| -> Verdict {
         let mut outcome = host.subhostctl(words)?;
         // The command inside is a little earlier than the end of the start.
@@ -75,7 +75,7 @@ fn refused(host: &Host) -> Verdict {
     bridge(host)?;
     let base = host.copy_of(Fixture::TinyTree)?;
     let outcome = host.subhostctl(&["start", &host.name("none")])?;
-    assert!(outcome.code == 125 && outcome.stderr.contains("its folder"), "{outcome}");
+    assert!(outcome.code == 125 && outcome.stderr.contains("its directory"), "{outcome}");
     for (short, config, what) in [
         ("empty", String::new(), "ROOT="),
         ("host", "BASE=/".to_owned(), "the host's own files"),
@@ -87,7 +87,7 @@ fn refused(host: &Host) -> Verdict {
         let started = Started::new(host, short, &config)?;
         let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
         assert!(outcome.code == 125 && outcome.stderr.contains(what), "{short}: {outcome}");
-        assert!(!started.folder().join("live").exists(), "{short}");
+        assert!(!started.directory().join("live").exists(), "{short}");
         for command in ["check", "plan"] {
             let told = host.subhostctl(&[command, "--start", &started.name])?;
             assert!(told.code == 2 && told.stderr.contains(what), "{short}: {told}");
@@ -95,11 +95,11 @@ fn refused(host: &Host) -> Verdict {
         assert_eq!(host.done(&["stop", &started.name])?, "");
     }
     let started = Started::new(host, "open", "")?.with_tree()?;
-    fs::set_permissions(started.folder(), PermissionsExt::from_mode(0o777))?;
+    fs::set_permissions(started.directory(), PermissionsExt::from_mode(0o777))?;
     let outcome = host.subhostctl(&["start", &started.name, "--", "true"])?;
     assert!(outcome.code == 125 && outcome.stderr.contains("not trusted"), "{outcome}");
     // A mount that is somebody else's is not covered, and stays.
-    fs::set_permissions(started.folder(), PermissionsExt::from_mode(0o700))?;
+    fs::set_permissions(started.directory(), PermissionsExt::from_mode(0o700))?;
     fs::create_dir(started.live(""))?;
     let live = started.live("");
     host.witness("mount", &["-t", "tmpfs", "other", &live.to_string_lossy()])?;
@@ -114,7 +114,7 @@ fn control(host: &Host) -> Verdict {
     bridge(host)?;
     let started = Started::new(host, "tree", "")?.with_tree()?;
     let program = program::path()?;
-    let link = host.folder().join("control");
+    let link = host.directory().join("control");
     symlink(program, &link)?;
     let control = |words: &[&str]| {
         let mut command = Command::new(&link);
@@ -133,18 +133,18 @@ fn any_name(host: &Host) -> Verdict {
     bridge(host)?;
     let before = Snapshot::take(&host.scope())?;
     let tree = Fixture::TinyTree.path()?;
-    let deep = format!("deep/{}", ["folder"; 200].join("/"));
+    let deep = format!("deep/{}", ["directory"; 200].join("/"));
     let names = ["a b", r"a\040b", "x (deleted)", "x//deleted", "new\nline", "tab\there", "ü", "-rf", &deep];
-    for folder in names.map(OsStr::new).into_iter().chain([OsStr::from_bytes(b"\xff junk")]) {
-        let dir = host.folder().join("names").join(folder);
+    for directory in names.map(OsStr::new).into_iter().chain([OsStr::from_bytes(b"\xff junk")]) {
+        let dir = host.directory().join("names").join(directory);
         let name = host.name("any");
         let own = dir.join(&name);
         fs::create_dir_all(&own)?;
-        copy(host, &tree, &host.folder().join("copy"))?;
-        fs::rename(host.folder().join("copy"), own.join("root"))?;
+        copy(host, &tree, &host.directory().join("copy"))?;
+        fs::rename(host.directory().join("copy"), own.join("root"))?;
         // Beside it, of the name that it might be taken for.
-        let beside = host.folder().join("names/a b").join(&name).join("live");
-        let is_other = folder == r"a\040b";
+        let beside = host.directory().join("names/a b").join(&name).join("live");
+        let is_other = directory == r"a\040b";
         if is_other {
             host.witness("mount", &["-t", "tmpfs", "beside", &beside.to_string_lossy()])?;
         }
@@ -153,16 +153,16 @@ fn any_name(host: &Host) -> Verdict {
             command.arg("--subhost-dir").arg(&dir);
             command.args(["start", &name, "--", "sh", "-c", "echo x >/file"]);
             let outcome = program::run(command, PATIENCE)?;
-            assert_eq!(outcome.code, 0, "{folder:?}: {outcome}");
-            assert_eq!(fs::read_to_string(own.join("live/file"))?, "x\n", "{folder:?}");
+            assert_eq!(outcome.code, 0, "{directory:?}: {outcome}");
+            assert_eq!(fs::read_to_string(own.join("live/file"))?, "x\n", "{directory:?}");
         }
-        // Also where it is not told again in which folder.
+        // Also where it is not told again in which directory.
         host.done(&["stop", &name])?;
-        assert!(!own.join("live/file").exists(), "{folder:?}");
+        assert!(!own.join("live/file").exists(), "{directory:?}");
         if is_other {
             host.witness("umount", &[&beside.to_string_lossy()])?;
         }
-        case::nothing_left(host, &before).map_err(|error| format!("{folder:?}: {error}"))?;
+        case::nothing_left(host, &before).map_err(|error| format!("{directory:?}: {error}"))?;
     }
     Ok(())
 }
@@ -175,41 +175,41 @@ fn deleted(host: &Host) -> Verdict {
     let refused = |what: &str| -> Verdict {
         let outcome = host.subhostctl(&["delete", "--yes", name])?;
         assert!(outcome.code == 2 && outcome.stderr.contains(what), "{outcome}");
-        assert!(started.folder().join("config").exists());
+        assert!(started.directory().join("config").exists());
         Ok(())
     };
     let script =
-        format!("ln -s {} /out; ln -s ../../../canary /up; echo x >/file", canary.folder().display());
+        format!("ln -s {} /out; ln -s ../../../canary /up; echo x >/file", canary.directory().display());
     started.run(&script)?;
     refused("lingers")?;
     started.stop()?;
-    let mnt = started.folder().join("mnt");
+    let mnt = started.directory().join("mnt");
     host.witness("mount", &["-t", "tmpfs", "other", &mnt.to_string_lossy()])?;
-    refused("is mounted in its folder")?;
+    refused("is mounted in its directory")?;
     host.witness("umount", &[&mnt.to_string_lossy()])?;
-    let image = started.folder().join(format!("{name}.img"));
+    let image = started.directory().join(format!("{name}.img"));
     let device = host.witness("losetup", &["--find", "--show", &image.to_string_lossy()])?;
     refused("in use")?;
     host.witness("losetup", &["--detach", device.trim()])?;
-    symlink(canary.folder(), started.folder().join("link"))?;
+    symlink(canary.directory(), started.directory().join("link"))?;
     let asked = host.subhostctl(&["delete", name])?;
     assert!(asked.code == 2 && asked.stderr.contains("--yes"), "{asked}");
     host.config(name, "DISKS=( vda:1:/x )\n")?;
     refused("has two")?;
     fs::remove_dir_all(host.root_dir().join(name))?;
     host.done(&["delete", "--yes", name])?;
-    assert!(!started.folder().exists() && host.subhost_dir().exists());
+    assert!(!started.directory().exists() && host.subhost_dir().exists());
     assert_eq!(host.subhostctl(&["delete", "--yes", name])?.code, 2);
     // A tree with links, and that of a boot.
     let tree = Started::new(host, "tree", "")?.with_tree()?;
     tree.run(&script)?;
     tree.stop()?;
     host.done(&["delete", "--yes", &tree.name])?;
-    assert!(!tree.folder().exists());
+    assert!(!tree.directory().exists());
     host.config(name, "DISKS=( vda:1:/x )\n")?;
     host.done(&["delete", "--yes", name])?;
     assert!(!host.root_dir().join(name).exists());
-    symlink(canary.folder(), host.root_dir().join(name))?;
+    symlink(canary.directory(), host.root_dir().join(name))?;
     assert_eq!(host.subhostctl(&["delete", "--yes", name])?.code, 2);
     canary.unharmed()
 }

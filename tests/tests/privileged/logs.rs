@@ -198,7 +198,7 @@ fn followed(host: &Host) -> Verdict {
     let (name, first) = tiny(host, "")?;
     say(host, &name, "echo before")?;
     logged(&name, "before")?;
-    let shown = host.folder().join("shown");
+    let shown = host.directory().join("shown");
     let mut follower = into_file(host, &["logs", "-f", "-n", "1", &name], &shown)?;
     say(host, &name, "echo of the first run")?;
     host.subhostctl(&["enter", &name, "--", "reboot", "-f"])?;
@@ -216,7 +216,7 @@ fn followed(host: &Host) -> Verdict {
 }
 
 fn link(host: &Host) -> Verdict {
-    let target = host.folder().join("target");
+    let target = host.directory().join("target");
     fs::write(&target, "")?;
     fs::create_dir("/var/log/subhost")?;
     fs::set_permissions("/var/log/subhost", PermissionsExt::from_mode(0o700))?;

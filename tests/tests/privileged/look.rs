@@ -72,8 +72,8 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Runs the program as a user who owns nothing.
 pub(crate) fn as_nobody(host: &Host, args: &[&str]) -> std::io::Result<Outcome> {
-    // The folder that it was built in may be closed to others.
-    let copy = host.folder().join("subhostctl");
+    // The directory that it was built in may be closed to others.
+    let copy = host.directory().join("subhostctl");
     let inner = host.command(args);
     std::fs::copy(inner.get_program(), &copy)?;
     let mut command = Command::new("setpriv");
@@ -115,7 +115,7 @@ fn own_cables(host: &Host) -> Verdict {
     }
     // Not knowing whose it is, it says so.
     let plan = as_nobody(host, &["plan", &name])?;
-    assert!(plan.stderr.contains(&format!("interface {link} is there")), "{plan}");
+    assert!(plan.stderr.contains(&format!("interface {link} exists already")), "{plan}");
     host.done(&["stop", &name])?;
     // The kernel may still have it.
     host.done(&["plan", &name])?;
@@ -291,9 +291,9 @@ fn with_output(host: &Host, words: &[&str], out: impl Into<Stdio>) -> std::io::R
 
 fn not_text(host: &Host) -> Verdict {
     let name = host.name("tiny");
-    let folder = host.folder().join(OsStr::from_bytes(b"d\xe9j\xe0 vu"));
-    fs::create_dir(&folder)?;
-    let image = folder.join(OsStr::from_bytes(b"a\x1b[2J'\xff.raw"));
+    let directory = host.directory().join(OsStr::from_bytes(b"d\xe9j\xe0 vu"));
+    fs::create_dir(&directory)?;
+    let image = directory.join(OsStr::from_bytes(b"a\x1b[2J'\xff.raw"));
     fs::rename(host.copy_of(Fixture::TinyMbr)?, &image)?;
     // The configuration quotes it as bash does.
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", ansi_c(&image)))?;

@@ -18,9 +18,9 @@ pub(crate) const CASES: &[Case] = &[
         body: guest,
     },
     Case {
-        name: "mounts_below_a_folder_are_shown_with_their_holders_in_order",
+        name: "mounts_below_a_directory_are_shown_with_their_holders_in_order",
         needs: &[Need::Program],
-        body: folder,
+        body: directory,
     },
     Case { name: "mounts_refuses_what_is_not_there", needs: &[Need::Program], body: refused },
 ];
@@ -77,8 +77,8 @@ fn guest(host: &Host) -> Verdict {
     Ok(())
 }
 
-fn folder(host: &Host) -> Verdict {
-    let at = host.folder().join("a b\x1b[2J");
+fn directory(host: &Host) -> Verdict {
+    let at = host.directory().join("a b\x1b[2J");
     fs::create_dir(&at)?;
     let path = at.to_string_lossy().into_owned();
     assert!(read(host, &[&path])?.is_empty());

@@ -1,4 +1,4 @@
-//! Folders of the host whose names are made to be misread.
+//! Directories of the host whose names are made to be misread.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +14,7 @@ use subhost_tests::host::Host;
 use subhost_tests::program;
 
 pub(crate) const CASES: &[Case] = &[Case {
-    name: "fifty_boots_in_folders_of_misleading_names_leave_those_that_look_alike_alone",
+    name: "fifty_boots_in_directories_of_misleading_names_leave_those_that_look_alike_alone",
     needs: &[Need::Program, Need::Made(Fixture::TinyTree), Need::Made(Fixture::TinyBare)],
     body: names,
 }];
@@ -53,16 +53,16 @@ fn quoted(path: &Path) -> String {
     path.as_os_str().as_bytes().iter().fold(String::new(), |text, byte| text + &format!("\\x{byte:02x}"))
 }
 
-/// All mounts of this namespace and, of the folder, all files that are there to stay.
-fn look(folder: &Path) -> std::io::Result<(Vec<u8>, Facts)> {
-    Ok((fs::read("/proc/self/mountinfo")?, facts(folder)?))
+/// All mounts of this namespace and, of the directory, all files that are there to stay.
+fn look(directory: &Path) -> std::io::Result<(Vec<u8>, Facts)> {
+    Ok((fs::read("/proc/self/mountinfo")?, facts(directory)?))
 }
 
 /// The least that a command runs in.
 fn small_tree(host: &Host) -> std::io::Result<PathBuf> {
-    let tree = host.folder().join("tree");
-    for folder in ["bin", "dev", "proc", "run", "sys"] {
-        fs::create_dir_all(tree.join(folder))?;
+    let tree = host.directory().join("tree");
+    for directory in ["bin", "dev", "proc", "run", "sys"] {
+        fs::create_dir_all(tree.join(directory))?;
     }
     fs::copy(
         Fixture::TinyTree.path().map_err(std::io::Error::other)?.join("bin/busybox"),
@@ -77,9 +77,9 @@ fn names(host: &Host) -> Verdict {
     let tree = small_tree(host)?;
     let names = misleading();
     let name = host.name("tiny");
-    // In each a folder of subhosts and an image, and beside it mounts of others that look like them.
-    let place = |path: &Path| host.folder().join("names").join(path);
-    let alike = host.folder().join("alike");
+    // In each a directory of subhosts and an image, and beside it mounts of others that look like them.
+    let place = |path: &Path| host.directory().join("names").join(path);
+    let alike = host.directory().join("alike");
     for path in &names {
         let place = place(path);
         fs::create_dir_all(place.join(&name))?;

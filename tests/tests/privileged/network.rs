@@ -43,7 +43,7 @@ fn addresses(host: &Host) -> Verdict {
     let more = "ADDRESSES=( 192.0.2.7/24 eth0=2001:db8::7/64 )\nROUTES=( 198.51.100.0/24=192.0.2.9 )\n\
                 GATEWAY=( 192.0.2.1 2001:db8::1 )\nDNS=( 192.0.2.53 2001:db8::53 )\nMTU=1400\n";
     config(host, &name, &image, MAC, more)?;
-    std::fs::write(host.folder().join("resolv.conf"), "nameserver 203.0.113.1\n")?;
+    std::fs::write(host.directory().join("resolv.conf"), "nameserver 203.0.113.1\n")?;
     insert(host, &image, "resolv.conf", "/etc/resolv.conf", 0o100_644)?;
     let enter = |words: &[&str]| host.done(&[&["enter", &name, "--"], words].concat());
     boot(host, &name)?;
@@ -83,7 +83,7 @@ fn addresses(host: &Host) -> Verdict {
 fn isolated(host: &Host) -> Verdict {
     bridge(host)?;
     let image = host.copy_of(Fixture::TinyMbr)?;
-    let other = host.folder().join("other.raw");
+    let other = host.directory().join("other.raw");
     std::fs::copy(&image, &other)?;
     let (one, two) = (host.name("one"), host.name("two"));
     config(host, &one, &image, MAC, "ISOLATED=yes")?;

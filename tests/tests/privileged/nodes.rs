@@ -21,12 +21,12 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "device_nodes_in_a_tree_cannot_be_opened_whatever_its_root_remounts",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
-        body: |host| folders(host, "--root"),
+        body: |host| directories(host, "--root"),
     },
     Case {
         name: "device_nodes_below_an_overlay_cannot_be_opened_whatever_its_root_remounts",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
-        body: |host| folders(host, "--overlay"),
+        body: |host| directories(host, "--overlay"),
     },
 ];
 
@@ -61,14 +61,14 @@ fn root_disk() -> std::io::Result<(u32, u32)> {
 }
 
 /// Makes the nodes, which anybody may read and write.
-fn make_nodes(host: &Host, folder: &str) -> Verdict {
-    fs::create_dir(folder)?;
+fn make_nodes(host: &Host, directory: &str) -> Verdict {
+    fs::create_dir(directory)?;
     for (name, kind, major, minor) in nodes()? {
-        let path = format!("{folder}/{name}");
+        let path = format!("{directory}/{name}");
         host.witness("mknod", &["-m", "666", &path, kind, &major.to_string(), &minor.to_string()])?;
     }
     // A node in this place can be opened as long as the mount is not `nodev`.
-    assert_eq!(host.witness("head", &["-c", "1", &format!("{folder}/zero")])?, "\0");
+    assert_eq!(host.witness("head", &["-c", "1", &format!("{directory}/zero")])?, "\0");
     Ok(())
 }
 
@@ -109,8 +109,8 @@ const OPEN: &str = r#"
 /// In how many places [`OPEN`] makes a node.
 const PLACES: usize = 9;
 
-/// What the two scripts say of nodes in these folders.
-fn check(outcome: &Outcome, folders: &[&str]) -> Verdict {
+/// What the two scripts say of nodes in these directories.
+fn check(outcome: &Outcome, directories: &[&str]) -> Verdict {
     assert_eq!(outcome.code, 0, "{outcome}");
     let lines: Vec<&str> = outcome.stdout.lines().collect();
     let remounted: BTreeSet<&str> = lines.iter().filter_map(|line| line.strip_prefix("remounted ")).collect();
@@ -123,17 +123,17 @@ fn check(outcome: &Outcome, folders: &[&str]) -> Verdict {
         let count = lines.iter().filter(|line| line.contains(what) && line.ends_with(how)).count();
         assert_eq!(count, times, "{what} {how}: {outcome}");
     };
-    for folder in folders {
+    for directory in directories {
         for (name, ..) in nodes()? {
-            refused(&format!(" {folder}/{name}: "), "Permission denied", 3);
+            refused(&format!(" {directory}/{name}: "), "Permission denied", 3);
         }
     }
     let all = nodes()?.len();
     // Bound twice for each: for reading and writing; and one of them in an overlay of its own.
-    refused(" /root/way/", "Permission denied", folders.len() * (all * 2 + 2));
+    refused(" /root/way/", "Permission denied", directories.len() * (all * 2 + 2));
     refused("mknod: ", "Operation not permitted", PLACES);
     // And nothing else was said.
-    let told = remounted_lines(&lines) + folders.len() * (all * 5 + 2) + PLACES;
+    let told = remounted_lines(&lines) + directories.len() * (all * 5 + 2) + PLACES;
     assert_eq!(lines.len(), told, "{outcome}");
     Ok(())
 }
@@ -176,7 +176,7 @@ fn images(host: &Host) -> Verdict {
 }
 
 /// Row L6 of docs/security.md.
-fn folders(host: &Host, option: &str) -> Verdict {
+fn directories(host: &Host, option: &str) -> Verdict {
     let canary = Canary::plant(host)?;
     let tree = host.copy_of(Fixture::TinyTree)?;
     make_nodes(host, &tree.join("nodes").to_string_lossy())?;

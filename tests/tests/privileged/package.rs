@@ -35,7 +35,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// Takes the tree for its root: in one that was only changed, the kernel makes no user namespaces.
 const ENTER: &str = "\
 cd $TREE
-for folder in dev proc sys; do mount --rbind /$folder $folder; done
+for directory in dev proc sys; do mount --rbind /$directory $directory; done
 mount -t tmpfs run run
 mkdir run/old
 pivot_root . run/old
@@ -76,14 +76,14 @@ fn life(host: &Host) -> Verdict {
     bridge(host)?;
     let name = host.name("pk");
     let image = host.copy_of(Fixture::DebianBare)?;
-    let tree = host.folder().join("tree");
+    let tree = host.directory().join("tree");
     fs::create_dir(&tree)?;
     host.witness("mount", &["-o", "loop", &image.to_string_lossy(), &tree.to_string_lossy()])?;
     fs::copy(package()?, tree.join("subhost.deb"))?;
     fs::copy(Fixture::TinyMbr.path()?, tree.join("web.raw"))?;
-    let folder = tree.join("opt/sub").join(&name);
-    fs::create_dir_all(&folder)?;
-    fs::write(folder.join("config"), format!("DISKS=( vda:1:/web.raw )\nBRIDGES=( {BRIDGE}:{MAC} )\n"))?;
+    let directory = tree.join("opt/sub").join(&name);
+    fs::create_dir_all(&directory)?;
+    fs::write(directory.join("config"), format!("DISKS=( vda:1:/web.raw )\nBRIDGES=( {BRIDGE}:{MAC} )\n"))?;
     fs::write(tree.join("steps"), STEPS)?;
 
     let mut shell = Command::new("unshare");
@@ -123,7 +123,7 @@ fn contents(host: &Host) -> Verdict {
 /// What the udev of Debian makes of two loop devices with the rule of the package.
 const ASK_UDEV: &str = "\
 cp $RULE $TREE/usr/lib/udev/rules.d/
-for folder in dev proc sys; do mount --rbind /$folder $TREE/$folder; done
+for directory in dev proc sys; do mount --rbind /$directory $TREE/$directory; done
 mount -t tmpfs run $TREE/run
 for device in $OURS $OTHER; do
     echo \"of $device:\"
@@ -138,7 +138,7 @@ fn udev(host: &Host) -> Verdict {
     let guest = boot(host, &name)?;
     let ours = format!("loop{}", guest.field("disks")[0]["loop_number"]);
     let debian = host.copy_of(Fixture::DebianBare)?;
-    let tree = host.folder().join("tree");
+    let tree = host.directory().join("tree");
     fs::create_dir(&tree)?;
     let tree = tree.to_string_lossy();
     // As anybody attaches one who wants to keep it.

@@ -1,4 +1,4 @@
-//! Trees and images in which something else stands in the place of a folder.
+//! Trees and images in which something else stands in the place of a directory.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,18 +11,18 @@ use subhost_tests::host::Host;
 
 pub(crate) const CASES: &[Case] = &[
     Case {
-        name: "a_tree_with_anything_in_the_place_of_its_folders_stays_in_itself",
+        name: "a_tree_with_anything_in_the_place_of_its_directories_stays_in_itself",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: tree,
     },
     Case {
-        name: "an_image_with_anything_in_the_place_of_its_folders_stays_in_itself",
+        name: "an_image_with_anything_in_the_place_of_its_directories_stays_in_itself",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: image,
     },
 ];
 
-/// Where something is mounted before the guest runs: there, only a folder will do.
+/// Where something is mounted before the guest runs: there, only a directory will do.
 const MOUNT_POINTS: [&str; 4] = ["dev", "proc", "sys", "run"];
 /// What else is used of a guest early.
 const OTHERS: [&str; 4] = ["tmp", "etc", "sbin", "bin"];
@@ -32,7 +32,7 @@ const KINDS: [&str; 8] = ["absolute", "relative", "far", "root", "magic", "file"
 
 /// Makes it, and gives it a description.
 fn put(host: &Host, kind: &str, canary: &Canary, place: &Path) -> std::io::Result<()> {
-    let absolute = canary.folder();
+    let absolute = canary.directory();
     let below_root = absolute.strip_prefix("/").map_err(std::io::Error::other)?;
     let path = place.to_string_lossy();
     match kind {
@@ -50,7 +50,7 @@ fn put(host: &Host, kind: &str, canary: &Canary, place: &Path) -> std::io::Resul
 /// Calls `job` with a tree of each kind; the tree is the same again after it.
 fn each(host: &Host, canary: &Canary, job: impl Fn(&Path, &str, &str) -> Verdict) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?;
-    let aside = host.folder().join("aside");
+    let aside = host.directory().join("aside");
     // A shell, whatever `bin` is.
     fs::copy(tree.join("bin/busybox"), tree.join("root/busybox"))?;
     for name in MOUNT_POINTS.into_iter().chain(OTHERS) {
@@ -73,9 +73,9 @@ fn tree(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
     // Guest root tries all places, too.
     let script = "b=/root/busybox; echo inside
-        for folder in dev proc sys run tmp etc sbin bin; do
-            $b cat /$folder/secret; echo hit >/$folder/hit; $b mkdir /$folder/made
-            $b mount -t tmpfs hit /$folder/inner
+        for directory in dev proc sys run tmp etc sbin bin; do
+            $b cat /$directory/secret; echo hit >/$directory/hit; $b mkdir /$directory/made
+            $b mount -t tmpfs hit /$directory/inner
         done 2>/dev/null
         true";
     each(host, &canary, |tree, name, kind| {

@@ -47,7 +47,7 @@ fn with_script(host: &Host, settings: &str, place: &str, text: &str) -> std::io:
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:1:{} )\n{settings}\n", image.display()))?;
-    fs::write(host.folder().join("script"), text)?;
+    fs::write(host.directory().join("script"), text)?;
     insert(host, &image, "script", place, 0o100_755)?;
     Ok(name)
 }
@@ -81,8 +81,8 @@ fn ends_early(host: &Host) -> Verdict {
     let last = format!("no disk, no service\nsubhostctl: error: boot {name}: it ended before it was ready\n");
     assert!(outcome.stderr.contains("its last output:\n") && outcome.stderr.ends_with(&last), "{outcome}");
     // By a signal that only the host can send.
-    let image = host.folder().join(Fixture::TinyMbr.file_name());
-    fs::write(host.folder().join("script"), format!("{end}sleep 1000\n"))?;
+    let image = host.directory().join(Fixture::TinyMbr.file_name());
+    fs::write(host.directory().join("script"), format!("{end}sleep 1000\n"))?;
     insert(host, &image, "script", "/etc/rc2.d/S50ends", 0o100_755)?;
     let boot = host.start(&["boot", &name, "--detach"])?;
     eventually("it runs", || Ok(host.guest(&name)?.is_some_and(|guest| guest.state() == "running")))?;

@@ -26,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
 
 /// A subhost with an image of its own and these lines in its configuration.
 fn configured(host: &Host, short: &str, lines: &str) -> io::Result<String> {
-    let (name, image) = (host.name(short), host.folder().join(short));
+    let (name, image) = (host.name(short), host.directory().join(short));
     fs::rename(host.copy_of(Fixture::TinyMbr)?, &image)?;
     host.config(&name, &format!("DISKS=( vda:1:{} )\n{lines}\n", image.display()))?;
     Ok(name)
@@ -150,7 +150,7 @@ fn safe(host: &Host) -> Verdict {
     let mut out = BufReader::new(guest.stdout.take().ok_or("no output")?);
     out.read_line(&mut line)?;
     assert_eq!(line, "ready\n");
-    let image = host.folder().join("tiny").display().to_string();
+    let image = host.directory().join("tiny").display().to_string();
     let commands: &[&[&str]] = &[
         &["list"],
         &["status", &name],
@@ -215,7 +215,7 @@ fn completion(host: &Host) -> Verdict {
     bridge(host)?;
     let (running, stopped) = (configured(host, "web1", "")?, configured(host, "web2", "")?);
     boot(host, &running)?;
-    let image = host.folder().join("web1").display().to_string();
+    let image = host.directory().join("web1").display().to_string();
     let root = host.root_dir().display().to_string();
     let script = r#"
         eval "$(subhostctl completions bash)"
@@ -223,11 +223,11 @@ fn completion(host: &Host) -> Verdict {
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_TYPE=9
         COMP_POINT=${#COMP_LINE}
         "${BASH_REMATCH[1]}" subhostctl "${@: -1}" "${@: -2:1}" && printf '%s\n' "${COMPREPLY[@]}""#;
-    let folder = program::path()?.parent().ok_or("no folder")?.display().to_string();
+    let directory = program::path()?.parent().ok_or("no directory")?.display().to_string();
     let offered = |words: &[&str]| {
         let mut bash = Command::new("bash");
         bash.args(["--norc", "-c", script, "bash", "subhostctl", "--root-dir", &root]).args(words);
-        bash.env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap_or_default()));
+        bash.env("PATH", format!("{directory}:{}", std::env::var("PATH").unwrap_or_default()));
         let outcome = program::run(bash, Duration::from_secs(20))?;
         assert_eq!((outcome.code, &*outcome.stderr), (0, ""), "{words:?}: {outcome}");
         Ok::<_, Box<dyn std::error::Error>>(outcome.stdout.lines().map(str::to_owned).collect::<Vec<_>>())

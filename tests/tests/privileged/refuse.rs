@@ -78,7 +78,10 @@ fn configurations(host: &Host) -> Verdict {
     let rows: &[(String, &[&str])] = &[
         ("DISKS=( vda:1:/nowhere/disk.raw )\n".into(), &["/nowhere/disk.raw", "No such file or directory"]),
         (format!("DISKS=( vda:7:{image} )\n"), &["7", "disk vda7"]),
-        (format!("DISKS=( vda:1:{} )\n", host.folder().display()), &[&*host.folder().to_string_lossy()]),
+        (
+            format!("DISKS=( vda:1:{} )\n", host.directory().display()),
+            &[&*host.directory().to_string_lossy()],
+        ),
         (format!("DISKS=( vda:one:{image} )\n"), &["config:1:", "one"]),
         ("DISKS=( vda )\n".into(), &["config:1:"]),
         ("BRIDGES=( br0:06:a7:dd:b4:02:f2 )\n".into(), &["DISKS"]),
@@ -125,7 +128,7 @@ fn in_use(host: &Host) -> Verdict {
     let guest = boot(host, &one)?;
     refused(host, &two, &[&*image.to_string_lossy(), "in use", &one])?;
     // A link to it is the same image.
-    let link = host.folder().join("link.raw");
+    let link = host.directory().join("link.raw");
     std::os::unix::fs::symlink(&image, &link)?;
     host.config(&two, &format!("DISKS=( vda:1:{} )\n", link.display()))?;
     refused(host, &two, &["in use", &one])?;
@@ -148,9 +151,9 @@ fn behind_a_loop(host: &Host) -> Verdict {
 }
 
 fn no_start_scripts(host: &Host) -> Verdict {
-    let tree = host.folder().join("tree");
-    for folder in ["sbin", "lib/systemd", "dev", "proc", "sys", "run", "etc"] {
-        fs::create_dir_all(tree.join(folder))?;
+    let tree = host.directory().join("tree");
+    for directory in ["sbin", "lib/systemd", "dev", "proc", "sys", "run", "etc"] {
+        fs::create_dir_all(tree.join(directory))?;
     }
     fs::write(tree.join("lib/systemd/systemd"), "not really")?;
     std::os::unix::fs::symlink("/lib/systemd/systemd", tree.join("sbin/init"))?;
@@ -161,7 +164,7 @@ fn no_start_scripts(host: &Host) -> Verdict {
 }
 
 fn ext4(host: &Host, file: &str, tree: &Path) -> std::io::Result<String> {
-    let image = host.folder().join(file).to_string_lossy().into_owned();
+    let image = host.directory().join(file).to_string_lossy().into_owned();
     let tree = tree.to_string_lossy();
     host.witness("mkfs.ext4", &["-q", "-F", "-E", "root_owner=0:0", "-d", &tree, &image, "8M"])?;
     Ok(image)
@@ -193,7 +196,7 @@ fn overwrite(file: &Path, at: u64, bytes: &[u8]) -> std::io::Result<()> {
 
 fn file_systems(host: &Host) -> Verdict {
     let name = host.name("tiny");
-    let empty = host.folder().join("empty.raw");
+    let empty = host.directory().join("empty.raw");
     fs::File::create(&empty)?.set_len(8 << 20)?;
     host.config(&name, &format!("DISKS=( vda:0:{} )\n", empty.display()))?;
     refused(host, &name, &[&*empty.to_string_lossy(), "file system"])?;
@@ -201,7 +204,7 @@ fn file_systems(host: &Host) -> Verdict {
     // A superblock of a file system that Linux has no longer.
     let known = fs::read_to_string("/proc/filesystems")?;
     assert!(!known.contains("reiserfs"), "this kernel still has reiserfs");
-    let reiser = host.folder().join("reiser.raw");
+    let reiser = host.directory().join("reiser.raw");
     fs::File::create(&reiser)?.set_len(8 << 20)?;
     overwrite(&reiser, (64 << 10) + 52, b"ReIsEr2Fs")?;
     host.config(&name, &format!("DISKS=( vda:0:{} )\n", reiser.display()))?;

@@ -70,7 +70,7 @@ fn digest(host: &Host, image: &Path) -> std::io::Result<String> {
 
 /// Gives an image another fstab.
 fn fstab(host: &Host, image: &Path, lines: &str) -> std::io::Result<()> {
-    fs::write(host.folder().join("fstab"), lines)?;
+    fs::write(host.directory().join("fstab"), lines)?;
     insert(host, image, "fstab", "/etc/fstab", 0o100_644)
 }
 
@@ -161,7 +161,7 @@ fn broken(host: &Host) -> Verdict {
 fn hostile(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyGpt)?;
     let canary = Canary::plant(host)?;
-    let place = text(canary.folder());
+    let place = text(canary.directory());
     debugfs(host, &image, &format!("symlink /away {place}"))?;
     debugfs(host, &image, &format!("symlink /etc/up ../../../../../..{place}"))?;
     for target in ["/away", "/away/inner", "/etc/up", "/../../../dev", "/proc/self/root", "/dev/shm", &place]
@@ -190,11 +190,11 @@ fn read_only(host: &Host) -> Verdict {
 }
 
 fn host_tools(host: &Host) -> Verdict {
-    let folder = host.folder().join("tree");
-    fs::create_dir_all(folder.join("etc"))?;
-    fs::write(folder.join("etc/fstab"), "/dev/vda / ext4\n")?;
-    let image = text(&host.ext4_of(&folder, "empty.ext4")?);
-    let seen = host.folder().join("seen");
+    let directory = host.directory().join("tree");
+    fs::create_dir_all(directory.join("etc"))?;
+    fs::write(directory.join("etc/fstab"), "/dev/vda / ext4\n")?;
+    let image = text(&host.ext4_of(&directory, "empty.ext4")?);
+    let seen = host.directory().join("seen");
     fs::write(&seen, "as it was")?;
     let outcome = host.subhostctl(&["rescue", &image, "--", "sh"])?;
     assert_eq!(outcome.code, 125, "{outcome}");
@@ -226,9 +226,9 @@ fn repairs(host: &Host) -> Verdict {
     case::nothing_left(host, &before)?;
     host.witness("e2fsck", &["-f", "-n", &path])?;
     // A file system that nothing repairs is said, and opened as it is.
-    let tree = host.folder().join("some");
+    let tree = host.directory().join("some");
     fs::create_dir(&tree)?;
-    let squashed = text(&host.folder().join("squashed"));
+    let squashed = text(&host.directory().join("squashed"));
     host.witness("mksquashfs", &[&text(&tree), &squashed, "-quiet", "-noappend"])?;
     let outcome =
         host.subhostctl(&["rescue", "--fsck", "--host-tools", &squashed, "--", "ls", "/run/rescue"])?;
@@ -252,7 +252,7 @@ fn refused(host: &Host) -> Verdict {
         assert!(outcome.stderr.contains("in use") && outcome.stderr.contains(holder), "{words:?}: {outcome}");
     }
     host.done(&["stop", &name])?;
-    let zeros = text(&host.folder().join("zeros"));
+    let zeros = text(&host.directory().join("zeros"));
     fs::File::create(&zeros)?.set_len(1 << 20)?;
     for (target, word) in [
         ("nobody", "nobody"),
@@ -269,30 +269,30 @@ fn refused(host: &Host) -> Verdict {
     Ok(())
 }
 
-/// Two nodes on one host: each has a folder of configurations; what `ssh` would reach is chosen by name.
+/// Two nodes on one host: each has a directory of configurations; what `ssh` would reach is chosen by name.
 fn runbook(host: &Host) -> Verdict {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rescue.md"))?;
     let blocks: Vec<&str> = page.split("```bash\n").skip(1).filter_map(|it| it.split("```").next()).collect();
     assert_eq!(page.matches("```").count(), 2 * blocks.len(), "a block is not run");
     assert!(blocks.len() >= 7, "{}", blocks.len());
     let image = host.copy_of(Fixture::TinyMbr)?;
-    let (name, folder) = (host.name("web"), text(host.folder()));
+    let (name, directory) = (host.name("web"), text(host.directory()));
     for node in ["left", "right"] {
-        let place = host.folder().join(node).join(&name);
+        let place = host.directory().join(node).join(&name);
         fs::create_dir_all(&place)?;
         fs::write(place.join("config"), format!("DISKS=( vda:1:{} )\n", image.display()))?;
     }
-    fs::write(host.folder().join("hostname"), "web\n")?;
+    fs::write(host.directory().join("hostname"), "web\n")?;
     insert(host, &image, "hostname", "/etc/hostname", 0o100_644)?;
     // As its end has left it.
     debugfs(host, &image, "set_inode_field /etc/hosts links_count 7")?;
     let program = program::path()?;
     let mut script = format!(
         "set -euo pipefail\nssh() {{ local node=$1; shift; \
-         if [ \"$1\" = subhostctl ]; then shift; {} --root-dir {folder}/$node \"$@\"; \
+         if [ \"$1\" = subhostctl ]; then shift; {} --root-dir {directory}/$node \"$@\"; \
          else \"${{@//\\/opt\\/sub/{}/$node}}\"; fi; }}\n",
         program.display(),
-        folder.replace('/', "\\/")
+        directory.replace('/', "\\/")
     );
     for block in blocks {
         script.push_str(
@@ -313,7 +313,7 @@ fn runbook(host: &Host) -> Verdict {
 
 /// On a host that has version 1 alone, and on one that has none.
 fn old_cgroups(host: &Host) -> Verdict {
-    let (name, image) = (host.name("old"), text(&host.folder().join("old.raw")));
+    let (name, image) = (host.name("old"), text(&host.directory().join("old.raw")));
     let create = ["create", &name, "--image", &image, "--size", "32M", "--tar", &archive(host)?];
     host.done(&create)?;
     for (kinds, size) in [("cgroup2", "40M"), ("cgroup2?", "30M")] {

@@ -54,7 +54,7 @@ fn made(
     filesystem: &str,
 ) -> std::io::Result<(String, PathBuf)> {
     let archive = archive(host)?;
-    let (name, image) = (host.name(short), host.folder().join(format!("{short}.raw")));
+    let (name, image) = (host.name(short), host.directory().join(format!("{short}.raw")));
     let words =
         ["create", &name, "--image", &text(&image), "--size", size, "--table", table, "--tar", &archive];
     host.done(&[&words[..], &["--filesystem", filesystem]].concat())?;
@@ -172,7 +172,7 @@ fn steps(host: &Host) -> Verdict {
 /// Killed at some of all its calls: it boots, and the same command brings it to its end.
 fn at_any_call(host: &Host) -> Verdict {
     let (name, image) = made(host, "kill", "40M", "gpt", "ext4")?;
-    let (path, copy) = (text(&image), text(&host.folder().join("copy.raw")));
+    let (path, copy) = (text(&image), text(&host.directory().join("copy.raw")));
     host.witness("cp", &["--sparse=always", &path, &copy])?;
     let mut sizes = Vec::new();
     for (size, low, high) in [("80M", 60, 80), ("24M", 12, 24)] {
@@ -209,7 +209,7 @@ fn at_any_call(host: &Host) -> Verdict {
 /// Row A2 of docs/security.md.
 fn jail(host: &Host) -> Verdict {
     // 2 GiB of inode tables to read.
-    let image = host.folder().join("large.raw");
+    let image = host.directory().join("large.raw");
     fs::File::create(&image)?.set_len(16 << 30)?;
     let features = "^metadata_csum,^uninit_bg,^resize_inode";
     let path = text(&image);
@@ -262,7 +262,7 @@ fn jail(host: &Host) -> Verdict {
 fn copied(host: &Host) -> Verdict {
     fs::create_dir(host.subhost_dir())?;
     // 50 MiB of inode tables to read.
-    let large = text(&host.folder().join("large.raw"));
+    let large = text(&host.directory().join("large.raw"));
     fs::File::create(&large)?.set_len(512 << 20)?;
     host.witness("mkfs.ext4", &["-q", "-F", "-N", "200000", "-E", "lazy_itable_init=1", &large])?;
     let sum = |path: &str| host.witness("sha256sum", &[path]);
@@ -289,7 +289,7 @@ fn copied(host: &Host) -> Verdict {
     let path = text(&image);
     host.witness("chown", &["7:8", &path])?;
     host.witness("chmod", &["640", &path])?;
-    let link = text(&host.folder().join("link"));
+    let link = text(&host.directory().join("link"));
     std::os::unix::fs::symlink(&image, &link)?;
     let old = fs::metadata(&image)?.ino();
     host.done(&["resize", &link, "30M"])?;
@@ -298,7 +298,7 @@ fn copied(host: &Host) -> Verdict {
     assert!(meta.ino() != old && fs::symlink_metadata(&link)?.is_symlink());
     assert!(boots(host, &name)? <= 30);
     // Other names would not follow.
-    let other = text(&host.folder().join("other.raw"));
+    let other = text(&host.directory().join("other.raw"));
     fs::hard_link(&image, &other)?;
     let outcome = host.subhostctl(&["resize", &path, "24M"])?;
     assert!(outcome.code == 2 && outcome.stderr.contains("--in-place"), "{outcome}");
@@ -307,7 +307,7 @@ fn copied(host: &Host) -> Verdict {
     assert!(boots(host, &name)? <= 24);
 
     // Where there is no room.
-    let small = host.folder().join("small");
+    let small = host.directory().join("small");
     fs::create_dir(&small)?;
     host.witness("mount", &["-t", "tmpfs", "-o", "size=60m", "tmpfs", &text(&small)])?;
     let (image, path) = (small.join("a.raw"), text(&small.join("a.raw")));
@@ -332,13 +332,13 @@ fn refused(host: &Host) -> Verdict {
     let logical = text(&host.copy_of(Fixture::TinyLogical)?);
     let gpt = host.copy_of(Fixture::TinyGpt)?;
     let (name, image) = made(host, "tiny", "40M", "mbr", "ext4")?;
-    let full = host.folder().join("full");
+    let full = host.directory().join("full");
     fs::create_dir(&full)?;
     fs::write(full.join("file"), vec![7; 12 << 20])?;
     let full = text(&host.ext4_of(&full, "full.ext4")?);
-    let zeros = text(&host.folder().join("zeros"));
+    let zeros = text(&host.directory().join("zeros"));
     fs::File::create(&zeros)?.set_len(8 << 20)?;
-    let damaged = text(&host.folder().join("damaged.raw"));
+    let damaged = text(&host.directory().join("damaged.raw"));
     fs::copy(&gpt, &damaged)?;
     host.witness(
         "dd",
@@ -359,7 +359,7 @@ fn refused(host: &Host) -> Verdict {
     same(&damaged, &["resize", &damaged, "40M"], 2, "damaged")?;
     same(&gpt, &["resize", &gpt, "5M"], 2, "begins behind")?;
     same(&zeros, &["resize", &zeros, "40M"], 2, "no file system")?;
-    same(&gpt, &["resize", &gpt, "40"], 2, "no size")?;
+    same(&gpt, &["resize", &gpt, "40"], 2, "is not a size")?;
     same(&gpt, &["resize", "nobody", "40M"], 2, "nobody")?;
     same(&full, &["resize", &full, "8M"], 1, "resize2fs")?;
     host.witness("e2fsck", &["-f", "-n", &full])?;

@@ -125,7 +125,7 @@ fn power_off(host: &Host) -> Verdict {
     let second = next_run(host, &name, &first)?;
     host.done(&["stop", &name])?;
     drop(second);
-    let image = host.folder().join(Fixture::TinyMbr.file_name());
+    let image = host.directory().join(Fixture::TinyMbr.file_name());
     host.config(&name, &format!("DISKS=( vda:1:{} )\nRESTART=on-failure\n", image.display()))?;
     let third = boot(host, &name)?;
     third.write_initctl(b"x")?;
@@ -137,8 +137,8 @@ fn power_off(host: &Host) -> Verdict {
 
 fn cannot(host: &Host) -> Verdict {
     let (name, guest) = tiny(host, "RESTART=on-failure")?;
-    let image = host.folder().join(Fixture::TinyMbr.file_name());
-    let away = host.folder().join("away.raw");
+    let image = host.directory().join(Fixture::TinyMbr.file_name());
+    let away = host.directory().join("away.raw");
     fs::rename(&image, &away)?;
     fail(&guest)?;
     // It is tried, fails, and is waited for again.

@@ -1,4 +1,4 @@
-//! `run`: one command in a fresh subhost, from an image, over the host's own files, or in a folder.
+//! `run`: one command in a fresh subhost, from an image, over the host's own files, or in a directory.
 
 use std::fs;
 use std::io::Read;
@@ -57,7 +57,7 @@ pub(crate) const CASES: &[Case] = &[
         body: linked,
     },
     Case {
-        name: "run_overlay_stays_in_its_folder_while_a_link_takes_the_place_of_one_in_it",
+        name: "run_overlay_stays_in_its_directory_while_a_link_takes_the_place_of_one_in_it",
         needs: &[Need::Program, Need::Made(Fixture::TinyTree)],
         body: exchanged,
     },
@@ -190,7 +190,7 @@ fn cable(host: &Host) -> Verdict {
 fn input(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let text = "line\n".repeat(50_000);
-    let file = host.folder().join("input");
+    let file = host.directory().join("input");
     fs::write(&file, &text)?;
     let mut command = host.command(&["run", "--disk", &format!("vda:1:{}", image.display()), "--", "cat"]);
     let output = command.stdin(fs::File::open(&file)?).output()?;
@@ -235,23 +235,23 @@ fn covered(host: &Host) -> Verdict {
     Ok(())
 }
 
-/// Writes `secret` to `path`, with this mode of the file, and of its folder.
-fn keep(path: &Path, folder_mode: u32, mode: u32) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder)?;
+/// Writes `secret` to `path`, with this mode of the file, and of its directory.
+fn keep(path: &Path, directory_mode: u32, mode: u32) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    fs::create_dir_all(directory)?;
     fs::write(path, "secret\n")?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(folder_mode))
+    fs::set_permissions(directory, fs::Permissions::from_mode(directory_mode))
 }
 
-/// A host in a folder, which is that of the test itself, so that its subhosts are in it.
+/// A host in a directory, which is that of the test itself, so that its subhosts are in it.
 fn linked(host: &Host) -> Verdict {
-    let at = host.folder();
+    let at = host.directory();
     host.witness(
         "cp",
         &["-a", &format!("{}/.", Fixture::TinyTree.path()?.display()), &at.to_string_lossy()],
     )?;
-    for (path, folder_mode, mode) in [
+    for (path, directory_mode, mode) in [
         ("root/key", 0o755, 0o644),
         ("etc/shadow", 0o755, 0o640),
         ("etc/ssh/key", 0o755, 0o600),
@@ -261,7 +261,7 @@ fn linked(host: &Host) -> Verdict {
         ("data/loose", 0o755, 0o600),
         ("sub/guest/key", 0o755, 0o644),
     ] {
-        keep(&at.join(path), folder_mode, mode)?;
+        keep(&at.join(path), directory_mode, mode)?;
     }
     fs::create_dir_all(at.join("var/lib"))?;
     for (target, link) in [
@@ -275,7 +275,7 @@ fn linked(host: &Host) -> Verdict {
         ("..", "var/up"),
         ("/", "srv"),
     ] {
-        // Some are folders of the guest that this is made of.
+        // Some are directories of the guest that this is made of.
         let _ = fs::remove_dir_all(at.join(link));
         symlink(target, at.join(link))?;
     }
@@ -284,7 +284,7 @@ fn linked(host: &Host) -> Verdict {
     let run = |script: &str| host.subhostctl(&["run", "--overlay", &overlay, "--", "sh", "-c", script]);
     let outcome = run("grep -rl secret /root /etc /data /home/ /var/log/ /sub; cat /home/public")?;
     assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "public\n"), "{outcome}");
-    // Folders that are empty are there, as their owners left them; those on the way to them are as they were.
+    // Directories that are empty are there, as their owners left them; those on the way to them are as they were.
     let outcome = run("stat -c '%n %a %u %F' /home/ann /data/log /sub; ls -A /home/ann /sub | grep -v :")?;
     let shown = "/home/ann 700 0 directory\n/data/log 2755 0 directory\n/sub 755 0 directory\n\n";
     assert_eq!(outcome.stdout, shown, "{outcome}");
@@ -296,7 +296,7 @@ fn linked(host: &Host) -> Verdict {
 
 fn exchanged(host: &Host) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?;
-    let canary = host.folder().join("canary");
+    let canary = host.directory().join("canary");
     keep(&canary.join("ann/key"), 0o700, 0o644)?;
     keep(&tree.join("home/bob/key"), 0o700, 0o644)?;
     // Inside of the tree it leads nowhere.

@@ -43,7 +43,7 @@ fn shared(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     host.witness("mount", &["--make-rshared", "/"])?;
     // One that is there before the guest, and one that comes when it runs.
-    let others = ["before", "after"].map(|name| (name, host.folder().join(name)));
+    let others = ["before", "after"].map(|name| (name, host.directory().join(name)));
     let rest = Snapshot::take(&host.scope())?;
     let images = others.each_ref().map(|(name, _)| host.ext4_of(&tree, &format!("{name}.ext4")));
     let [first, second] = images;

@@ -90,7 +90,7 @@ fn on_the_way(host: &Host) -> Verdict {
     assert!((fs::read(&ours)?, fs::metadata(&ours)?.mtime()) == before, "our program has changed");
     canary.unharmed()?;
 
-    // The witness: a program of the host that joins without care, and a folder that it brings along.
+    // The witness: a program of the host that joins without care, and a directory that it brings along.
     let guest = Scripted::start(host, &tree, SPY)?;
     let init = guest.guest(host)?.init_pid().to_string();
     let mut careless = Command::new("nsenter");
@@ -111,10 +111,10 @@ fn on_the_way(host: &Host) -> Verdict {
 fn descriptors(host: &Host) -> Verdict {
     let tree = host.copy_of(Fixture::TinyTree)?;
     let path = tree.to_string_lossy().into_owned();
-    let folder = fs::File::open("/")?;
-    let leaked = rustix::io::fcntl_setfd(&folder, rustix::io::FdFlags::empty());
+    let directory = fs::File::open("/")?;
+    let leaked = rustix::io::fcntl_setfd(&directory, rustix::io::FdFlags::empty());
     leaked?;
-    // The shell's own numbers: a glob needs one for the folder, which is closed by the time that they are shown.
+    // The shell's own numbers: a glob needs one for the directory, which is closed by the time that they are shown.
     let script = "for fd in /proc/self/fd/*; do [ -e $fd ] || [ -L $fd ] && echo ${fd##*/} $(readlink $fd); done; \
         echo cwd $(readlink /proc/self/cwd) root $(readlink /proc/self/root)";
     let numbers = |said: &str| -> BTreeSet<String> {
@@ -131,7 +131,7 @@ fn descriptors(host: &Host) -> Verdict {
         assert!(outcome.stdout.ends_with("cwd / root /\n"), "{outcome}");
     }
     guest.finish(host)?;
-    drop(folder);
+    drop(directory);
 
     // PID 1 has the socket to its supervisor and the console, too.
     let image = host.ext4_of(&tree, "root.ext4")?;
@@ -167,7 +167,7 @@ fn directories(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
     let tree = host.copy_of(Fixture::TinyTree)?;
     let guest = Scripted::start(host, &tree, "")?;
-    let secret = format!("{}/secret", canary.folder().display());
+    let secret = format!("{}/secret", canary.directory().display());
     let look = format!(
         "for up in . .. ../../../../../../../..; do cat $up/{secret}; cat $up/secret; done 2>/dev/null; pwd -P"
     );
@@ -178,7 +178,7 @@ fn directories(host: &Host) -> Verdict {
     {
         places.push(place.to_owned());
     }
-    places.push(canary.folder().display().to_string());
+    places.push(canary.directory().display().to_string());
     for place in places {
         let outcome = guest.exec(host, &["-w", &place, "--", "sh", "-c", &look])?;
         assert!(!canary.is_told_in(&outcome.stdout), "{place}: {outcome}");

@@ -76,7 +76,7 @@ fn going_down(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
-    std::fs::write(host.folder().join("K99slow"), "#!/bin/sh\necho slow >>/var/log/boot\nsleep 1\n")?;
+    std::fs::write(host.directory().join("K99slow"), "#!/bin/sh\necho slow >>/var/log/boot\nsleep 1\n")?;
     insert(host, &image, "K99slow", "/etc/rc6.d/K99slow", 0o100_755)?;
     let guest = boot(host, &name)?;
     guest.signal_init(rustix::process::Signal::INT)?;
@@ -118,7 +118,7 @@ fn between_two_runs(host: &Host) -> Verdict {
 fn stop_all(host: &Host) -> Verdict {
     let (one, _) = booted(host)?;
     let other = host.name("other");
-    let image = host.folder().join("other.raw");
+    let image = host.directory().join("other.raw");
     std::fs::copy(host.copy_of(Fixture::TinyMbr)?, &image)?;
     host.config(&other, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
     boot(host, &other)?;
@@ -137,7 +137,7 @@ fn kill_at_once(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
-    std::fs::write(host.folder().join("K99late"), "#!/bin/sh\necho late >>/var/log/boot\n")?;
+    std::fs::write(host.directory().join("K99late"), "#!/bin/sh\necho late >>/var/log/boot\n")?;
     insert(host, &image, "K99late", "/etc/rc0.d/K99late", 0o100_755)?;
     let log = format!("{name}:/var/log/boot");
 

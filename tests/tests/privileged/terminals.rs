@@ -84,7 +84,7 @@ fn passed_on(host: &Host) -> Verdict {
 fn replaced(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
     let guest = Scripted::start(host, &tree(host)?, "")?;
-    let secret = canary.folder().join("secret").display().to_string();
+    let secret = canary.directory().join("secret").display().to_string();
     let shell = "sh -c 'test -t 0 && test -t 1 && echo three; stat -Lc \"%t %F\" /proc/self/fd/0'";
     for kind in [
         format!("ln -s {secret} /dev/pts/ptmx; ln -s {secret} /dev/pts/0"),

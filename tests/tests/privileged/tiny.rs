@@ -96,7 +96,10 @@ fn foreground(host: &Host) -> Verdict {
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
     // The console is where rc says that it has come to its end.
-    std::fs::write(host.folder().join("S99hello"), "#!/bin/sh\necho hello from the console\nkill -USR2 1\n")?;
+    std::fs::write(
+        host.directory().join("S99hello"),
+        "#!/bin/sh\necho hello from the console\nkill -USR2 1\n",
+    )?;
     insert(host, &image, "S99hello", "/etc/rc2.d/S99hello", 0o100_755)?;
     let outcome = host.start(&["boot", &name])?.finish(PATIENCE)?;
     assert_eq!(outcome.code, 0, "{outcome}");
@@ -135,7 +138,7 @@ fn two_disks(host: &Host) -> Verdict {
     let path = image.display();
     host.config(&name, &format!("DISKS=( vda:1:{path} vdb:2:{path} )\n"))?;
     let fstab = "/dev/vda1 / ext4 errors=remount-ro 0 1\n/dev/vdb2 /mnt ext4 defaults 0 2\n";
-    std::fs::write(host.folder().join("fstab"), fstab)?;
+    std::fs::write(host.directory().join("fstab"), fstab)?;
     insert(host, &image, "fstab", "/etc/fstab", 0o100_644)?;
     let guest = boot(host, &name)?;
     assert_eq!(host.done(&["enter", &name, "--", "cat", "/mnt/hello"])?, "a data partition\n");
@@ -166,7 +169,7 @@ fn stop(host: &Host) -> Verdict {
 fn two_guests(host: &Host) -> Verdict {
     bridge(host)?;
     let image = host.copy_of(Fixture::TinyMbr)?;
-    let other = host.folder().join("other.raw");
+    let other = host.directory().join("other.raw");
     std::fs::copy(&image, &other)?;
     let (one, two) = (host.name("one"), host.name("two"));
     host.two_lines(&one, 1, &image, BRIDGE, MAC)?;
@@ -183,7 +186,7 @@ fn two_guests(host: &Host) -> Verdict {
     Ok(())
 }
 
-/// Puts a file of the host's folder into the first partition, or over the one that is there.
+/// Puts a file of the host's directory into the first partition, or over the one that is there.
 pub(crate) fn insert(
     host: &Host,
     image: &std::path::Path,
@@ -192,7 +195,7 @@ pub(crate) fn insert(
     mode: u32,
 ) -> std::io::Result<()> {
     let place = format!("{}?offset=1048576", image.display());
-    let source = host.folder().join(file);
+    let source = host.directory().join(file);
     // That there was none is no error to debugfs.
     host.witness("debugfs", &["-w", "-R", &format!("rm {path}"), &place])?;
     host.witness("debugfs", &["-w", "-R", &format!("write {} {path}", source.display()), &place])?;
@@ -220,7 +223,7 @@ fn pretend_boot(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
-    let link = host.folder().join("pretend-boot");
+    let link = host.directory().join("pretend-boot");
     std::os::unix::fs::symlink(host.command(&[]).get_program(), &link)?;
     // It starts itself once more, in the background, by that name.
     let mut command = std::process::Command::new(&link);
@@ -236,7 +239,7 @@ fn detached(host: &Host) -> Verdict {
     let image = host.copy_of(Fixture::TinyMbr)?;
     let name = host.name("tiny");
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
-    let lock = host.folder().join("lock");
+    let lock = host.directory().join("lock");
     let boot = host.command(&["boot", "--detach", "--", &name]);
     let words: Vec<_> = std::iter::once(boot.get_program())
         .chain(boot.get_args())

@@ -25,7 +25,7 @@ fn text_of(svg: &str) -> String {
     behind.map(|(_, text)| text.trim_end_matches('\n').replace('\u{a0}', " ")).collect()
 }
 
-/// Beside the leak check: the log is not below a folder that it looks at.
+/// Beside the leak check: the log is not below a directory that it looks at.
 fn is_gone(name: &str) {
     assert!(!Path::new("/run/subhost/tour").exists());
     assert!(!Path::new("/var/log/subhost").join(format!("{name}.log")).exists());

@@ -59,7 +59,7 @@ fn initctl(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
     let tree = host.copy_of(Fixture::TinyTree)?;
     let name = host.name("tiny");
-    let secret = canary.folder().join("secret").display().to_string();
+    let secret = canary.directory().join("secret").display().to_string();
     for (kind, make) in [
         ("a link", format!("ln -s {secret} /run/initctl")),
         ("a link to a device", "ln -s /dev/null /run/initctl".to_owned()),
@@ -67,7 +67,7 @@ fn initctl(host: &Host) -> Verdict {
         ("a FIFO that nobody reads", "mkfifo /run/initctl".to_owned()),
         ("a FIFO that is full", FULL.to_owned()),
         ("a device", "touch /run/initctl; mount --bind /dev/zero /run/initctl".to_owned()),
-        ("a folder", "mkdir /run/initctl".to_owned()),
+        ("a directory", "mkdir /run/initctl".to_owned()),
     ] {
         let image = host.ext4_of(&tree, "root.ext4")?;
         host.config(&name, &format!("DISKS=( vda:0:{} )\nNESTING=yes\n", image.display()))?;
@@ -114,9 +114,9 @@ fn untouched(host: &Host) -> Verdict {
     for name in ["subhost-init", "sbin/subhost-init", "usr/lib/subhost", "init", "run/initctl", "dev/console"]
     {
         let place = tree.join(name);
-        fs::create_dir_all(place.parent().ok_or("it has no folder")?)?;
+        fs::create_dir_all(place.parent().ok_or("it has no directory")?)?;
         let _ = fs::remove_file(&place);
-        symlink(canary.folder().join(if name.ends_with("init") { "secret" } else { "inner" }), &place)?;
+        symlink(canary.directory().join(if name.ends_with("init") { "secret" } else { "inner" }), &place)?;
     }
     let before = facts(&tree)?;
     let outcome = run("readlink /proc/1/exe; cat /proc/1/exe >/dev/null && echo read; echo x >>/proc/1/exe")?;
@@ -191,7 +191,7 @@ fn covered_proc(host: &Host) -> Verdict {
     };
     let before = said(&[])?;
     assert!(before.code == 0 && before.stdout.contains("CapBnd"), "{before}");
-    let secret = canary.folder().join("secret").display().to_string();
+    let secret = canary.directory().join("secret").display().to_string();
     for cover in [
         "mount -t tmpfs over /proc".to_owned(),
         format!(
@@ -330,7 +330,7 @@ fn shown(host: &Host) -> Verdict {
         &["status", &name, "--json"],
         &["mounts"],
         &["mounts", "--json"],
-        &["mounts", &host.folder().to_string_lossy()],
+        &["mounts", &host.directory().to_string_lossy()],
         &["enter", &name, "--", &missing],
         &["exec", &name, "-w", &missing, "--", "true"],
         &["exec", &name, &format!("--user={missing}"), "--", "true"],

@@ -33,10 +33,10 @@ pub(crate) const CASES: &[Case] = &[
 /// Row A1 of docs/security.md.
 fn hostile(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
-    let place = text(canary.folder());
+    let place = text(canary.directory());
     let archive = Archive::default()
-        .folder("./")
-        .folder(&format!("{place}/inner"))
+        .directory("./")
+        .directory(&format!("{place}/inner"))
         .entry(kind::FILE, 0o4755, "/absolute", "", b"inside")
         .symlink("away", &place)
         .file("away/secret", "overwritten")
@@ -49,12 +49,12 @@ fn hostile(host: &Host) -> Verdict {
         .file("fifo", "a file in its place")
         .entry(kind::LINK, 0o644, "hard", "absolute", b"")
         .entry(kind::LINK, 0o644, "link-of-link", "away", b"")
-        .folder("proc/self/root")
+        .directory("proc/self/root")
         .symlink("self", "/proc/self/root")
         .file("self/escaped", "overwritten")
         .symlink("loop", "loop2/x")
         .hole("hole", 1 << 32);
-    let (file, name) = (host.folder().join("hostile.tar"), host.name("web"));
+    let (file, name) = (host.directory().join("hostile.tar"), host.name("web"));
     fs::write(&file, archive.finish())?;
     host.done(&["create", &name, "--tar", &text(&file)])?;
     canary.unharmed()?;
@@ -80,16 +80,16 @@ fn hostile(host: &Host) -> Verdict {
 
 fn outside(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
-    let place = text(canary.folder());
+    let place = text(canary.directory());
     let up = format!("../../../../../../../..{place}");
     fs::create_dir(host.subhost_dir())?;
     let before = names(host)?;
-    let (file, name) = (host.folder().join("outside.tar"), host.name("web"));
-    let image = text(&host.folder().join("new.raw"));
+    let (file, name) = (host.directory().join("outside.tar"), host.name("web"));
+    let image = text(&host.directory().join("new.raw"));
     for (archive, word) in [
         (Archive::default().file(&format!("{up}/new"), "x"), "out of the tree"),
         (Archive::default().file("a/../../x", "x"), "out of the tree"),
-        (Archive::default().folder(".."), "out of the tree"),
+        (Archive::default().directory(".."), "out of the tree"),
         (
             Archive::default().entry(kind::LINK, 0o644, "hard", &format!("{up}/secret"), b""),
             "out of the tree",
@@ -138,18 +138,18 @@ fn outside(host: &Host) -> Verdict {
 /// An image in OCI's layout that is being made.
 struct Oci<'a> {
     host: &'a Host,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl<'a> Oci<'a> {
     fn new(host: &'a Host, name: &str) -> std::io::Result<Oci<'a>> {
-        let folder = host.folder().join(name);
-        fs::create_dir_all(folder.join("blobs/sha256"))?;
-        Ok(Oci { host, folder })
+        let directory = host.directory().join(name);
+        fs::create_dir_all(directory.join("blobs/sha256"))?;
+        Ok(Oci { host, directory })
     }
 
     fn sum(&self, bytes: &[u8]) -> std::io::Result<String> {
-        let file = self.folder.join("blob");
+        let file = self.directory.join("blob");
         fs::write(&file, bytes)?;
         let sum = self.host.witness("sha256sum", &[&text(&file)])?;
         Ok(sum.split(' ').next().unwrap_or_default().to_owned())
@@ -158,7 +158,7 @@ impl<'a> Oci<'a> {
     /// Adds a blob, and gives its descriptor.
     fn blob(&self, kind: &str, bytes: &[u8]) -> std::io::Result<String> {
         let sum = self.sum(bytes)?;
-        fs::rename(self.folder.join("blob"), self.folder.join("blobs/sha256").join(&sum))?;
+        fs::rename(self.directory.join("blob"), self.directory.join("blobs/sha256").join(&sum))?;
         Ok(format!(
             r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"sha256:{sum}","size":{}}}"#,
             bytes.len()
@@ -172,7 +172,7 @@ impl<'a> Oci<'a> {
             ids.push(format!("\"sha256:{}\"", self.sum(layer)?));
             let mut bytes = layer.clone();
             if number % 2 == 1 {
-                let file = text(&self.folder.join("layer"));
+                let file = text(&self.directory.join("layer"));
                 fs::write(&file, layer)?;
                 self.host.witness("gzip", &["-n", &file])?;
                 bytes = fs::read(format!("{file}.gz"))?;
@@ -187,26 +187,26 @@ impl<'a> Oci<'a> {
     fn manifest(&self, config: &str, layers: &str) -> Verdict {
         let manifest = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#);
         let manifest = self.blob("manifest.v1+json", manifest.as_bytes())?;
-        Ok(fs::write(self.folder.join("index.json"), format!(r#"{{"manifests":[{manifest}]}}"#))?)
+        Ok(fs::write(self.directory.join("index.json"), format!(r#"{{"manifests":[{manifest}]}}"#))?)
     }
 }
 
 fn layers(host: &Host) -> Verdict {
     let canary = Canary::plant(host)?;
-    let place = text(canary.folder());
+    let place = text(canary.directory());
     let oci = Oci::new(host, "oci")?;
     let below = Archive::default()
         .file("gone", "x")
         .file("stays", "below")
-        .folder("dir")
+        .directory("dir")
         .file("dir/hidden", "x")
-        .folder("dir/kept")
+        .directory("dir/kept")
         .file("dir/kept/hidden", "x")
-        .folder("tree")
+        .directory("tree")
         .file("tree/deep", "x")
         .file("was-file", "x")
-        .folder("was-folder")
-        .file("was-folder/x", "x")
+        .directory("was-directory")
+        .file("was-directory/x", "x")
         .symlink("away", &place);
     let above = Archive::default()
         .file(".wh.gone", "")
@@ -214,8 +214,8 @@ fn layers(host: &Host) -> Verdict {
         .file("dir/.wh..wh..opq", "")
         .file("dir/new", "new")
         .file(".wh.tree", "")
-        .folder("was-file")
-        .file("was-folder", "now a file")
+        .directory("was-file")
+        .file("was-directory", "now a file")
         // Neither through a link nor upwards is anything of the host hidden.
         .file("away/.wh.secret", "")
         .file("away/.wh..wh..opq", "")
@@ -223,7 +223,7 @@ fn layers(host: &Host) -> Verdict {
     let third = Archive::default().file("gone", "again").file(".wh.nothing", "").file("third", "x");
     oci.image(&[below.finish(), above.finish(), third.finish()])?;
     let name = host.name("oci");
-    host.done(&["create", &name, "--oci", &text(&oci.folder)])?;
+    host.done(&["create", &name, "--oci", &text(&oci.directory)])?;
     canary.unharmed()?;
     let root = host.subhost_dir().join(&name).join("root");
     let found = host.witness("find", &[&text(&root), "-mindepth", "1", "-printf", "%P %y\n"])?;
@@ -244,8 +244,8 @@ fn layers(host: &Host) -> Verdict {
             "gone f",
             "stays f",
             "third f",
+            "was-directory f",
             "was-file d",
-            "was-folder f",
         ]
     );
     assert_eq!(fs::read_to_string(root.join("gone"))?, "again");
@@ -255,7 +255,7 @@ fn layers(host: &Host) -> Verdict {
             Archive::default().file("a/x", "x").finish(),
             Archive::default().file(name, "").finish(),
         ])?;
-        let outcome = host.subhostctl(&["create", &host.name("x"), "--oci", &text(&oci.folder)])?;
+        let outcome = host.subhostctl(&["create", &host.name("x"), "--oci", &text(&oci.directory)])?;
         assert!(outcome.code == 1 && outcome.stderr.contains("hides nothing"), "{name}: {outcome}");
     }
     Ok(())
@@ -273,24 +273,24 @@ fn oci(host: &Host) -> Verdict {
     };
     let good = Oci::new(host, "good")?;
     good.image(&layer())?;
-    let fails = |folder: &Path, word: &str| -> Verdict {
-        let outcome = host.subhostctl(&["create", &name, "--oci", &text(folder)])?;
+    let fails = |directory: &Path, word: &str| -> Verdict {
+        let outcome = host.subhostctl(&["create", &name, "--oci", &text(directory)])?;
         assert!(outcome.code == 1 && outcome.stderr.contains(word), "{word}: {outcome}");
         assert_eq!(fs::read_dir(host.subhost_dir())?.count(), 0, "{word}");
         Ok(())
     };
     // One byte of each blob, in its turn.
-    for entry in fs::read_dir(good.folder.join("blobs/sha256"))? {
+    for entry in fs::read_dir(good.directory.join("blobs/sha256"))? {
         let path = entry?.path();
         let mut bytes = fs::read(&path)?;
         let at = bytes.len() / 2;
         bytes[at] ^= 1;
         fs::write(&path, &bytes)?;
-        fails(&good.folder, "what it holds has sha256:")?;
+        fails(&good.directory, "what it holds has sha256:")?;
         bytes[at] ^= 1;
         fs::write(&path, &bytes)?;
         fs::write(&path, &bytes[1..])?;
-        fails(&good.folder, "bytes, not")?;
+        fails(&good.directory, "bytes, not")?;
         fs::write(&path, &bytes)?;
     }
     // A layer that is what its digest says, but not what was unpacked of the image when it was made.
@@ -298,27 +298,27 @@ fn oci(host: &Host) -> Verdict {
     let config = format!(r#"{{"rootfs":{{"diff_ids":["sha256:{}"]}}}}"#, "0".repeat(64));
     let blob = lying.blob("layer.v1.tar", &layer()[0])?;
     lying.manifest(&lying.blob("config.v1+json", config.as_bytes())?, &blob)?;
-    fails(&lying.folder, "what it holds has sha256:")?;
+    fails(&lying.directory, "what it holds has sha256:")?;
     // Digests that are paths.
-    let secret = text(&canary.folder().join("secret"));
+    let secret = text(&canary.directory().join("secret"));
     for digest in
         [&*format!("sha256:../../../../../..{secret}"), &*format!("../../../..{secret}"), "sha256:", "md5:00"]
     {
         let descriptor = format!(r#"{{"mediaType":"x","digest":"{digest}","size":24}}"#);
-        fs::write(lying.folder.join("index.json"), format!(r#"{{"manifests":[{descriptor}]}}"#))?;
-        fails(&lying.folder, "no SHA-256 digest")?;
+        fs::write(lying.directory.join("index.json"), format!(r#"{{"manifests":[{descriptor}]}}"#))?;
+        fails(&lying.directory, "no SHA-256 digest")?;
     }
     // A blob that is a link to a file of the host.
     let leading = Oci::new(host, "leading")?;
     leading.image(&layer())?;
-    let sum = leading.sum(&fs::read(canary.folder().join("secret"))?)?;
-    fs::remove_file(leading.folder.join("blob"))?;
-    symlink(&secret, leading.folder.join("blobs/sha256").join(&sum))?;
+    let sum = leading.sum(&fs::read(canary.directory().join("secret"))?)?;
+    fs::remove_file(leading.directory.join("blob"))?;
+    symlink(&secret, leading.directory.join("blobs/sha256").join(&sum))?;
     let descriptor = format!(r#"{{"mediaType":"x","digest":"sha256:{sum}","size":24}}"#);
-    fs::write(leading.folder.join("index.json"), format!(r#"{{"manifests":[{descriptor}]}}"#))?;
-    fails(&leading.folder, "No such file")?;
+    fs::write(leading.directory.join("index.json"), format!(r#"{{"manifests":[{descriptor}]}}"#))?;
+    fails(&leading.directory, "No such file")?;
     // An index that leads to itself cannot be made, but a long way can.
-    host.done(&["create", &name, "--oci", &text(&good.folder)])?;
+    host.done(&["create", &name, "--oci", &text(&good.directory)])?;
     assert_eq!(fs::read_to_string(host.subhost_dir().join(&name).join("root/file"))?, "content");
     Ok(())
 }

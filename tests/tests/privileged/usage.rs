@@ -316,7 +316,7 @@ fn commands_ended(host: &Host) -> Verdict {
     bridge(host)?;
     let started = Started::new(host, "fig", "")?.with_tree()?;
     let named = host.name("once");
-    let tree = started.folder().join("root").display().to_string();
+    let tree = started.directory().join("root").display().to_string();
     let burn = "i=0; while [ $i -lt 40000 ]; do i=$((i + 1)); done; cat /proc/$$/stat; exit 3";
     let words = ["--", "sh", "-c", burn];
     for (name, head) in [
@@ -348,7 +348,7 @@ fn top(host: &Host) -> Verdict {
     let program = program::path().map_err(io::Error::other)?;
     let refused = host.subhostctl(&["top"])?;
     assert!(refused.code == 2 && refused.stderr.contains("usage --watch"), "{refused}");
-    let shown = host.folder().join("shown");
+    let shown = host.directory().join("shown");
     // Once by a key, once by the key that is a signal elsewhere, once by a signal.
     for end in ["printf q", "printf '\\003'", "kill $(cat pid)"] {
         let line = format!(
@@ -360,13 +360,13 @@ fn top(host: &Host) -> Verdict {
             "cd $0 && rm -f shown && {{ until grep -q CPU shown; do sleep 0.05; done; {end}; sleep 1; }} 2>/dev/null | \
              script -qefc \"$1\" shown >/dev/null"
         );
-        let folder = host.folder().to_string_lossy().into_owned();
+        let directory = host.directory().to_string_lossy().into_owned();
         let mut script = Command::new("bash");
-        script.args(["-c", &typed, &folder, &line]);
+        script.args(["-c", &typed, &directory, &line]);
         program::run(script, crate::logs::PATIENCE)?;
         let (before, after) = (
-            fs::read_to_string(host.folder().join("before"))?,
-            fs::read_to_string(host.folder().join("after"))?,
+            fs::read_to_string(host.directory().join("before"))?,
+            fs::read_to_string(host.directory().join("after"))?,
         );
         assert_eq!(before, format!("{after}status=0\n"), "{end}");
         let text = fs::read_to_string(&shown)?;

@@ -23,40 +23,40 @@ pub(crate) const CASES: &[Case] = &[Case {
     body: by_ssh,
 }];
 
-/// An sshd of this host alone, with its keys in a folder.
+/// An sshd of this host alone, with its keys in a directory.
 fn sshd(host: &Host) -> Result<(Running, PathBuf)> {
-    let folder = host.folder().join("ssh");
-    fs::create_dir(&folder)?;
+    let directory = host.directory().join("ssh");
+    fs::create_dir(&directory)?;
     fs::create_dir_all("/run/sshd")?;
     for key in ["host", "client"] {
-        host.witness("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &text(&folder.join(key))])?;
+        host.witness("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &text(&directory.join(key))])?;
     }
-    let path = folder.display();
-    symlink(program::path()?, folder.join("subhostctl"))?;
+    let path = directory.display();
+    symlink(program::path()?, directory.join("subhostctl"))?;
     let config = format!(
         "Port 2222\nListenAddress 127.0.0.1\nHostKey {path}/host\nAuthorizedKeysFile {path}/client.pub\n\
          StrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nPidFile none\n\
          SetEnv PATH={path}:/usr/sbin:/usr/bin:/sbin:/bin\n"
     );
-    fs::write(folder.join("sshd_config"), config)?;
+    fs::write(directory.join("sshd_config"), config)?;
     // ssh reads no HOME, but the configuration of the system, which is this one here alone.
     let config = format!(
         "Host alpha beta\n HostName 127.0.0.1\n Port 2222\n IdentityFile {path}/client\n IdentitiesOnly yes\n \
          StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n\
          Host nobody\n HostName 127.0.0.1\n Port 2223\n"
     );
-    fs::write(folder.join("ssh_config"), config)?;
-    host.witness("mount", &["--bind", &text(&folder.join("ssh_config")), "/etc/ssh/ssh_config"])?;
+    fs::write(directory.join("ssh_config"), config)?;
+    host.witness("mount", &["--bind", &text(&directory.join("ssh_config")), "/etc/ssh/ssh_config"])?;
     let mut daemon = Command::new("/usr/sbin/sshd");
-    daemon.args(["-D", "-e", "-f", &text(&folder.join("sshd_config"))]);
+    daemon.args(["-D", "-e", "-f", &text(&directory.join("sshd_config"))]);
     let daemon = Running::start(daemon)?;
     eventually("sshd listens", || Ok(TcpStream::connect("127.0.0.1:2222").is_ok()))?;
-    Ok((daemon, folder))
+    Ok((daemon, directory))
 }
 
 fn by_ssh(host: &Host) -> Verdict {
-    let (mut daemon, folder) = sshd(host)?;
-    let store = host.folder().join("store");
+    let (mut daemon, directory) = sshd(host)?;
+    let store = host.directory().join("store");
     let mut vm = machine(host, &host.name("vm"))?;
     let hosts = ["--host", "root@alpha", "--host", "beta", "--local"];
     let place = text(&store);
@@ -84,7 +84,7 @@ fn by_ssh(host: &Host) -> Verdict {
 
     // Which host has what, for `go`; what is said of one that is not asked stays.
     let guest = Scripted::start(host, &host.copy_of(Fixture::TinyTree)?, "")?;
-    let inventory = text(&host.folder().join("inventory"));
+    let inventory = text(&host.directory().join("inventory"));
     fs::write(&inventory, "gamma: kept\nbeta: gone\n")?;
     let words = ["collect", "--count", "1", "--store", &*place, "--inventory", &*inventory];
     let outcome = host.subhostctl(&[&words[..], &hosts[..]].concat())?;
@@ -96,9 +96,9 @@ fn by_ssh(host: &Host) -> Verdict {
     guest.finish(host)?;
 
     // One that does not answer, or answers nonsense, is told, and the others go on.
-    fs::remove_file(folder.join("subhostctl"))?;
-    fs::write(folder.join("subhostctl"), "#!/bin/sh\necho '{\"rows\": 5}'\n")?;
-    fs::set_permissions(folder.join("subhostctl"), PermissionsExt::from_mode(0o755))?;
+    fs::remove_file(directory.join("subhostctl"))?;
+    fs::write(directory.join("subhostctl"), "#!/bin/sh\necho '{\"rows\": 5}'\n")?;
+    fs::set_permissions(directory.join("subhostctl"), PermissionsExt::from_mode(0o755))?;
     let words = [
         "collect",
         "--count",
@@ -113,7 +113,8 @@ fn by_ssh(host: &Host) -> Verdict {
     ];
     let outcome = host.subhostctl(&words)?;
     assert_eq!(outcome.code, 1, "{outcome}");
-    for what in ["take a sample of nobody: ssh: ", "take a sample of beta: what it has answered is no sample"]
+    for what in
+        ["take a sample of nobody: ssh: ", "take a sample of beta: what it has answered is not a sample"]
     {
         assert!(outcome.stderr.contains(what), "{outcome}");
     }

@@ -62,7 +62,7 @@ fn python(host: &Host, script: &str, args: &[&str]) -> Result<Value> {
 }
 
 fn reported(host: &Host) -> Verdict {
-    let store = host.folder().join("store");
+    let store = host.directory().join("store");
     let name = host.name("tiny");
     let image = host.copy_of(Fixture::TinyMbr)?;
     host.config(&name, &format!("DISKS=( vda:1:{} )\n", image.display()))?;
@@ -148,7 +148,7 @@ page.feed(sys.stdin.read())
 print(json.dumps([page.tags, page.texts, page.wrong]))";
 
 fn read_by_others(host: &Host) -> Verdict {
-    let store = host.folder().join("store");
+    let store = host.directory().join("store");
     let evil = host.name("=cmd|'/C calc'!A0,\"<script>alert(1)</script>\n");
     let mut vm = machine(host, &evil)?;
     for _ in 0..3 {
@@ -197,7 +197,7 @@ fn read_by_others(host: &Host) -> Verdict {
 }
 
 fn torn(host: &Host) -> Verdict {
-    let store = host.folder().join("store");
+    let store = host.directory().join("store");
     collect(host, &store)?;
     collect(host, &store)?;
     let file = store.join("usage.jsonl");
@@ -221,7 +221,7 @@ fn torn(host: &Host) -> Verdict {
 }
 
 fn locked(host: &Host) -> Verdict {
-    let store = host.folder().join("store");
+    let store = host.directory().join("store");
     collect(host, &store)?;
     let mut holder = Command::new("flock");
     holder.args([&text(&store), "sh", "-s"]);
@@ -266,7 +266,7 @@ fn locked(host: &Host) -> Verdict {
 }
 
 fn strangers(host: &Host) -> Verdict {
-    let store = host.folder().join("store");
+    let store = host.directory().join("store");
     let file = store.join("usage.jsonl");
     collect(host, &store)?;
     let refused = |why: &str| -> Result<()> {
@@ -285,17 +285,17 @@ fn strangers(host: &Host) -> Verdict {
     chown(&store, Some(1000), None)?;
     refused("is not of its user's alone")?;
     chown(&store, Some(0), None)?;
-    fs::hard_link(&file, host.folder().join("other"))?;
+    fs::hard_link(&file, host.directory().join("other"))?;
     refused("is not of its user's alone")?;
     fs::remove_file(&file)?;
-    symlink(host.folder().join("other"), &file)?;
+    symlink(host.directory().join("other"), &file)?;
     refused("usage.jsonl")?;
     fs::remove_file(&file)?;
     fs::create_dir(&file)?;
     refused("usage.jsonl")?;
     fs::remove_dir(&file)?;
     collect(host, &store)?;
-    let none = host.subhostctl(&["report", "--store", &text(&host.folder().join("none"))])?;
+    let none = host.subhostctl(&["report", "--store", &text(&host.directory().join("none"))])?;
     assert!(none.code == 2 && none.stderr.contains("subhostctl collect makes it"), "{none}");
     Ok(())
 }

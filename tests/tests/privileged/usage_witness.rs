@@ -77,7 +77,7 @@ pub(crate) fn machine(host: &Host, name: &str) -> Result<Shell> {
 
 /// The same, started by a command that takes a command.
 pub(crate) fn machine_in(host: &Host, name: &str, starter: &[&str]) -> Result<Shell> {
-    let program = host.folder().join("qemu-system-made-up");
+    let program = host.directory().join("qemu-system-made-up");
     if !program.exists() {
         fs::copy("/bin/bash", &program)?;
     }

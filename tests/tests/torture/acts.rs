@@ -56,7 +56,7 @@ impl<'a> Scene<'a> {
         let tree = if act.is_of_start() {
             host.subhost_dir().join(&name).join("root")
         } else {
-            host.folder().join("tree")
+            host.directory().join("tree")
         };
         fs::create_dir_all(&tree)?;
         let from = Fixture::TinyTree.path()?;

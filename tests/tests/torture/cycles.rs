@@ -69,7 +69,7 @@ fn boots(host: &Host) -> Verdict {
     config(host, &bystander, &image, &format!("EPHEMERAL=yes\nBRIDGES=( {BRIDGE}:{} )", mac()))?;
     host.done(&["boot", "--detach", &bystander])?;
     host.running(&bystander)?.wait_for_line("/var/log/boot", "rc 2 done", PATIENCE)?;
-    let own = host.folder().join("own.raw");
+    let own = host.directory().join("own.raw");
     fs::copy(&image, &own)?;
     config(host, &name, &own, &format!("BRIDGES=( {BRIDGE} : )"))?;
     // The first one makes what is there until the machine boots.
@@ -228,15 +228,15 @@ fn starts(host: &Host) -> Verdict {
     host.bridge(BRIDGE, "10.80.0.1/16")?;
     let base = host.copy_of(Fixture::TinyTree)?;
     let name = host.name("tree");
-    let folder = host.subhost_dir().join(&name);
-    fs::create_dir_all(&folder)?;
+    let directory = host.subhost_dir().join(&name);
+    fs::create_dir_all(&directory)?;
     let text = format!("BASE={}\nBRIDGES=( {BRIDGE} )\nRATE=100mbit\nTASKS=200\n", base.display());
-    fs::write(folder.join("config"), text)?;
-    let content = host.folder().join("content");
+    fs::write(directory.join("config"), text)?;
+    let content = host.directory().join("content");
     fs::create_dir_all(content.join("root"))?;
-    fs::rename(host.ext4_of(&content, "content.ext4")?, folder.join(format!("{name}.img")))?;
+    fs::rename(host.ext4_of(&content, "content.ext4")?, directory.join(format!("{name}.img")))?;
     for place in ["live", "mnt"] {
-        fs::create_dir(folder.join(place))?;
+        fs::create_dir(directory.join(place))?;
     }
     let start = |script: &str| host.done(&["start", &name, "--", "sh", "-c", script]);
     let identity = || Ok::<_, io::Error>(host.guest(&name)?.map(|guest| guest.field("netns_inode").clone()));

@@ -117,10 +117,10 @@ impl Crashed {
 
 /// Nothing of the state is left out of what is mixed.
 fn all_are_known(kinds: &[Kind; 2]) -> Verdict {
-    for folder in ["", "record", "lingering", "ids", "control"] {
-        for entry in fs::read_dir(Path::new(RUN).join(folder))? {
+    for directory in ["", "record", "lingering", "ids", "control"] {
+        for entry in fs::read_dir(Path::new(RUN).join(directory))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let is_known = match folder {
+            let is_known = match directory {
                 "" => {
                     ["record", "lingering", "ids", "control", "lock", "cgroup"].contains(&&*name)
                         || name.starts_with("pid1-")
@@ -130,7 +130,7 @@ fn all_are_known(kinds: &[Kind; 2]) -> Verdict {
                 }
                 _ => kinds.iter().any(|kind| kind.name == name),
             };
-            assert!(is_known, "{folder}/{name} is new");
+            assert!(is_known, "{directory}/{name} is new");
         }
     }
     Ok(())

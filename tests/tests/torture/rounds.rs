@@ -140,7 +140,7 @@ fn rounds(host: &Host) -> Verdict {
     host.bridge("br0", "10.80.0.1/16")?;
     let names: Vec<String> = (0..SUBHOSTS).map(|index| host.name(&format!("n{index}x"))).collect();
     for name in &names {
-        fs::copy(Fixture::TinyMbr.path()?, host.folder().join(format!("{name}.raw")))?;
+        fs::copy(Fixture::TinyMbr.path()?, host.directory().join(format!("{name}.raw")))?;
     }
     let before = Snapshot::take(&host.scope())?;
     let seed = seed();
@@ -210,7 +210,7 @@ fn play(host: &Host, plans: &[Plan], waits: bool, random: &mut Random, tally: &m
 
 fn configure(host: &Host, plans: &[Plan]) -> io::Result<()> {
     for (index, Plan { name, policy, .. }) in plans.iter().enumerate() {
-        let image = host.folder().join(format!("{name}.raw"));
+        let image = host.directory().join(format!("{name}.raw"));
         // All that has a name of its own somewhere.
         let network = format!("BRIDGES=br0\nADDRESSES=10.80.9.{}/16\nRATE=100mbit", index + 1);
         let text = format!("DISKS=( vda:1:{} )\nTASKS=200\nRESTART={policy}\n{network}\n", image.display());

@@ -40,11 +40,11 @@ pub(super) fn started(cell: Cell, place: &Place<'_>, rounds: usize) -> Outcome<T
         _ => 0,
     };
     let (title, options, source) = match cell {
-        Cell::B => ("b: a folder below a layer in memory", ["--overlay"], Source::Overlay(&place.tree)),
+        Cell::B => ("b: a directory below a layer in memory", ["--overlay"], Source::Overlay(&place.tree)),
         Cell::D => ("d: a raw image, MBR and ext4", ["--disk"], Source::Image(&place.image)),
-        Cell::C => ("c: a folder and one cable", ["--root"], Source::Tree(&place.tree)),
-        Cell::E => ("e: a folder and 16 cables", ["--root"], Source::Tree(&place.tree)),
-        _ => ("a: a folder", ["--root"], Source::Tree(&place.tree)),
+        Cell::C => ("c: a directory and one cable", ["--root"], Source::Tree(&place.tree)),
+        Cell::E => ("e: a directory and 16 cables", ["--root"], Source::Tree(&place.tree)),
+        _ => ("a: a directory", ["--root"], Source::Tree(&place.tree)),
     };
     let macs: Vec<[u8; 6]> = (1..=cables).map(|index| [0x06, 0xa7, 0xdd, 0xb4, 0xbe, index]).collect();
     let bridge = floor::index_of(BRIDGE)?;

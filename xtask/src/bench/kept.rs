@@ -159,9 +159,9 @@ fn timed(body: impl FnOnce() -> Outcome) -> Outcome<[Duration; 2]> {
 
 /// A guest with start scripts that do nothing.
 fn idle_image(host: &Host) -> Outcome<PathBuf> {
-    let tree = host.folder().join("idle");
-    for folder in ["bin", "dev", "etc/init.d", "proc", "root", "run", "sys", "tmp"] {
-        fs::create_dir_all(tree.join(folder))?;
+    let tree = host.directory().join("idle");
+    for directory in ["bin", "dev", "etc/init.d", "proc", "root", "run", "sys", "tmp"] {
+        fs::create_dir_all(tree.join(directory))?;
     }
     let busybox = subhost_tests::fixture::Fixture::TinyTree.path()?.join("bin/busybox");
     fs::copy(busybox, tree.join("bin/busybox"))?;

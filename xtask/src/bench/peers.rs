@@ -42,7 +42,7 @@ pub(super) fn add(
 ) -> Outcome {
     let root = match source {
         Source::Tree(path) => path.to_path_buf(),
-        Source::Overlay(_) | Source::Image(_) => place.host.folder().join("live"),
+        Source::Overlay(_) | Source::Image(_) => place.host.directory().join("live"),
     };
     fs::create_dir_all(&root)?;
     for peer in PEERS {
@@ -92,7 +92,7 @@ fn network(macs: &[[u8; 6]]) -> Vec<Command> {
     commands
 }
 
-/// Mounts the root, unless it is a folder itself.
+/// Mounts the root, unless it is a directory itself.
 fn mounting(source: &Source<'_>, root: &Path, place: &Place<'_>) -> Outcome<Vec<Command>> {
     let root = root.display();
     Ok(match source {
@@ -101,7 +101,7 @@ fn mounting(source: &Source<'_>, root: &Path, place: &Place<'_>) -> Outcome<Vec<
             vec![words(&format!("mount -o loop,offset=1048576,sizelimit=8388608 {} {root}", image.display()))]
         }
         Source::Overlay(lower) => {
-            let layer = place.host.folder().join("layer");
+            let layer = place.host.directory().join("layer");
             fs::create_dir_all(&layer)?;
             let (lower, layer) = (lower.display(), layer.display());
             // The file system in memory is mounted below, and goes with it.
@@ -129,20 +129,20 @@ fn run(peer: &str, root: &Path, has_network: bool, place: &Place<'_>) -> Outcome
             "bwrap --bind {root_text} / --proc /proc --dev /dev --unshare-pid --unshare-uts --unshare-ipc /bin/true"
         )),
         "lxc-start" => {
-            let folder = place.host.folder().join("lxc");
-            fs::create_dir_all(&folder)?;
-            let (folder, file) = (folder.display(), folder.join("config"));
+            let directory = place.host.directory().join("lxc");
+            fs::create_dir_all(&directory)?;
+            let (directory, file) = (directory.display(), directory.join("config"));
             // The network is that of the caller, as of all others here.
             let text = format!(
                 "lxc.uts.name = peer\nlxc.rootfs.path = dir:{root_text}\nlxc.init.cmd = /bin/true\n\
                  lxc.mount.auto = proc:mixed sys:ro\nlxc.net.0.type = none\n"
             );
             fs::write(&file, text)?;
-            words(&format!("lxc-start -P {folder} -n peer -f {} -F", file.display()))
+            words(&format!("lxc-start -P {directory} -n peer -f {} -F", file.display()))
         }
         runtime => {
             let bundle = bundle(runtime, root, place, has_network)?;
-            let state = place.host.folder().join(format!("state-{runtime}"));
+            let state = place.host.directory().join(format!("state-{runtime}"));
             words(&format!("{runtime} --root {} run -b {} peer-{runtime}", state.display(), bundle.display()))
         }
     })
@@ -158,11 +158,11 @@ fn inside(command: Command, macs: &[[u8; 6]]) -> Command {
     inside
 }
 
-/// The folder with the `config.json` that OCI runtimes read: their own defaults, with `/bin/true`, this root, and neither a
-/// terminal nor a network namespace of its own.
+/// The directory with the `config.json` that OCI runtimes read: their own defaults, with `/bin/true`, this root, and
+/// neither a terminal nor a network namespace of its own.
 fn bundle(runtime: &str, root: &Path, place: &Place<'_>, has_network: bool) -> Outcome<PathBuf> {
     let kind = if has_network { "net" } else { "no-net" };
-    let bundle = place.host.folder().join(format!("bundle-{runtime}-{kind}"));
+    let bundle = place.host.directory().join(format!("bundle-{runtime}-{kind}"));
     let file = bundle.join("config.json");
     if file.exists() {
         fs::remove_file(&file)?;

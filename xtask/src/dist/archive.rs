@@ -51,7 +51,7 @@ pub(super) fn debian(tree: &Path, out: &Path, epoch: &str, step: &Step) -> Outco
     step.run(dpkg.env("SOURCE_DATE_EPOCH", epoch))
 }
 
-/// `SHA256SUMS` of what is in the folder.
+/// `SHA256SUMS` of what is in the directory.
 pub(super) fn checksums(out: &Path) -> Outcome {
     let names = files(out)?;
     let names: Vec<_> = names.iter().filter_map(|file| file.file_name()?.to_str()).collect();
@@ -60,9 +60,9 @@ pub(super) fn checksums(out: &Path) -> Outcome {
 }
 
 /// What a tool like `md5sum` says of all files below these.
-fn sums(folder: &Path, tool: &str, below: &str) -> Outcome<String> {
+fn sums(directory: &Path, tool: &str, below: &str) -> Outcome<String> {
     let command = format!("find {below} -type f -print0 | LC_ALL=C sort -z | xargs -0 {tool}");
-    let output = Command::new("sh").args(["-euc", &command]).current_dir(folder).output()?;
+    let output = Command::new("sh").args(["-euc", &command]).current_dir(directory).output()?;
     if !output.status.success() {
         return Err(format!("{command}: {}", String::from_utf8_lossy(&output.stderr)).into());
     }

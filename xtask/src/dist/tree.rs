@@ -72,13 +72,13 @@ pub(super) fn build(tree: &Path, program: &Path, sbom: &str, step: &Step) -> Out
     Ok(())
 }
 
-/// Writes a file, and the folders above it, all with the modes that they are to be packed with.
+/// Writes a file, and the directories above it, all with the modes that they are to be packed with.
 fn put(tree: &Path, path: &str, bytes: &[u8], mode: u32) -> Outcome {
     let file = tree.join(path);
-    let folder = file.parent().ok_or("a file without a folder")?;
-    fs::create_dir_all(folder)?;
-    for folder in folder.ancestors().take_while(|it| it.starts_with(tree)) {
-        fs::set_permissions(folder, PermissionsExt::from_mode(0o755))?;
+    let directory = file.parent().ok_or("a file without a directory")?;
+    fs::create_dir_all(directory)?;
+    for directory in directory.ancestors().take_while(|it| it.starts_with(tree)) {
+        fs::set_permissions(directory, PermissionsExt::from_mode(0o755))?;
     }
     fs::write(&file, bytes)?;
     fs::set_permissions(&file, PermissionsExt::from_mode(mode))?;

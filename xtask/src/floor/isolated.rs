@@ -40,8 +40,8 @@ pub(super) fn run(floor: &Floor) -> Outcome<c_int> {
         let peer = link::Peer::Fd(network.as_raw_fd().cast_unsigned());
         link::transact(&netlink, &link::cable(floor.bridge, index, *mac, peer))?;
     }
-    let group = cgroup().map(|folder| -> Outcome<_> {
-        let group = folder.join(format!("floor-{}", std::process::id()));
+    let group = cgroup().map(|directory| -> Outcome<_> {
+        let group = directory.join(format!("floor-{}", std::process::id()));
         mkdir(&group, Mode::from_raw_mode(0o755)).map_err(|errno| format!("{}: {errno}", group.display()))?;
         let fd = open(&group, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok((group, fd))
@@ -64,7 +64,7 @@ fn cgroup() -> Option<PathBuf> {
     ["/sys/fs/cgroup/unified/subhost", "/sys/fs/cgroup/subhost"]
         .map(PathBuf::from)
         .into_iter()
-        .find(|folder| folder.join("cgroup.procs").exists())
+        .find(|directory| directory.join("cgroup.procs").exists())
 }
 
 fn user_namespace() -> Outcome<OwnedFd> {
@@ -75,11 +75,11 @@ fn user_namespace() -> Outcome<OwnedFd> {
         let _ = rustix::io::read(&reader, &mut [0; 1]);
         0
     })?;
-    let folder = Path::new("/proc").join(pid.as_raw_pid().to_string());
+    let directory = Path::new("/proc").join(pid.as_raw_pid().to_string());
     for map in ["uid_map", "gid_map"] {
-        fs::write(folder.join(map), format!("0 {FIRST_ID} 65536\n"))?;
+        fs::write(directory.join(map), format!("0 {FIRST_ID} 65536\n"))?;
     }
-    let users = open(folder.join("ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let users = open(directory.join("ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     drop(writer);
     wait(pid)?;
     Ok(users)

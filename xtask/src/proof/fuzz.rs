@@ -13,11 +13,11 @@ use crate::workspace;
 struct Target {
     package: &'static str,
     name: &'static str,
-    /// A dictionary in the package's folder for all this.
+    /// A dictionary in the package's directory for all this.
     dictionary: Option<&'static str>,
     /// The longest input that is made up.
     max_len: u32,
-    /// Folders of the package that it begins with too.
+    /// Directories of the package that it begins with too.
     begin: &'static [&'static str],
 }
 
@@ -92,10 +92,10 @@ impl Options {
 
 fn fuzz(target: &Target, seconds: u64) -> Outcome {
     let package = workspace::root().join(target.package);
-    let folder = package.join("fuzz");
-    // What is new is written to the first folder. The others are what it begins with.
-    let learned = folder.join("corpus").join(target.name);
-    let kept = folder.join("corpus-min").join(target.name);
+    let directory = package.join("fuzz");
+    // What is new is written to the first directory. The others are what it begins with.
+    let learned = directory.join("corpus").join(target.name);
+    let kept = directory.join("corpus-min").join(target.name);
     fs::create_dir_all(&learned)?;
     // The cargo that runs this task is of the stable toolchain.
     let mut cargo = Command::new("rustup");
@@ -103,10 +103,10 @@ fn fuzz(target: &Target, seconds: u64) -> Outcome {
     // What is fuzzed has no unsafe code, so nothing for a sanitizer.
     cargo.args(["--sanitizer", "none", "--target-dir"]).arg(workspace::target().join("fuzz"));
     cargo.arg(target.name).args([learned, kept]);
-    cargo.args(target.begin.iter().map(|folder| package.join(folder)));
+    cargo.args(target.begin.iter().map(|directory| package.join(directory)));
     cargo.arg("--");
     if let Some(dictionary) = target.dictionary {
-        cargo.arg(format!("-dict={}", folder.join(dictionary).display()));
+        cargo.arg(format!("-dict={}", directory.join(dictionary).display()));
     }
     cargo.args(["-timeout=10", "-rss_limit_mb=512", "-print_final_stats=1"]);
     cargo.arg(format!("-max_len={}", target.max_len));

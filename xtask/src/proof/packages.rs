@@ -30,7 +30,7 @@ Examples:
   cargo xtask proof packages --dir /tmp/it  packages are kept there
 The files are those in /etc/default, and each *.conf in the syntax of the shell. Fails if one differs.")]
 pub(crate) struct Options {
-    /// Where packages are kept [default: `proof-packages` in the build folder]
+    /// Where packages are kept [default: `proof-packages` in the build directory]
     #[arg(long)]
     dir: Option<PathBuf>,
 }
@@ -42,29 +42,30 @@ impl Options {
         }
         let steps = Steps::new();
         install(&[PROOF], &steps)?;
-        let folder = self.dir.unwrap_or_else(|| workspace::target().join("proof-packages"));
-        fs::create_dir_all(&folder)?;
-        let folder = folder.canonicalize()?;
-        let missing: Vec<&str> = PACKAGES.lines().filter(|package| !folder.join(package).is_dir()).collect();
+        let directory = self.dir.unwrap_or_else(|| workspace::target().join("proof-packages"));
+        fs::create_dir_all(&directory)?;
+        let directory = directory.canonicalize()?;
+        let missing: Vec<&str> =
+            PACKAGES.lines().filter(|package| !directory.join(package).is_dir()).collect();
         if !missing.is_empty() {
             steps.step(&format!("fetch {} packages", missing.len()), |step| {
                 // The lists of packages may be missing, or too old to be fetched from.
-                fetch(&missing, &folder, step).or_else(|_| {
+                fetch(&missing, &directory, step).or_else(|_| {
                     apt_update(step)?;
-                    fetch(&missing, &folder, step)
+                    fetch(&missing, &directory, step)
                 })
             })?;
         }
         let mut inside = isolate::command(["proof", "packages-inside"])?;
-        let status = inside.arg(&folder).env("TMPDIR", "/run").status()?;
+        let status = inside.arg(&directory).env("TMPDIR", "/run").status()?;
         if status.success() { Ok(()) } else { Err("not every file is as bash has it".into()) }
     }
 }
 
-/// Downloads packages and unpacks each into a folder of its name. Nothing of them is executed.
-fn fetch(packages: &[&str], folder: &Path, step: &Step) -> Outcome {
+/// Downloads packages and unpacks each into a directory of its name. Nothing of them is executed.
+fn fetch(packages: &[&str], directory: &Path, step: &Step) -> Outcome {
     // Beside and renamed, so that a name never stands for a part of it.
-    let beside = tempfile::Builder::new().prefix(".fetch-").tempdir_in(folder)?;
+    let beside = tempfile::Builder::new().prefix(".fetch-").tempdir_in(directory)?;
     let archives = beside.path().join("archives");
     fs::create_dir(&archives)?;
     step.run(Command::new("apt-get").args(["download", "-q"]).args(packages).current_dir(&archives))?;
@@ -74,14 +75,14 @@ fn fetch(packages: &[&str], folder: &Path, step: &Step) -> Outcome {
         let package = name.split('_').next().unwrap_or_default();
         let tree = beside.path().join(package);
         step.run(Command::new("dpkg-deb").arg("-x").arg(archive.path()).arg(&tree))?;
-        fs::rename(&tree, folder.join(package))?;
+        fs::rename(&tree, directory.join(package))?;
     }
     Ok(())
 }
 
 #[derive(Args)]
 pub(crate) struct Inside {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 /// What came of one file.
@@ -107,7 +108,7 @@ impl Inside {
         let mut verdicts = BTreeMap::new();
         for package in PACKAGES.lines() {
             let before = verdicts.len();
-            judge(&self.folder, package, &mut verdicts)?;
+            judge(&self.directory, package, &mut verdicts)?;
             if verdicts.len() == before {
                 return Err(format!("{package} has no settings file").into());
             }
@@ -117,12 +118,12 @@ impl Inside {
 }
 
 /// The verdicts on all files of one package, by their paths.
-fn judge(folder: &Path, package: &str, verdicts: &mut BTreeMap<String, Verdict>) -> Outcome {
+fn judge(directory: &Path, package: &str, verdicts: &mut BTreeMap<String, Verdict>) -> Outcome {
     let mut paths = Vec::new();
-    files(&folder.join(package), &mut paths)?;
+    files(&directory.join(package), &mut paths)?;
     let (mut accepted, mut expected) = (Vec::new(), Vec::new());
     for path in paths {
-        let name = path.strip_prefix(folder)?.to_string_lossy().into_owned();
+        let name = path.strip_prefix(directory)?.to_string_lossy().into_owned();
         let text = fs::read(&path)?;
         let is_settings =
             name.contains("/etc/default/") || (name.ends_with(".conf") && is_shell(&path, &text)?);
@@ -153,8 +154,8 @@ fn judge(folder: &Path, package: &str, verdicts: &mut BTreeMap<String, Verdict>)
     Ok(())
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) -> Outcome {
-    for entry in fs::read_dir(folder)? {
+fn files(directory: &Path, found: &mut Vec<PathBuf>) -> Outcome {
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         // No links: they would lead out of the package.
@@ -250,9 +251,9 @@ mod tests {
 
     #[test]
     fn an_own_format_is_not_the_shells() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let is_shell_text = |text: &str| {
-            let path = folder.path().join("some.conf");
+            let path = directory.path().join("some.conf");
             fs::write(&path, text).unwrap();
             is_shell(&path, text.as_bytes()).unwrap()
         };

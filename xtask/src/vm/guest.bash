@@ -21,7 +21,7 @@ ip link set lo up
 
 mapfile -d '' -t environment </run/task/environment
 mapfile -d '' -t command </run/task/command
-cd "$(</run/task/folder)" || give_up
+cd "$(</run/task/directory)" || give_up
 # A port can be opened only once, and a command may well open /dev/stdout: so it gets pipes.
 mkfifo /run/task/out /run/task/err
 cat /run/task/out >/dev/vport0p1 & copies=($!)

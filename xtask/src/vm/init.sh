@@ -13,5 +13,5 @@ $B mount -t tmpfs -o mode=755 run /root/run
 $B cp -r /busybox /task /root/run/
 $B mkdir -p "/root/lib/modules/$($B uname -r)"
 $B mount --bind "/host$($B cat /task/modules)" "/root/lib/modules/$($B uname -r)"
-for folder in proc sys dev; do $B mount --move "/$folder" "/root/$folder"; done
+for directory in proc sys dev; do $B mount --move "/$directory" "/root/$directory"; done
 exec $B switch_root /root /bin/bash /run/task/guest.bash

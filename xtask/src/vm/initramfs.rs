@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::Outcome;
 
-const FOLDER: u32 = 0o040_755;
+const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 
@@ -19,8 +19,8 @@ impl Archive {
         Self(Vec::new())
     }
 
-    pub(crate) fn folder(&mut self, name: &str) {
-        self.entry(name, FOLDER, &[]);
+    pub(crate) fn directory(&mut self, name: &str) {
+        self.entry(name, DIRECTORY, &[]);
     }
 
     pub(crate) fn program(&mut self, name: &str, content: &[u8]) {
@@ -56,8 +56,8 @@ impl Archive {
 }
 
 /// The modules with these names and those that they need, in the order in which they can be loaded, as name and content.
-pub(crate) fn modules(folder: &Path, names: &[&str]) -> Outcome<Vec<(String, Vec<u8>)>> {
-    let table = fs::read_to_string(folder.join("modules.dep"))?;
+pub(crate) fn modules(directory: &Path, names: &[&str]) -> Outcome<Vec<(String, Vec<u8>)>> {
+    let table = fs::read_to_string(directory.join("modules.dep"))?;
     let table: HashMap<String, (&str, &str)> = table
         .lines()
         .filter_map(|line| line.split_once(':'))
@@ -74,7 +74,7 @@ pub(crate) fn modules(folder: &Path, names: &[&str]) -> Outcome<Vec<(String, Vec
             }
         }
     }
-    paths.into_iter().map(|path| Ok((name_of(path), content(&folder.join(path))?))).collect()
+    paths.into_iter().map(|path| Ok((name_of(path), content(&directory.join(path))?))).collect()
 }
 
 fn name_of(path: &str) -> String {
@@ -100,17 +100,17 @@ mod tests {
 
     #[test]
     fn modules_come_after_those_that_they_need() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         fs::write(
-            folder.path().join("modules.dep"),
+            directory.path().join("modules.dep"),
             "k/a-b.ko: k/c.ko k/d.ko\nk/c.ko: k/d.ko\nk/d.ko:\nk/e.ko:\n",
         )
         .unwrap();
-        fs::create_dir(folder.path().join("k")).unwrap();
+        fs::create_dir(directory.path().join("k")).unwrap();
         for name in ["a-b", "c", "d"] {
-            fs::write(folder.path().join(format!("k/{name}.ko")), name).unwrap();
+            fs::write(directory.path().join(format!("k/{name}.ko")), name).unwrap();
         }
-        let modules = modules(folder.path(), &["built_in", "c", "a_b"]).unwrap();
+        let modules = modules(directory.path(), &["built_in", "c", "a_b"]).unwrap();
         let wanted = [("d", "d"), ("c", "c"), ("a_b", "a-b")];
         assert_eq!(modules, wanted.map(|(name, content)| (name.to_owned(), content.as_bytes().to_vec())));
     }

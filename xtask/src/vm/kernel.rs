@@ -33,35 +33,35 @@ impl Series {
         }
     }
 
-    /// Gives the folder with the kernel, as `vmlinuz`, and its modules, as `modules`.
+    /// Gives the directory with the kernel, as `vmlinuz`, and its modules, as `modules`.
     pub(crate) fn fetch(self, steps: &Steps) -> Outcome<PathBuf> {
         let (version, suite) = self.names();
         let all = workspace::target().join("vm");
-        let folder = all.join(version);
-        if folder.is_dir() {
-            return Ok(folder);
+        let directory = all.join(version);
+        if directory.is_dir() {
+            return Ok(directory);
         }
         fs::create_dir_all(&all)?;
         steps.step(&format!("fetch Debian's kernel {version}"), |step| {
             let work = tempfile::Builder::new().prefix("new-").tempdir_in(&all)?;
-            let ready = Fetch { folder: work.path(), step }.run(suite)?;
-            fs::rename(ready, &folder)?;
+            let ready = Fetch { directory: work.path(), step }.run(suite)?;
+            fs::rename(ready, &directory)?;
             Ok(())
         })?;
-        Ok(folder)
+        Ok(directory)
     }
 }
 
-/// One download, in a folder that is removed afterwards.
+/// One download, in a directory that is removed afterwards.
 struct Fetch<'a> {
-    folder: &'a Path,
+    directory: &'a Path,
     step: &'a Step,
 }
 
 impl Fetch<'_> {
     fn run(&self, suite: &str) -> Outcome<PathBuf> {
-        for folder in ["lists/partial", "archives/partial", "tree", "ready"] {
-            fs::create_dir_all(self.folder.join(folder))?;
+        for directory in ["lists/partial", "archives/partial", "tree", "ready"] {
+            fs::create_dir_all(self.directory.join(directory))?;
         }
         let signed = "[arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
         let (archive, security) = mirrors()?;
@@ -69,7 +69,7 @@ impl Fetch<'_> {
         if let Some(security) = security {
             sources += &format!("deb {signed} {security} {suite}-security main\n");
         }
-        fs::write(self.folder.join("sources.list"), sources)?;
+        fs::write(self.directory.join("sources.list"), sources)?;
         self.step.run(self.apt("apt-get").args(["-q", "update"]))?;
         let output = self.apt("apt-cache").args(["depends", PACKAGE]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -83,8 +83,8 @@ impl Fetch<'_> {
 
     /// Takes out of the package what is needed of it.
     fn unpack(&self, release: &str) -> Outcome<PathBuf> {
-        let (tree, ready) = (self.folder.join("tree"), self.folder.join("ready"));
-        let package = fs::read_dir(self.folder)?
+        let (tree, ready) = (self.directory.join("tree"), self.directory.join("ready"));
+        let package = fs::read_dir(self.directory)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
             .ok_or("apt-get download left no package")?;
@@ -103,18 +103,18 @@ impl Fetch<'_> {
     /// An apt that knows only our sources, and leaves the host's lists alone.
     fn apt(&self, program: &str) -> Command {
         let mut apt = Command::new(program);
-        let at = |name: &str| self.folder.join(name).display().to_string();
+        let at = |name: &str| self.directory.join(name).display().to_string();
         for option in [
             format!("Dir::Etc::sourcelist={}", at("sources.list")),
             "Dir::Etc::sourceparts=/dev/null".to_owned(),
             format!("Dir::State::lists={}", at("lists")),
-            format!("Dir::Cache={}", self.folder.display()),
+            format!("Dir::Cache={}", self.directory.display()),
             "APT::Sandbox::User=root".to_owned(),
             "Acquire::Languages=none".to_owned(),
         ] {
             apt.args(["-o", &option]);
         }
-        apt.current_dir(self.folder).env("LC_ALL", "C");
+        apt.current_dir(self.directory).env("LC_ALL", "C");
         apt
     }
 }

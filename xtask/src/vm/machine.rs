@@ -27,7 +27,7 @@ const MODULES: &[&str] = &["virtio_pci", "virtio_console", "virtio_blk", "virtio
 #[derive(Args)]
 pub(crate) struct Inside {
     kernel: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     #[arg(long)]
     minutes: u64,
     #[arg(long)]
@@ -75,8 +75,8 @@ impl Inside {
         let busybox = packages::find("busybox").ok_or("there is no busybox")?;
         let modules = self.kernel.join("modules");
         let mut archive = Archive::new();
-        for folder in ["proc", "sys", "dev", "host", "layer", "root", "modules", "task"] {
-            archive.folder(folder);
+        for directory in ["proc", "sys", "dev", "host", "layer", "root", "modules", "task"] {
+            archive.directory(directory);
         }
         archive.program("busybox", &fs::read(busybox)?);
         archive.program("init", include_bytes!("init.sh"));
@@ -85,7 +85,7 @@ impl Inside {
         }
         archive.file("task/guest.bash", include_bytes!("guest.bash"));
         archive.file("task/modules", fs::canonicalize(modules)?.as_os_str().as_bytes());
-        archive.file("task/folder", self.folder.as_os_str().as_bytes());
+        archive.file("task/directory", self.directory.as_os_str().as_bytes());
         archive.file("task/command", &terminated(self.command.iter().cloned()));
         // How far this process has come in its namespaces is not to be taken over by one that makes its own.
         let environment =

@@ -69,7 +69,7 @@ impl Copy {
         File::open(&self.path).and_then(|file| file.sync_all()).step(step())?;
         fs::rename(&self.path, image).step(step())?;
         let above = image.parent().unwrap_or(Path::new("/"));
-        File::open(above).and_then(|folder| folder.sync_all()).step(step())
+        File::open(above).and_then(|directory| directory.sync_all()).step(step())
     }
 }
 
@@ -80,10 +80,10 @@ impl Drop for Copy {
     }
 }
 
-/// Whether a copy in a folder takes no room.
-fn shares_blocks(folder: &Path, image: &Path) -> bool {
+/// Whether a copy in a directory takes no room.
+fn shares_blocks(directory: &Path, image: &Path) -> bool {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let nameless = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR);
+    let nameless = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR);
     nameless.is_ok_and(|file| File::open(image).is_ok_and(|image| ioctl_ficlone(file, image).is_ok()))
 }
 
@@ -119,7 +119,7 @@ fn unused(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("is no file"));
+        return Err(io::Error::other("is not a file"));
     }
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),

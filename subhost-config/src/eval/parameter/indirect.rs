@@ -33,7 +33,7 @@ impl Shell<'_> {
             Some(subject) => Ok(Indirect::Subject(subject)),
             None => {
                 let target = String::from_utf8_lossy(&target);
-                let message = format!("`{target}` is no name of a variable");
+                let message = format!("`{target}` is not the name of a variable");
                 self.refuse(code::EXPANSION, span, message, "")
             }
         }

@@ -108,7 +108,7 @@ impl Shell<'_> {
         let end = i64::try_from(arguments).unwrap_or(i64::MAX).saturating_add(1);
         match from_start(offset, end) {
             Some(0) => {
-                let message = "this part of `$@` holds `$0`, which is no fact of the file";
+                let message = "this part of `$@` holds `$0`, which is not a fact of the file";
                 self.refuse(code::SPECIAL_PARAMETER, span, message, "")
             }
             start => Ok(start.map(|start| usize::try_from(start - 1).unwrap_or(usize::MAX))),
