@@ -15,7 +15,7 @@ use crate::events::Event;
 use crate::handover::{self, Charge, Place, Task, Watched};
 use crate::idrange;
 use crate::layout::{Layout, Name};
-use crate::lock::{held_by_another, lock_name};
+use crate::lock::await_name;
 use crate::observe::{State, state_of};
 use crate::report;
 use crate::state::{self, Process, Record};
@@ -31,12 +31,22 @@ pub fn is_wanted(record: &Record) -> bool {
     record.origin.is_some() && !record.supervisor.is_alive()
 }
 
-/// Starts a supervisor in the background, and waits until it is one. What is in its way it says on our standard error, and then
-/// this is false.
+/// What has become of the wish for a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adoption {
+    /// It has the one that was started.
+    Taken,
+    /// Another command was first.
+    ByAnother,
+    /// It has none; why not is said on our standard error.
+    Refused,
+}
+
+/// Starts a supervisor in the background, and waits until it is one, or until another command that is at it has made one.
 ///
 /// # Errors
 /// It cannot be started.
-pub fn start(layout: &Layout, name: &Name) -> Result<bool, Error> {
+pub fn start(layout: &Layout, name: &Name) -> Result<Adoption, Error> {
     let step = || format!("start a supervisor of {name}");
     let root_dir = std::path::absolute(&layout.root_dir).step(step())?;
     let mut command = Command::new(std::env::current_exe().step("find the running program")?);
@@ -46,10 +56,10 @@ pub fn start(layout: &Layout, name: &Name) -> Result<bool, Error> {
     close_on_exec_from(3).step("keep the caller's files from the supervisor")?;
     let mut supervisor = command.spawn().step(step())?;
     if answer_of(&mut supervisor).step(step())?.is_some() {
-        return Ok(true);
+        return Ok(Adoption::Taken);
     }
-    supervisor.wait().step(step())?;
-    Ok(false)
+    let status = supervisor.wait().step(step())?;
+    Ok(if status.success() { Adoption::ByAnother } else { Adoption::Refused })
 }
 
 /// What a supervisor in the background answers; `None` when it has none, and ends.
@@ -70,27 +80,23 @@ pub fn answer_of(supervisor: &mut Child) -> std::io::Result<Option<[u8; 1]>> {
     }
 }
 
-/// Becomes the supervisor in the background of a guest that runs without one; comes back with an error alone.
-pub fn become_supervisor(layout: &Layout, name: &Name) -> Error {
-    match prepare(layout, name) {
-        Err(error) => error,
-        Ok(never) => match never {},
-    }
-}
-
-fn prepare(layout: &Layout, name: &Name) -> Result<std::convert::Infallible, Error> {
+/// Becomes the supervisor in the background of a guest that runs without one; comes back where it has one already.
+///
+/// # Errors
+/// It cannot be supervised, or another command is at it for too long.
+pub fn become_supervisor(layout: &Layout, name: &Name) -> Result<(), Error> {
     let refused = |why: &str| Error::refused(Complaint::new(format!("subhost {name}: {why}")));
     drop(Signals::block()?);
     rustix::process::setsid().step("start a session")?;
     rustix::process::chdir("/").step("leave the caller's directory")?;
-    // Held until the record says who supervises it: there is one new supervisor.
-    let lock = lock_name(layout, name).step(format!("lock the name {name}"))?;
-    let lock = lock.ok_or_else(|| refused(&held_by_another(layout, name)))?;
+    // Held until the record says who supervises it: there is one new supervisor. Who has it may be just that one, of a
+    // command that was killed.
+    let lock = await_name(layout, name).step(format!("lock the name {name}"))?;
     let state = state_of(layout, name).step(format!("read the record of {name}"))?;
     let State::Running(mut record) = state else { return Err(refused("does not run")) };
     let origin = record.origin.clone().ok_or_else(|| refused("was not started by boot"))?;
     if record.supervisor.is_alive() {
-        return Err(refused("has a supervisor"));
+        return Ok(());
     }
     let step = || format!("take over {name}");
     let deadline = Instant::now() + ANSWER;

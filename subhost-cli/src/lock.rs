@@ -73,7 +73,7 @@ pub fn await_name(layout: &Layout, name: &Name) -> io::Result<Lock> {
             return Ok(lock);
         }
         if Instant::now() >= deadline {
-            return Err(io::Error::other("another command is starting or stopping it, for too long"));
+            return Err(io::Error::other(format!("{}, for too long", held_by_another(layout, name))));
         }
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use subhost_init::process::close_on_exec_from;
 
 use super::{Context, need_root};
-use crate::adopt;
+use crate::adopt::{self, Adoption};
 use crate::args;
 use crate::boot::{Booted, How, Kept, Manner, Streams, boot as apply};
 use crate::claim::complete;
@@ -34,7 +34,7 @@ pub(super) fn boot(context: &Context, args: args::Boot) -> Result<u8, Error> {
     if args.detach && !args.background {
         if let Ok(State::Running(record)) = state_of(&context.layout, &args.name) {
             complete(&context.layout, &args.name, &record)?;
-            if adopt::is_wanted(&record) && !adopt::start(&context.layout, &args.name)? {
+            if adopt::is_wanted(&record) && adopt::start(&context.layout, &args.name)? == Adoption::Refused {
                 return Ok(1);
             }
             report::note(
@@ -171,7 +171,7 @@ fn detach(context: &Context, args: &args::Boot) -> Result<u8, Error> {
             context.quiet,
             &format!("{}: its supervisor has failed, and gets a successor", args.name),
         );
-        return Ok(u8::from(!adopt::start(&context.layout, &args.name)?));
+        return Ok(u8::from(adopt::start(&context.layout, &args.name)? == Adoption::Refused));
     }
     answer.step("read the answer of the supervisor")?;
     match status.code() {

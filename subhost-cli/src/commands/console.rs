@@ -12,7 +12,7 @@ use subhost_init::console::RawMode;
 
 use super::run::copy_window_size;
 use super::{Context, need_root, unknown};
-use crate::adopt;
+use crate::adopt::{self, Adoption};
 use crate::args;
 use crate::console_log::{last_lines, read_all};
 use crate::control::{self, OUTPUT_BYTES, Word};
@@ -108,7 +108,7 @@ fn open(layout: &Layout, name: &Name) -> Result<Option<Console>, Error> {
         }
         match state_of(layout, name).step(step())? {
             State::Running(record) if adopt::is_wanted(&record) => {
-                if !adopt::start(layout, name)? {
+                if adopt::start(layout, name)? == Adoption::Refused {
                     return Err("it runs without a supervisor").step(step());
                 }
             }

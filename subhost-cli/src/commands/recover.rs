@@ -1,7 +1,7 @@
 //! `recover`: makes whole what a crash has left.
 
 use super::{Context, need_root};
-use crate::adopt;
+use crate::adopt::{self, Adoption};
 use crate::args;
 use crate::cgroup::sweep_name;
 use crate::claim::{complete, sweep, sweep_torn};
@@ -21,7 +21,8 @@ pub(super) fn recover(context: &Context, args: &args::Recover) -> Result<u8, Err
     need_root("recover")?;
     let layout = &context.layout;
     if let (true, Some(name)) = (args.background, args.names.first()) {
-        return Err(adopt::become_supervisor(layout, name));
+        adopt::become_supervisor(layout, name)?;
+        return Ok(0);
     }
     let mut names = args.names.clone();
     if names.is_empty() {
@@ -78,7 +79,7 @@ fn recover_one(layout: &Layout, name: &Name) -> Result<Option<String>, Error> {
         }
         State::Running(record) => {
             let taken = complete(layout, name, &record).and_then(|()| adopt::start(layout, name));
-            if let Ok(true) = taken {
+            if let Ok(Adoption::Taken) = taken {
                 return Ok(Some(format!("has a supervisor again; its init is {}", record.init.pid)));
             }
             // It may have ended meanwhile, or somebody else was first.

@@ -137,6 +137,8 @@ fn many(host: &Host) -> Verdict {
     let mut done = 0;
     for command in commands {
         let outcome = command.finish(PATIENCE)?;
+        // The others wait for the one that is at it, and find it done.
+        assert!(outcome.code == 0 && !outcome.stderr.contains("error"), "{outcome}");
         done += usize::from(outcome.stderr.contains("has a supervisor again"));
     }
     assert_eq!(done, 1, "of six one has given it a supervisor");

@@ -10,13 +10,14 @@ use std::process::{Child, Command, Stdio};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use subhost_tests::case::{Case, FIGURE, Need, Verdict};
 use subhost_tests::fixture::Fixture;
+use subhost_tests::guest::Guest;
 use subhost_tests::host::Host;
 use subhost_tests::program;
 
 use crate::adopt::{kill_supervisor, restart};
 use crate::boot;
 use crate::initctl::booted_again;
-use crate::logs::{eventually, into_file, logged, say, shows, tiny};
+use crate::logs::{eventually, into_file, kept_kib, logged, say, shows, tiny};
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -304,25 +305,12 @@ fn ready(host: &Host) -> Verdict {
 /// Of its own it has a small heap and a stack; what else is private is what the program's file has to be changed for.
 fn small(host: &Host) -> Verdict {
     let (name, guest) = tiny(host, "")?;
-    let private = |guest: &subhost_tests::guest::Guest| -> io::Result<u64> {
-        let smaps = fs::read_to_string(format!("/proc/{}/smaps", guest.field("supervisor_pid")))?;
-        let (mut own, mut sum) = (false, 0);
-        for line in smaps.lines() {
-            let mut words = line.split_whitespace();
-            let first = words.next().unwrap_or_default();
-            if first.contains('-') {
-                own = line.ends_with("[heap]") || line.ends_with("[stack]");
-            } else if own && first == "Private_Dirty:" {
-                sum += words.next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
-            }
-        }
-        Ok(sum)
-    };
-    let first = private(&guest)?;
+    let supervisor = |guest: &Guest| guest.field("supervisor_pid").as_u64().ok_or("no supervisor");
+    let first = kept_kib(supervisor(&guest)?)?;
     kill_supervisor(&guest)?;
     host.done(&["recover", &name])?;
-    let second = private(&host.running(&name)?)?;
-    eprintln!("{FIGURE}heap and stack: {first} KiB, of one that has taken over {second} KiB");
+    let second = kept_kib(supervisor(&host.running(&name)?)?)?;
+    eprintln!("{FIGURE}its own memory: {first} KiB, of one that has taken over {second} KiB");
     assert!((1..=96).contains(&first) && (1..=96).contains(&second), "{first} {second}");
     host.done(&["stop", &name])?;
     Ok(())

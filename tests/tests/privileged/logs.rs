@@ -127,17 +127,28 @@ fn kept(host: &Host) -> Verdict {
     Ok(())
 }
 
+/// Memory that a process has written and that is no part of a file, in KiB. Pages of the program, which the loader has written,
+/// come and go as others share them.
+pub(crate) fn kept_kib(pid: u64) -> io::Result<u64> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
+    let (mut is_kept, mut sum) = (false, 0);
+    for line in maps.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["Private_Dirty:", kib, _] if is_kept => sum += kib.parse::<u64>().map_err(io::Error::other)?,
+            // Addresses, rights, offset, device and inode.
+            [addresses, _, _, _, inode, ..] if addresses.contains('-') => is_kept = inode == "0",
+            _ => {}
+        }
+    }
+    Ok(sum)
+}
+
 /// Row T2 of docs/security.md.
 fn flood(host: &Host) -> Verdict {
     let (name, guest) = tiny(host, "LOG_SIZE=64K")?;
     let supervisor = guest.field("supervisor_pid").as_u64().ok_or("no supervisor")?;
-    let private = || -> Result<u64, Box<dyn std::error::Error>> {
-        let text = fs::read_to_string(format!("/proc/{supervisor}/smaps_rollup"))?;
-        // Pages of the program itself come and go.
-        let lines = text.lines().filter(|line| line.starts_with("Private_Dirty:"));
-        Ok(lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum())
-    };
-    let before = private()?;
+    let before = kept_kib(supervisor)?;
     // A viewer that never reads, too.
     let _viewer = crate::console::silent_viewer(&name)?;
     say(
@@ -146,7 +157,7 @@ fn flood(host: &Host) -> Verdict {
         "dd if=/dev/zero bs=64k count=512 2>/dev/null | tr '\\000' x; echo; echo the end of it",
     )?;
     logged(&name, "the end of it")?;
-    let after = private()?;
+    let after = kept_kib(supervisor)?;
     eprintln!(
         "figure: 32 MiB said; private memory of the supervisor {before} KiB before, {after} KiB behind it"
     );
