@@ -1,53 +1,44 @@
 //! Applies a plan: everything hangs on file descriptors until the one commit, so an error or a kill before it
 //! leaves nothing.
 
-use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use subhost_init::cgroup::{Cgroup, DeviceKind, DeviceRule};
-use subhost_init::console::Pty;
-use subhost_init::handoff::Pid1Args;
-use subhost_init::launch::{Launch, Pid1Program, Prepared, Program, Running};
-use subhost_init::process::keep_all_on_exec;
+use subhost_init::launch::Prepared;
 use subhost_init::userns::{IdMap, UserNamespace};
-use subhost_mount::attached::unmount;
 use subhost_mount::device::Device;
 use subhost_mount::filesystem::Mount;
 use subhost_mount::loopdev::LoopOptions;
 use subhost_mount::partition::ByteRange;
-use subhost_mount::staging::Staging;
 use subhost_net::netns::Netns;
 
+use self::launch::launch;
 use crate::advice;
 use crate::cgroup::{CgroupRecord, ensure_unified};
-use crate::claim::{await_image, claim, hibernate, pin, sweep, take_back};
+use crate::claim::{await_image, claim, pin, take_back};
 use crate::control;
 use crate::error::{Complaint, Context, Error};
-use crate::events::Event;
-use crate::guest;
-use crate::handover::{self, Again, Charge, Place, Policy, Task, Watched};
+use crate::handover::Policy;
 use crate::idrange::{IdRange, hold, reserve};
-use crate::layout::{Layout, Name};
+use crate::layout::Layout;
 use crate::linger::{self, Kept as Lingering, Lingers};
-use crate::lock::{Lock, await_name};
 use crate::network::lift_limits;
 use crate::observe::{Observed, Purpose};
 use crate::origin::Origin;
 use crate::plan::{Plan, PlannedRoot};
 use crate::report;
 use crate::request::{Request, Root};
-use crate::shell;
-use crate::stage::{Stage, Staged};
+use crate::stage::Staged;
 use crate::state::{CableRecord, DiskRecord, Draft, Process, RECORD_VERSION, Record, remove};
-use crate::tree::{Parts, Tree, View};
+use crate::tree::{Tree, View};
 
-/// Time between SIGTERM and SIGKILL at the end of a stop.
-const GRACE: Duration = Duration::from_secs(5);
+mod booted;
+mod launch;
+
+pub use booted::{Booted, Kept, Manner};
+pub use launch::terminal_type;
 
 /// How long a guest that reboots waits for its disks, how long any other for what a boot that was killed has left to the kernel,
 /// and how often it looks.
@@ -73,30 +64,6 @@ pub enum Streams {
     Terminal,
     /// These: standard input, output and error.
     Given([OwnedFd; 3]),
-}
-
-/// A subhost that runs, and all that lives as long as its supervisor.
-pub struct Booted {
-    /// Its record, as published.
-    pub record: Record,
-    /// Its PID 1.
-    pub running: Running,
-    /// Its terminal. Holding the slave keeps the master from reporting an end between two programs.
-    pub pty: Option<Pty>,
-    /// What a reader should know.
-    pub notes: Vec<String>,
-    control: Option<OwnedFd>,
-    layout: Layout,
-    name: Name,
-    resources: Resources,
-    /// Which of its disks are to go past the page cache later.
-    cached: Vec<bool>,
-}
-
-/// What the next run of a guest has from the one that has ended.
-pub struct Kept {
-    lock: Lock,
-    network: Option<Network>,
 }
 
 /// What is there before a boot.
@@ -348,169 +315,6 @@ fn place(
     plan.network.limit(&record.cables)
 }
 
-/// Builds the tree and launches PID 1 up to the point where it waits for GO.
-fn launch(
-    request: &Request,
-    plan: &Plan,
-    layout: &Layout,
-    streams: Streams,
-    draft: &Draft,
-    resources: &Resources,
-    parts: Parts,
-) -> Result<(Cgroup, Prepared, Staged), Error> {
-    let pid1 = Pid1Program::ensure(&layout.run_dir).step("write PID 1")?;
-    let terminal = matches!(streams, Streams::Terminal);
-    let namespace = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().step("duplicate a namespace's fd");
-    let mut staged_plan = plan.clone();
-    if matches!(plan.root, PlannedRoot::Lingering(_)) {
-        // The guest gets its root from the image, and not the image.
-        staged_plan.disks.clear();
-    }
-    let first_id = resources.range.first;
-    let stage = Stage {
-        plan: staged_plan,
-        parts,
-        hidden: request.hidden.clone(),
-        first_id,
-        user_namespace: namespace(resources.user_namespace.as_fd())?,
-        devices: Arc::clone(&resources.devices),
-        // Nobody needs the records there, and the file of PID 1 beside them stays in view.
-        work_dir: layout.records(),
-        terminal,
-    };
-    let user_namespace = namespace(resources.user_namespace.as_fd())?;
-    let netns = namespace(resources.netns.as_fd())?;
-    let record = draft.commit_fd().step("duplicate the record's fd")?;
-    let hostname = plan.hostname.clone();
-    let isolation = plan.isolation.clone();
-    let args = Pid1Args {
-        runlevel: u8::try_from(plan.runlevel).unwrap_or(b'2'),
-        boot: Duration::from_millis(plan.boot_timeout_ms),
-        stop: Duration::from_millis(plan.stop_timeout_ms),
-        grace: GRACE,
-        immediate: plan.poweroff_immediate,
-        tty: terminal && request.payload.is_some(),
-        payload: request.payload.clone(),
-        ..Pid1Args::default()
-    };
-    let variables = plan.environment.clone();
-    let payload = request.payload.is_some();
-    let as_init = request.as_init;
-    let staging = Staging::new().step("make the staging namespace")?;
-    let planned = plan.cgroup.clone();
-    let read = if plan.reads_disks { Some(Arc::clone(&resources.devices)) } else { None };
-    let pins = layout.netns_dir.clone();
-    let launched = staging.run(move || -> Result<(Cgroup, Prepared, Staged), Error> {
-        // The names of all other namespaces are mounts as well, and would be copied once more for PID 1. Where there are none
-        // the directory is no mount.
-        let _ = File::open(pins).map(|pins| unmount(&pins));
-        let mut staged = stage.build(&pid1)?;
-        let args = match &args.payload {
-            Some(command) if command.is_empty() => {
-                Pid1Args { payload: Some(vec![guest::shell(&staged.live)?]), ..args }
-            }
-            _ => args,
-        };
-        if let Some([command, ..]) = args.payload.as_deref()
-            && !as_init
-            && !variables.iter().any(|variable| variable.as_bytes().starts_with(b"PATH="))
-            && guest::find(&staged.live, command)?.is_none()
-        {
-            let name = shell::quote(OsStr::from_bytes(command.to_bytes()));
-            staged.notes.push(format!("{name}: the guest has no such program"));
-        }
-        let (program, foreign) = match (staged.init.clone(), args.payload.as_deref()) {
-            (Some(path), _) => {
-                let path = CString::new(path).step("name the guest's init")?;
-                (Program::Guest { path: path.clone(), argv: vec![path] }, true)
-            }
-            (None, Some(argv @ [command, ..])) if as_init => {
-                // Where there is none, executing it says so.
-                let path = guest::find(&staged.live, command)?.unwrap_or_else(|| guest::usual(command));
-                staged.init = Some(path.to_string_lossy().into_owned());
-                (Program::Guest { path, argv: argv.to_vec() }, true)
-            }
-            (None, _) => {
-                let scripts = staged.scripts.clone().unwrap_or_default();
-                (Program::Subhost(Pid1Args { scripts, ..args }.to_argv()), false)
-            }
-        };
-        let (stdio, console_master) = match (streams, &staged.pty) {
-            (Streams::Given(stdio), _) => (stdio, None),
-            (Streams::Terminal, Some(pty)) => {
-                let slave = || pty.slave.try_clone().step("duplicate the terminal");
-                let master = pty.master.try_clone().step("duplicate the terminal")?;
-                ([slave()?, slave()?, slave()?], (!payload && !foreign).then_some(master))
-            }
-            (Streams::Terminal, None) => unreachable!("a stage with a terminal makes one"),
-        };
-        // As late as can be: killed from here on until the record is there, its directory is left.
-        let cgroup =
-            planned.create(read.iter().flat_map(|devices| devices.iter().flatten()).map(read_only))?;
-        let entries = cgroup.legacy_entries().step("enter the cgroup")?;
-        if staged.is_systemd && !cgroup.delegate(first_id).step("give the guest its cgroup")? {
-            return Err(Error::refused(guest::no_cgroups()));
-        }
-        let prepared = Launch::new(&staged.live)
-            .user_namespace(user_namespace.as_fd())
-            .network_namespace(netns.as_fd())
-            .pid1_program(pid1)
-            .own_clocks(true)
-            .hostname(&hostname)
-            .program(program)
-            .environment(environment(payload, &variables))
-            .proc_cmdline(staged.cmdline.as_deref())
-            .stdio(stdio)
-            .console_master(console_master)
-            .controlling_terminal(foreign && staged.pty.is_some())
-            .record(record)
-            .drop_capabilities(isolation.dropped().step("launch PID 1")?)
-            .filter(isolation.filter())
-            .writable_sys(isolation.writable_sys)
-            .cgroup(cgroup.unified().step("enter the cgroup")?)
-            .legacy_cgroups(entries)
-            .start()
-            .step("launch PID 1")?;
-        Ok((cgroup, prepared, staged))
-    });
-    // It ends here: it holds copies of the host's mounts, among them the pins of other subhosts' namespaces.
-    drop(staging);
-    launched
-}
-
-/// A disk that a command reads itself.
-fn read_only(device: &Device) -> DeviceRule {
-    let (major, minor) = device.major_minor();
-    DeviceRule { kind: DeviceKind::Block, major, minor: Some(minor), writable: false }
-}
-
-/// A clean environment: nothing of the caller's but the terminal's type, and what the configuration sets instead or besides.
-fn environment(payload: bool, variables: &[OsString]) -> Vec<CString> {
-    let mut words = vec![format!("PATH={}", guest::PATH), "container=subhost".to_owned()];
-    if payload {
-        words.extend(["HOME=/root".to_owned(), "USER=root".to_owned(), "LOGNAME=root".to_owned()]);
-        words.push(format!("TERM={}", terminal_type()));
-    } else {
-        words.extend(["HOME=/".to_owned(), "TERM=linux".to_owned()]);
-    }
-    let name = |word: &[u8]| word.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
-    let set: Vec<_> = variables.iter().map(|variable| name(variable.as_bytes())).collect();
-    words.retain(|word| !set.contains(&name(word.as_bytes())));
-    let words = words.into_iter().map(String::into_bytes);
-    let all = words.chain(variables.iter().map(|variable| variable.as_bytes().to_vec()));
-    all.filter_map(|word| CString::new(word).ok()).collect()
-}
-
-/// The caller's terminal type, if it is a plain word.
-pub fn terminal_type() -> String {
-    std::env::var("TERM")
-        .ok()
-        .filter(|term| {
-            !term.is_empty() && term.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+._".contains(&b))
-        })
-        .unwrap_or_else(|| "linux".to_owned())
-}
-
 fn make_record(
     request: &Request,
     plan: &Plan,
@@ -559,136 +363,4 @@ fn make_record(
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         lingers: None,
     })
-}
-
-impl Booted {
-    /// Has its disks go past the host's page cache from now on, where that pays: what is read once needs not be there twice, and
-    /// much is read faster. Where it cannot be done nothing is lost.
-    pub fn leave_cache(&mut self) {
-        let cached = std::mem::take(&mut self.cached);
-        if !cached.contains(&true) {
-            return;
-        }
-        let devices = Arc::clone(&self.resources.devices);
-        // Not waited for: what is under way comes first, and a disk may take its time.
-        let _ = std::thread::Builder::new().spawn(move || {
-            for device in
-                devices.iter().zip(cached).filter_map(|(device, cached)| device.as_ref().filter(|_| cached))
-            {
-                let _ = device.set_direct(true);
-            }
-        });
-    }
-
-    /// Takes its names back and gives up what it was made of, after its PID 1 has ended. What is to linger does.
-    ///
-    /// # Errors
-    /// Something of it is left.
-    pub fn clean_up(self) -> Result<(), Error> {
-        let lock = await_name(&self.layout, &self.name).step(format!("lock the name {}", self.name))?;
-        // Late as we may be, a later subhost of that name keeps its own.
-        let swept = match self.record.lingers {
-            Some(_) => hibernate(&self.layout, &self.name, &self.record),
-            None => sweep(&self.layout, &self.name, &self.record),
-        };
-        drop(lock);
-        drop(self.resources);
-        swept
-    }
-
-    /// Leaves it to the lean supervisor, as which this process goes on: comes back only with an error, and the subhost has ended then.
-    pub fn supervise(self, manner: Manner) -> Error {
-        Event::beginning(&self.name, &self.record).note(&self.layout);
-        let step = format!("supervise {}", self.name);
-        let error = match self.hand_over(manner) {
-            Ok(never) => match never {},
-            Err(error) => error,
-        };
-        self.give_up(Error::Step { step, source: error.into(), hint: None })
-    }
-
-    /// Ends what cannot be watched over, for this reason; comes back with it, and what is left.
-    pub fn give_up(mut self, reason: Error) -> Error {
-        let ended = self.running.kill().and_then(|()| self.running.wait());
-        let ended = ended.step(format!("end {}", self.name));
-        match ended.and_then(|_| self.clean_up()) {
-            Ok(()) => reason,
-            Err(left) => Error::Left([reason.into_complaints(), left.into_complaints()].concat()),
-        }
-    }
-
-    fn hand_over(&self, manner: Manner) -> std::io::Result<std::convert::Infallible> {
-        let (record, range) = (&self.record, &self.resources.range);
-        let is_ours = record.init_program == "subhost-init";
-        let charge = Charge {
-            name: record.name.clone(),
-            root_dir: self.layout.root_dir.clone().into(),
-            quiet: manner.quiet,
-            background: manner.background,
-            announce: manner.announce,
-            origin: record.origin.clone().unwrap_or_default(),
-            policy: record.policy.clone(),
-            failures: manner.failures,
-            has_control: self.control.is_some(),
-            task: Task::Watch(Watched {
-                init: record.init.clone(),
-                init_program: record.init_program.clone(),
-                is_child: true,
-                // A guest's own init does not tell.
-                ready: !is_ours,
-                ending: false,
-                place: Place {
-                    first_id: range.first,
-                    id_count: range.count,
-                    has_lock: range.lock.is_some(),
-                    cables: Vec::new(),
-                },
-                has_socket: is_ours,
-                has_console: self.pty.is_some(),
-            }),
-        };
-        let mut fds =
-            vec![self.running.pidfd(), self.resources.user_namespace.as_fd(), self.resources.netns.as_fd()];
-        fds.extend(range.lock.as_ref().map(AsFd::as_fd));
-        fds.extend(self.control.as_ref().map(AsFd::as_fd));
-        fds.extend(is_ours.then(|| self.running.socket()));
-        fds.extend(self.pty.as_ref().map(|pty| pty.master.as_fd()));
-        // Its disks, and the terminal's other side, stay open as they are.
-        keep_all_on_exec().map_err(std::io::Error::other)?;
-        Err(handover::supervise(&charge, &fds))
-    }
-}
-
-/// How a supervisor goes about it.
-#[derive(Debug, Clone, Copy)]
-pub struct Manner {
-    /// Errors only.
-    pub quiet: bool,
-    /// Whether it runs without a terminal.
-    pub background: bool,
-    /// Whether whoever started it waits until the subhost is ready.
-    pub announce: bool,
-    /// How often in a row it has failed.
-    pub failures: u32,
-}
-
-impl Kept {
-    /// What a supervisor has handed over.
-    ///
-    /// # Errors
-    /// It is not what it should be.
-    pub fn from_supervisor(again: &Again, mut fds: impl Iterator<Item = OwnedFd>) -> Result<Kept, Error> {
-        let step = || "go on with the run before".to_owned();
-        let mut next = || fds.next().ok_or("a descriptor is missing").step(step());
-        let lock = Lock::from(next()?);
-        let Some(place) = &again.place else { return Ok(Kept { lock, network: None }) };
-        let user_namespace = UserNamespace::from_fd(next()?).step(step())?;
-        let netns = Netns::from_fd(next()?).step(step())?;
-        let lock_of_ids = place.has_lock.then(|| next().map(Lock::from)).transpose()?;
-        let range = IdRange { first: place.first_id, count: place.id_count, lock: lock_of_ids };
-        Ok(Kept {
-            lock,
-            network: Some(Network { range, user_namespace, netns, cables: place.cables.clone() }),
-        })
-    }
 }
