@@ -63,6 +63,9 @@ impl Shell<'_> {
             Operator::Names { star } => self.names(&subject, *star, span)?,
             Operator::Length if subject.is_all_elements() => self.count(&subject, span)?,
             operator => {
+                if matches!(operator, Operator::Length) {
+                    self.refuse_length_of_scalar(&subject, span)?;
+                }
                 let of_unset = match operator {
                     Operator::Transform(b'a') => OfUnset::Nothing,
                     _ => OfUnset::Warning,
@@ -154,11 +157,26 @@ impl Shell<'_> {
         let count = match self.variables.get(&name).map(|variable| &variable.value) {
             None if self.options.unset_is_error => return self.refuse_unset(span),
             None => 0,
-            Some(Value::Scalar(_)) => 1,
+            Some(Value::Scalar(_)) => {
+                self.refuse_length_of_scalar(subject, span)?;
+                1
+            }
             Some(Value::Indexed(elements)) => elements.len(),
             Some(Value::Associative(elements)) => elements.len(),
         };
         Ok(Expansion::One(count.to_string().into_bytes()))
+    }
+
+    /// Behind `set -u`, bash takes what is no array for one that is not set, if its length is asked for with a subscript.
+    fn refuse_length_of_scalar(&mut self, subject: &Subject, span: Span) -> Run {
+        let Subject::Variable { name, subscript: Some(_) } = subject else { return Ok(()) };
+        let name = self.referenced(name, span)?;
+        let is_scalar = matches!(self.variables.get(&name).map(|it| &it.value), Some(Value::Scalar(_)));
+        if is_scalar && self.options.unset_is_error && !self.refused_something {
+            let message = format!("{name} is not an array, which `set -u` makes an error here");
+            return self.refuse(code::UNSET, span, message, "write `${#NAME}`, or make it an array");
+        }
+        Ok(())
     }
 
     /// What the parameter gives before its operator.
