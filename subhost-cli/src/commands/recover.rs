@@ -93,10 +93,13 @@ fn recover_one(layout: &Layout, name: &Name) -> Result<Option<String>, Error> {
         // It is just being started or stopped, or waits to be booted again.
         State::Stopped if name_is_held(layout, name).step(format!("look at {name}"))? => Ok(None),
         State::Lingering(_) => Ok(None),
+        // Between two runs: its supervisor clears it away or boots it again, and would take a missing record for a stop.
+        State::Stale(record) if record.supervisor.is_alive() => Ok(None),
         State::Stopped | State::Stale(_) => {
             let _lock = await_name(layout, name).step(format!("lock the name {name}"))?;
             match state()? {
                 State::Running(_) | State::Lingering(_) => Ok(None),
+                State::Stale(record) if record.supervisor.is_alive() => Ok(None),
                 State::Stale(record) => {
                     if adopt::is_wanted(&record) {
                         Event::unseen_end(name, &record).note(layout);

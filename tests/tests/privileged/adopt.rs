@@ -55,6 +55,11 @@ pub(crate) const CASES: &[Case] = &[
         needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
         body: swept,
     },
+    Case {
+        name: "recover_between_two_runs_leaves_the_next_one_to_the_supervisor",
+        needs: &[Need::Program, Need::Made(Fixture::TinyMbr)],
+        body: between,
+    },
 ];
 
 /// Kills the supervisor, and waits until it is gone.
@@ -251,6 +256,20 @@ fn silent(host: &Host) -> Verdict {
     boot(host, &name)?;
     say(host, &name, "echo whole again")?;
     logged(&name, "whole again")?;
+    host.done(&["stop", &name])?;
+    Ok(())
+}
+
+fn between(host: &Host) -> Verdict {
+    let (name, guest) = tiny(host, "RESTART=always")?;
+    let supervisor = guest.supervisor()?;
+    supervisor.signal(Signal::STOP)?;
+    guest.signal_init(Signal::KILL)?;
+    eventually("it has ended", || Ok(host.done(&["list", "--json", &name])?.contains("\"ended\"")))?;
+    let outcome = host.subhostctl(&["recover", &name])?;
+    supervisor.signal(Signal::CONT)?;
+    assert!(outcome.code == 0 && outcome.stderr.is_empty(), "{outcome}");
+    booted_again(host, &name, &guest)?;
     host.done(&["stop", &name])?;
     Ok(())
 }
