@@ -108,8 +108,8 @@ fn shown(diagnostics: &[Diagnostic], source: &Source) -> String {
     diagnostics.iter().map(line).collect()
 }
 
-fn scripts_in(folder: &Path, found: &mut Vec<PathBuf>) {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+fn scripts_in(directory: &Path, found: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     for entry in entries {
         let path = entry.expect("the entry is read").path();
         if path.is_dir() {

@@ -52,6 +52,9 @@ impl Shell<'_> {
                 return Ok(());
             }
         };
+        if matches!(parameter.operator, Operator::Length) {
+            self.refuse_length_of_scalar(&subject, span)?;
+        }
         let expansion = match &parameter.operator {
             Operator::Fallback { kind, colon, word } => {
                 match self.without_fallback(&subject, *kind, *colon, span)? {
@@ -63,9 +66,6 @@ impl Shell<'_> {
             Operator::Names { star } => self.names(&subject, *star, span)?,
             Operator::Length if subject.is_all_elements() => self.count(&subject, span)?,
             operator => {
-                if matches!(operator, Operator::Length) {
-                    self.refuse_length_of_scalar(&subject, span)?;
-                }
                 let of_unset = match operator {
                     Operator::Transform(b'a') => OfUnset::Nothing,
                     _ => OfUnset::Warning,
@@ -157,10 +157,7 @@ impl Shell<'_> {
         let count = match self.variables.get(&name).map(|variable| &variable.value) {
             None if self.options.unset_is_error => return self.refuse_unset(span),
             None => 0,
-            Some(Value::Scalar(_)) => {
-                self.refuse_length_of_scalar(subject, span)?;
-                1
-            }
+            Some(Value::Scalar(_)) => 1,
             Some(Value::Indexed(elements)) => elements.len(),
             Some(Value::Associative(elements)) => elements.len(),
         };

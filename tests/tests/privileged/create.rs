@@ -32,12 +32,12 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "create_takes_a_system_from_what_installs_packages", needs: TREE, body: suite },
     Case {
         name: "create_has_debootstrap_install_debian_which_boots_and_stops",
-        needs: &[Need::Program, Need::Made(Fixture::DebianMirror)],
+        needs: &[Need::Program, Need::PlainRoot, Need::Made(Fixture::DebianMirror)],
         body: debootstrap,
     },
     Case {
         name: "create_has_mmdebstrap_install_debian_which_boots_and_stops",
-        needs: &[Need::Program, Need::Made(Fixture::DebianMirror)],
+        needs: &[Need::Program, Need::PlainRoot, Need::Made(Fixture::DebianMirror)],
         body: installs,
     },
     Case { name: "create_tells_how_far_it_is_as_a_terminal_or_a_file_can_show_it", needs: TREE, body: told },
